@@ -1,0 +1,126 @@
+"""Every setting of the service. Only this module reads the environment."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Positive = Annotated[int, Field(gt=0)]
+NotNegative = Annotated[int, Field(ge=0)]
+
+
+class ConfigError(Exception):
+    """A setting is wrong; the message names it, its value and what is allowed."""
+
+
+class Settings(BaseSettings):
+    """The settings, frozen. Names are the environment's, in lower case; see ``.env.example``."""
+
+    model_config = SettingsConfigDict(
+        env_file=".env", env_ignore_empty=True, extra="ignore", frozen=True
+    )
+
+    # gateway
+    host: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, le=65535)] = 3002
+    text_max_chars: Positive = 5000
+    instruction_max_chars: Positive = 500
+    request_max_bytes: Positive = 1_000_000
+    wait_max_seconds: Positive = 60
+    sse_heartbeat_interval_ms: Positive = 15_000
+    sse_client_timeout_ms: Positive = 30_000
+    sse_replay_limit: Positive = 10_000
+
+    # where things are
+    data_dir: Path = Path("data")
+    event_store_url: str = ""
+    rabbitmq_url: SecretStr = SecretStr("")
+
+    # audio
+    minio_endpoint: str = ""
+    minio_access_key: str = ""
+    minio_secret_key: SecretStr = SecretStr("")
+    minio_bucket: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")] = "tts-audio"
+    minio_region: str = "us-east-1"
+    minio_secure: bool = False
+    minio_public_endpoint: str = ""
+    minio_presign_seconds: Annotated[int, Field(ge=0, le=604_800)] = 0
+    audio_max_bytes: Positive = 50_000_000
+
+    # Replicate and the templates
+    replicate_api_token: SecretStr = SecretStr("")
+    replicate_base_url: str = "https://api.replicate.com"
+    replicate_model_version: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] = (
+        "669b1cd618f2747d2237350e868f5c313f3b548fc803ca4e57adfaba778b042d"
+    )
+    replicate_poll_interval_ms: Positive = 500
+    replicate_timeout_ms: Positive = 15_000
+    template_base_url: str = "https://cradleintro.top"
+    template_cache_seconds: NotNegative = 60
+    sandbox_port: Annotated[int, Field(ge=0, le=65535)] = 3003
+
+    # the processor
+    tts_concurrency: Positive = 16
+    task_deadline_seconds: Annotated[int, Field(ge=5, le=1700)] = 1500
+    retry_max_attempts: Positive = 5
+    retry_initial_interval_ms: Positive = 5_000
+    retry_multiplier: Annotated[float, Field(ge=1)] = 2.0
+    retry_max_interval_ms: Positive = 300_000
+    retry_jitter: Literal["none", "proportional", "full"] = "proportional"
+
+    # operation
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: Literal["auto", "json", "console"] = "auto"
+    shutdown_seconds: Positive = 10
+
+    @model_validator(mode="after")
+    def _urls(self) -> Self:
+        for name in ("replicate_base_url", "template_base_url"):
+            parts = urlsplit(getattr(self, name))
+            if parts.scheme not in {"http", "https"} or not parts.hostname:
+                raise ValueError(f"{name.upper()} must be an http(s) URL, not {getattr(self, name)!r}")
+        scheme = urlsplit(self.event_store_url).scheme
+        if self.event_store_url and scheme not in {"sqlite", "postgresql", "postgres"}:
+            raise ValueError(
+                "EVENT_STORE_URL must start with sqlite:/// or postgresql://, "
+                f"its scheme is {scheme!r}"
+            )
+        rabbitmq = urlsplit(self.rabbitmq_url.get_secret_value()).scheme
+        if rabbitmq not in {"", "amqp", "amqps"}:
+            raise ValueError(f"RABBITMQ_URL must start with amqp:// or amqps://, not {rabbitmq!r}")
+        if self.minio_endpoint and not (
+            self.minio_access_key and self.minio_secret_key.get_secret_value()
+        ):
+            raise ValueError("MINIO_ENDPOINT needs MINIO_ACCESS_KEY and MINIO_SECRET_KEY as well")
+        if "/" in self.minio_endpoint:
+            raise ValueError(f"MINIO_ENDPOINT must be host:port, not {self.minio_endpoint!r}")
+        return self
+
+    @property
+    def store_url(self) -> str:
+        """``EVENT_STORE_URL``, or the embedded SQLite file in the data folder."""
+        return self.event_store_url or f"sqlite:///{(self.data_dir / 'tts.db').absolute()}"
+
+
+def load(**overrides: Any) -> Settings:
+    """Read the environment and ``.env``; ``overrides`` (from the command line) win.
+
+    Raises:
+        ConfigError: one line for each wrong setting.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        lines = []
+        for item in error.errors(include_url=False, include_input=False, include_context=False):
+            name = "_".join(str(part) for part in item["loc"]).upper()
+            secret = any(word in name for word in ("TOKEN", "SECRET", "URL"))
+            value = "" if secret or not name else f" (is {os.environ.get(name, '')!r})"
+            lines.append(f"{name + ': ' if name else ''}{item['msg']}{value}")
+        raise ConfigError("\n".join(lines)) from error

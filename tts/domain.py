@@ -1,0 +1,676 @@
+"""The Task aggregate: what may happen to one request for speech, and in what order.
+
+Commands guard and then trigger; an event's ``apply`` only assigns, because it also runs at replay,
+where a guard tightened later would break old streams. Nothing here does I/O: ids, times and every
+other non-deterministic value are passed in.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from eventsourcing.domain import Aggregate
+
+
+class Status(StrEnum):
+    """The wire statuses; the names are the original service's."""
+
+    STARTING = "starting"
+    QUEUED = "queued"
+    DEQUEUED = "dequeued"
+    PROCESSING = "processing"
+    PREDICTION_CREATED = "prediction_created"
+    DOWNLOADING = "downloading"
+    DOWNLOAD_COMPLETE = "download_complete"
+    SUCCEEDED = "succeeded"
+    WAITING_RETRY = "waiting_retry"
+    RETRYING = "retrying"
+    FAILED = "failed"
+    CANCELING = "canceling"
+    CANCELED = "canceled"
+
+
+FINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED})
+
+
+class DomainError(Exception):
+    """A command that the task's present state refuses."""
+
+
+class TransitionRefused(DomainError):
+    """The command does not fit the task's status; the message names both."""
+
+    def __init__(self, command: str, task: Task, why: str) -> None:
+        super().__init__(f"{command} refused for task {task.id} in status {task.status}: {why}")
+        self.command = command
+        self.status = task.status
+
+
+class LeaseLost(DomainError):
+    """Another worker has claimed the task since; the one that asks must stop."""
+
+    def __init__(self, task: Task, lease: int) -> None:
+        super().__init__(f"task {task.id} is held under lease {task.lease}, not {lease}")
+
+
+@dataclass
+class Segment:
+    """One range of the text and the prediction that speaks it.
+
+    ``intent_at`` is set while a creation was decided on whose outcome is not in the log yet; only
+    one of ``intent_at`` and ``prediction_id`` is set at a time.
+    """
+
+    start: int
+    end: int
+    creations: int = 0
+    intent_at: datetime | None = None
+    intent_lease: int = 0
+    prediction_id: str | None = None
+    predict_time: float | None = None
+    output_url: str | None = None
+    size: int | None = None
+    sha256: str | None = None
+    duration: float | None = None
+
+    @property
+    def downloaded(self) -> bool:
+        return self.sha256 is not None
+
+    def abandon(self) -> None:
+        """Give up the prediction: the segment has to be spoken anew."""
+        self.intent_at = None
+        self.prediction_id = self.predict_time = self.output_url = None
+        self.size = self.sha256 = self.duration = None
+
+
+@dataclass(frozen=True)
+class TaskError:
+    """Why an attempt ended: a machine code, the step it happened at, a sentence for people."""
+
+    code: str
+    step: str
+    message: str
+
+
+class Task(Aggregate):
+    """One request for speech, from ``Requested`` to exactly one final status at a time.
+
+    >>> task = Task.request(id=task_id, template_id="t1", ..., now=now)
+    >>> task.queue(now=now); task.claim(worker="w1", now=now)
+    """
+
+    TOPIC = "tts.task"
+
+    # --- events, in the order of the catalogue
+
+    class Event(Aggregate.Event):
+        """Base of every event; ``timestamp`` is UTC."""
+
+    class Created(Aggregate.Created):
+        """Never triggered: the library defines one anyway, and then wants a topic for it."""
+
+        TOPIC = "tts.task.created"
+
+    class Requested(Created):
+        """The gateway accepted the request; the text itself stands in ``payloads``."""
+
+        TOPIC = "tts.task.requested"
+        template_id: str
+        text_hash: str
+        text_length: int
+        segments: list[list[int]]
+        owner: str
+        max_attempts: int
+        deadline_at: datetime
+        idempotency_key: str | None
+
+    class Queued(Event):
+        """The broker confirmed the message that asks a processor to work on this attempt."""
+
+        TOPIC = "tts.task.queued"
+        attempt: int
+
+        def apply(self, aggregate: Task) -> None:
+            aggregate.status = Status.QUEUED
+            aggregate.unqueued = False
+
+    class Dequeued(Event):
+        """A worker claimed the task; a higher lease fences every earlier worker."""
+
+        TOPIC = "tts.task.dequeued"
+        attempt: int
+        worker: str
+        lease: int
+
+        def apply(self, aggregate: Task) -> None:
+            aggregate.status = Status.DEQUEUED
+            aggregate._claimed_by(self.worker, self.lease)
+
+    class ProcessingStarted(Event):
+        """The template is at hand, and a prediction is about to be created for ``segments``."""
+
+        TOPIC = "tts.task.processing_started"
+        attempt: int
+        transcript_hash: str
+        audio_url: str
+        audio_etag: str | None
+        segments: list[int]
+
+        def apply(self, aggregate: Task) -> None:
+            aggregate.status = Status.PROCESSING
+            aggregate.audio_url = self.audio_url
+            for index in self.segments:
+                segment = aggregate.segments[index]
+                if segment.intent_at is None:
+                    segment.creations += 1
+                segment.intent_at = self.timestamp
+                segment.intent_lease = aggregate.lease
+
+    class PredictionCreated(Event):
+        """Replicate answered with an id, or the list showed the one that was created."""
+
+        TOPIC = "tts.task.prediction_created"
+        attempt: int
+        segment: int
+        prediction_id: str
+        model_version: str
+        found: bool
+
+        def apply(self, aggregate: Task) -> None:
+            aggregate.status = Status.PREDICTION_CREATED
+            segment = aggregate.segments[self.segment]
+            segment.intent_at = None
+            segment.prediction_id = self.prediction_id
+
+    class DownloadStarted(Event):
+        """The prediction succeeded and its output is about to be fetched."""
+
+        TOPIC = "tts.task.download_started"
+        attempt: int
+        segment: int
+        predict_time: float | None
+        output_url: str
+
+        def apply(self, aggregate: Task) -> None:
+            aggregate.status = Status.DOWNLOADING
+            segment = aggregate.segments[self.segment]
+            segment.predict_time = self.predict_time
+            segment.output_url = self.output_url
+
+    class DownloadCompleted(Event):
+        """The whole output arrived and is audio."""
+
+        TOPIC = "tts.task.download_completed"
+        attempt: int
+        segment: int
+        size: int
+        sha256: str
+        duration: float | None
+
+        def apply(self, aggregate: Task) -> None:
+            aggregate.status = Status.DOWNLOAD_COMPLETE
+            segment = aggregate.segments[self.segment]
+            segment.size = self.size
+            segment.sha256 = self.sha256
+            segment.duration = self.duration
+
+    class Succeeded(Event):
+        """The audio is stored under ``object_key``."""
+
+        TOPIC = "tts.task.succeeded"
+        attempt: int
+        object_key: str
+        size: int
+        duration: float | None
+        predict_time: float
+        predictions: int
+
+        def apply(self, aggregate: Task) -> None:
+            aggregate.status = Status.SUCCEEDED
+            aggregate.object_key = self.object_key
+            aggregate.size = self.size
+            aggregate.duration = self.duration
+            aggregate.completed_at = self.timestamp
+            aggregate.error = None
+
+    class RetryScheduled(Event):
+        """The attempt ended without a result; ``attempt`` is the one that starts at ``due_at``.
+
+        ``abandoned`` segments lost their prediction; ``settled`` says that no creation is in doubt.
+        """
+
+        TOPIC = "tts.task.retry_scheduled"
+        attempt: int
+        code: str
+        step: str
+        message: str
+        delay: float
+        due_at: datetime
+        abandoned: list[int]
+        settled: bool
+
+        def apply(self, aggregate: Task) -> None:
+            aggregate.status = Status.WAITING_RETRY
+            aggregate.attempt = self.attempt
+            aggregate.claimed = False
+            aggregate.due_at = self.due_at
+            aggregate.error = TaskError(self.code, self.step, self.message)
+            aggregate._release(self.abandoned, settled=self.settled)
+
+    class RetryStarted(Event):
+        """The delay is over and a worker claimed the task for its next attempt."""
+
+        TOPIC = "tts.task.retry_started"
+        attempt: int
+        worker: str
+        lease: int
+
+        def apply(self, aggregate: Task) -> None:
+            aggregate.status = Status.RETRYING
+            aggregate._claimed_by(self.worker, self.lease)
+
+    class RetryRequested(Event):
+        """A person asked for another round: the attempts count from one again."""
+
+        TOPIC = "tts.task.retry_requested"
+        by: str
+        reason: str
+        deadline_at: datetime
+
+        def apply(self, aggregate: Task) -> None:
+            aggregate.status = Status.RETRYING
+            aggregate.attempt = 1
+            aggregate.unqueued = True
+            aggregate.deadline_at = self.deadline_at
+            aggregate.completed_at = None
+
+    class Failed(Event):
+        """No attempt is left (``permanent`` false), or none could help (``permanent`` true)."""
+
+        TOPIC = "tts.task.failed"
+        attempt: int
+        code: str
+        step: str
+        message: str
+        permanent: bool
+        abandoned: list[int]
+        settled: bool
+
+        def apply(self, aggregate: Task) -> None:
+            aggregate.status = Status.FAILED
+            aggregate.claimed = False
+            aggregate.error = TaskError(self.code, self.step, self.message)
+            aggregate.completed_at = self.timestamp
+            aggregate._release(self.abandoned, settled=self.settled)
+
+    class CancelRequested(Event):
+        """Somebody wants the task stopped; a processor cancels upstream and confirms."""
+
+        TOPIC = "tts.task.cancel_requested"
+        by: str
+        reason: str
+
+        def apply(self, aggregate: Task) -> None:
+            aggregate.status = Status.CANCELING
+            aggregate.cancel_by = self.by
+            aggregate.cancel_reason = self.reason
+
+    class Canceled(Event):
+        """The task is over and nothing runs for it any more."""
+
+        TOPIC = "tts.task.canceled"
+        by: str
+        reason: str
+
+        def apply(self, aggregate: Task) -> None:
+            aggregate.status = Status.CANCELED
+            aggregate.completed_at = self.timestamp
+
+    # --- state
+
+    def __init__(
+        self,
+        template_id: str,
+        text_hash: str,
+        text_length: int,
+        segments: list[list[int]],
+        owner: str,
+        max_attempts: int,
+        deadline_at: datetime,
+        idempotency_key: str | None,
+    ) -> None:
+        self.status = Status.STARTING
+        self.template_id = template_id
+        self.text_hash = text_hash
+        self.text_length = text_length
+        self.segments = [Segment(start, end) for start, end in segments]
+        self.owner = owner
+        self.max_attempts = max_attempts
+        self.deadline_at = deadline_at
+        self.idempotency_key = idempotency_key
+        self.attempt = 1
+        self.lease = 0
+        self.worker: str | None = None
+        self.audio_url: str | None = None
+        self.unqueued = True
+        self.claimed = False
+        self.due_at: datetime | None = None
+        self.error: TaskError | None = None
+        self.cancel_by: str | None = None
+        self.cancel_reason = ""
+        self.object_key: str | None = None
+        self.size: int | None = None
+        self.duration: float | None = None
+        self.completed_at: datetime | None = None
+
+    @property
+    def final(self) -> bool:
+        """Whether the task is over (a failed one can still be asked for again)."""
+        return self.status in FINAL
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether somebody asked for the end of the task."""
+        return self.cancel_by is not None
+
+    @property
+    def running_upstream(self) -> bool:
+        """Whether a prediction may be running whose output has not been seen yet."""
+        return any(
+            segment.intent_at is not None
+            or (segment.prediction_id is not None and segment.output_url is None)
+            for segment in self.segments
+        )
+
+    @property
+    def predictions(self) -> int:
+        """Creations decided on so far, over all segments: what may have been paid."""
+        return sum(segment.creations for segment in self.segments)
+
+    def _claimed_by(self, worker: str, lease: int) -> None:
+        self.worker = worker
+        self.lease = lease
+        self.claimed = True
+        self.due_at = None
+
+    def _release(self, abandoned: list[int], *, settled: bool) -> None:
+        for index in abandoned:
+            self.segments[index].abandon()
+        if settled:
+            for segment in self.segments:
+                segment.intent_at = None
+
+    # --- commands
+
+    @classmethod
+    def request(
+        cls,
+        *,
+        id: UUID,  # noqa: A002 -- eventsourcing's name for the aggregate's id
+        template_id: str,
+        text_hash: str,
+        text_length: int,
+        segments: list[list[int]],
+        owner: str,
+        max_attempts: int,
+        deadline_at: datetime,
+        idempotency_key: str | None,
+        now: datetime,
+    ) -> Task:
+        """A new task; ``segments`` are ``[start, end)`` ranges that cover the text."""
+        return cls._create(
+            cls.Requested,
+            id=id,
+            timestamp=now,
+            template_id=template_id,
+            text_hash=text_hash,
+            text_length=text_length,
+            segments=segments,
+            owner=owner,
+            max_attempts=max_attempts,
+            deadline_at=deadline_at,
+            idempotency_key=idempotency_key,
+        )
+
+    def queue(self, *, now: datetime) -> None:
+        """The broker has the message that asks for this round."""
+        self._require("queue", self.unqueued and not self.cancel_requested, "already queued")
+        self.trigger_event(self.Queued, timestamp=now, attempt=self.attempt)
+
+    def claim(self, *, worker: str, now: datetime) -> int:
+        """Take the task over and return the new lease; every earlier lease is fenced from here on.
+
+        A delivery proves that the message was confirmed, so a ``Queued`` that the relay has not
+        appended yet is appended here: the statuses keep their order.
+        """
+        self._require("claim", not self.final, "it is over")
+        self._require("claim", not self.cancel_requested, "it is being canceled")
+        kind: type[Task.RetryStarted | Task.Dequeued] = self.Dequeued
+        if self.due_at is not None:
+            self._require("claim", now >= self.due_at, f"not due before {self.due_at.isoformat()}")
+            kind = self.RetryStarted
+        elif self.unqueued:
+            self.queue(now=now)
+        self.trigger_event(
+            kind, timestamp=now, attempt=self.attempt, worker=worker, lease=self.lease + 1
+        )
+        return self.lease
+
+    def start_processing(
+        self,
+        *,
+        lease: int,
+        transcript_hash: str,
+        audio_url: str,
+        audio_etag: str | None,
+        segments: list[int],
+        now: datetime,
+    ) -> None:
+        """Record the intent to create one prediction for each of ``segments``.
+
+        It must be in the log before the request leaves, so that a crash in between can be told from
+        one before it. An open intent may be renewed by the lease that holds it, or by a later one
+        that has made sure that nothing was created.
+        """
+        self._require_lease("start_processing", lease)
+        for index in segments:
+            self._require(
+                "start_processing",
+                self.segments[index].prediction_id is None,
+                f"segment {index} has prediction {self.segments[index].prediction_id}",
+            )
+        self.trigger_event(
+            self.ProcessingStarted,
+            timestamp=now,
+            attempt=self.attempt,
+            transcript_hash=transcript_hash,
+            audio_url=audio_url,
+            audio_etag=audio_etag,
+            segments=segments,
+        )
+
+    def record_prediction(
+        self,
+        *,
+        lease: int,
+        segment: int,
+        prediction_id: str,
+        model_version: str,
+        found: bool,
+        now: datetime,
+    ) -> None:
+        """Replicate has a prediction for the segment; ``found`` if the list told so."""
+        self._require_lease("record_prediction", lease)
+        self._require(
+            "record_prediction", self.segments[segment].intent_at is not None, "no intent to create"
+        )
+        self.trigger_event(
+            self.PredictionCreated,
+            timestamp=now,
+            attempt=self.attempt,
+            segment=segment,
+            prediction_id=prediction_id,
+            model_version=model_version,
+            found=found,
+        )
+
+    def start_download(
+        self,
+        *,
+        lease: int,
+        segment: int,
+        predict_time: float | None,
+        output_url: str,
+        now: datetime,
+    ) -> None:
+        """The prediction succeeded; ``predict_time`` in seconds as Replicate bills it."""
+        self._require_lease("start_download", lease)
+        self._require(
+            "start_download", self.segments[segment].prediction_id is not None, "no prediction"
+        )
+        self.trigger_event(
+            self.DownloadStarted,
+            timestamp=now,
+            attempt=self.attempt,
+            segment=segment,
+            predict_time=predict_time,
+            output_url=output_url,
+        )
+
+    def complete_download(
+        self,
+        *,
+        lease: int,
+        segment: int,
+        size: int,
+        sha256: str,
+        duration: float | None,
+        now: datetime,
+    ) -> None:
+        """The output is whole: ``size`` in bytes, ``duration`` in seconds."""
+        self._require_lease("complete_download", lease)
+        self._require(
+            "complete_download", self.segments[segment].output_url is not None, "not started"
+        )
+        self.trigger_event(
+            self.DownloadCompleted,
+            timestamp=now,
+            attempt=self.attempt,
+            segment=segment,
+            size=size,
+            sha256=sha256,
+            duration=duration,
+        )
+
+    def succeed(
+        self, *, lease: int, object_key: str, size: int, duration: float | None, now: datetime
+    ) -> None:
+        """The audio is stored: ``size`` in bytes, ``duration`` in seconds."""
+        self._require_lease("succeed", lease)
+        self._require("succeed", all(s.downloaded for s in self.segments), "a segment is missing")
+        self.trigger_event(
+            self.Succeeded,
+            timestamp=now,
+            attempt=self.attempt,
+            object_key=object_key,
+            size=size,
+            duration=duration,
+            predict_time=sum(segment.predict_time or 0.0 for segment in self.segments),
+            predictions=self.predictions,
+        )
+
+    def schedule_retry(
+        self,
+        *,
+        lease: int,
+        error: TaskError,
+        attempt: int,
+        delay: float,
+        due_at: datetime,
+        abandoned: list[int],
+        settled: bool,
+        now: datetime,
+    ) -> None:
+        """End this attempt; ``attempt`` is the next one's number (the same if none was used up)."""
+        self._require_lease("schedule_retry", lease)
+        self._require(
+            "schedule_retry",
+            self.attempt <= attempt <= self.max_attempts,
+            f"attempt {attempt} is not between {self.attempt} and {self.max_attempts}",
+        )
+        self.trigger_event(
+            self.RetryScheduled,
+            timestamp=now,
+            attempt=attempt,
+            code=error.code,
+            step=error.step,
+            message=error.message,
+            delay=delay,
+            due_at=due_at,
+            abandoned=abandoned,
+            settled=settled,
+        )
+
+    def fail(
+        self,
+        *,
+        lease: int,
+        error: TaskError,
+        permanent: bool,
+        abandoned: list[int],
+        settled: bool,
+        now: datetime,
+    ) -> None:
+        """End the task without a result, until somebody asks for a retry."""
+        self._require_lease("fail", lease)
+        self.trigger_event(
+            self.Failed,
+            timestamp=now,
+            attempt=self.attempt,
+            code=error.code,
+            step=error.step,
+            message=error.message,
+            permanent=permanent,
+            abandoned=abandoned,
+            settled=settled,
+        )
+
+    def request_retry(self, *, by: str, reason: str, deadline_at: datetime, now: datetime) -> None:
+        """Give a failed task another round; what was paid for and is still there is used again."""
+        self._require("request_retry", self.status is Status.FAILED, "it has not failed")
+        self.trigger_event(
+            self.RetryRequested, timestamp=now, by=by, reason=reason, deadline_at=deadline_at
+        )
+
+    def request_cancel(self, *, by: str, reason: str, now: datetime) -> None:
+        """Ask for the end of the task; one that nothing runs for ends at once."""
+        self._require("request_cancel", not self.final, "it is over")
+        self._require("request_cancel", not self.cancel_requested, "it is being canceled")
+        idle = self.unqueued or self.status in {Status.QUEUED, Status.WAITING_RETRY}
+        self.trigger_event(self.CancelRequested, timestamp=now, by=by, reason=reason)
+        if idle and not self.running_upstream:
+            self.confirm_cancel(now=now)
+
+    def confirm_cancel(self, *, now: datetime) -> None:
+        """Nothing runs upstream any more: the task is over."""
+        self._require("confirm_cancel", self.cancel_requested and not self.final, "nobody asked")
+        self.trigger_event(
+            self.Canceled, timestamp=now, by=self.cancel_by, reason=self.cancel_reason
+        )
+
+    # --- guards
+
+    def _require(self, command: str, allowed: bool, why: str) -> None:  # noqa: FBT001
+        if not allowed:
+            raise TransitionRefused(command, self, why)
+
+    def _require_lease(self, command: str, lease: int) -> None:
+        self._require(command, not self.final, "it is over")
+        if lease != self.lease:
+            raise LeaseLost(self, lease)
+        self._require(command, not self.cancel_requested, "it is being canceled")
+        self._require(command, self.claimed, "nobody has claimed this round")
