@@ -83,7 +83,9 @@ class Settings(BaseSettings):
         for name in ("replicate_base_url", "template_base_url"):
             parts = urlsplit(getattr(self, name))
             if parts.scheme not in {"http", "https"} or not parts.hostname:
-                raise ValueError(f"{name.upper()} must be an http(s) URL, not {getattr(self, name)!r}")
+                raise ValueError(
+                    f"{name.upper()} must be an http(s) URL, not {getattr(self, name)!r}"
+                )
         scheme = urlsplit(self.event_store_url).scheme
         if self.event_store_url and scheme not in {"sqlite", "postgresql", "postgres"}:
             raise ValueError(

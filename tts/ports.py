@@ -55,11 +55,11 @@ class StepError(Exception):
         self.retry_after = retry_after
 
 
-class Unavailable(Exception):  # noqa: N818 -- a state of the other side, not a mistake of ours
+class Unavailable(Exception):
     """A service that we need (store, broker) does not answer; nothing was recorded."""
 
 
-class Conflict(Exception):  # noqa: N818 -- the field's word
+class Conflict(Exception):
     """Somebody else appended to the task first: load it again and decide again."""
 
 

@@ -1,0 +1,1 @@
+"""The event store: group commit, tailer, SQLite and PostgreSQL."""

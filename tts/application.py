@@ -1,0 +1,180 @@
+"""The use cases: load a task, let it decide, append what it decided."""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid4, uuid5
+
+from eventsourcing.persistence import Mapper, StoredEvent
+
+from tts import segments
+from tts.domain import Task
+from tts.ports import Conflict, EventStore, Payload, Recorded
+from tts.store.transcoder import OrjsonTranscoder
+
+IDEMPOTENCY_NAMESPACE = UUID("6f1d7e9a-52b0-4b1e-9a43-0c8a3d8f2b61")
+CONFLICT_TRIES = 20  # a task has a handful of writers; more losses in a row are a fault
+
+
+class TaskNotFound(Exception):
+    """There is no such task, or it belongs to somebody else."""
+
+
+class IdempotencyMismatch(Exception):
+    """The idempotency key was used before, for another request."""
+
+
+def utc_now() -> datetime:
+    """The present time with its offset; replaced in tests."""
+    return datetime.now(UTC)
+
+
+class Application:
+    """Commands and loads over the event store; one per process."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        *,
+        max_attempts: int,
+        deadline_seconds: int,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.store = store
+        self.now = now
+        self._max_attempts = max_attempts
+        self._deadline = timedelta(seconds=deadline_seconds)
+        self._mapper: Mapper[UUID] = Mapper(OrjsonTranscoder())
+
+    # --- commands of the gateway
+
+    async def request(
+        self,
+        *,
+        template_id: str,
+        text: str,
+        instruction: str = "",
+        owner: str = "",
+        idempotency_key: str | None = None,
+    ) -> tuple[Task, int]:
+        """Accept a request; returns the task and the position of its newest event.
+
+        With an ``idempotency_key`` the owner's second request of that key gets the first's task.
+
+        Raises:
+            IdempotencyMismatch: the key stands for another text, instruction or template.
+        """
+        now = self.now()
+        salt = secrets.token_hex(8)
+        task = Task.request(
+            id=_task_id(owner, idempotency_key),
+            template_id=template_id,
+            text_hash=hash_payload(text, instruction, salt),
+            text_length=len(text),
+            segments=segments.split(text),
+            owner=owner,
+            max_attempts=self._max_attempts,
+            deadline_at=now + self._deadline,
+            idempotency_key=idempotency_key,
+            now=now,
+        )
+        try:
+            return task, await self.save(task, Payload(text, instruction, salt))
+        except Conflict:
+            if idempotency_key is None:
+                raise
+        existing, position = await self.load(task.id)
+        said = await self.store.payload(task.id)
+        # After an erasure nobody can tell what was said; the key still stands for the task.
+        same = said is None or (said.text, said.instruction) == (text, instruction)
+        if not same or existing.template_id != template_id:
+            raise IdempotencyMismatch(f"Idempotency-Key {idempotency_key!r} has another request")
+        return existing, position
+
+    async def retry(self, task_id: UUID, *, by: str, reason: str) -> tuple[Task, int]:
+        """Give a failed task another round of attempts.
+
+        Raises:
+            TaskNotFound: no such task.
+            TransitionRefused: it has not failed.
+        """
+        now = self.now()
+        return await self.change(
+            task_id,
+            lambda task: task.request_retry(
+                by=by, reason=reason, deadline_at=now + self._deadline, now=now
+            ),
+        )
+
+    async def cancel(self, task_id: UUID, *, by: str, reason: str) -> tuple[Task, int]:
+        """Ask for the end of a task; asking again changes nothing.
+
+        Raises:
+            TaskNotFound: no such task.
+            TransitionRefused: it is over already.
+        """
+
+        def command(task: Task) -> None:
+            if not task.cancel_requested:
+                task.request_cancel(by=by, reason=reason, now=self.now())
+
+        return await self.change(task_id, command)
+
+    # --- loading and saving
+
+    async def load(self, task_id: UUID) -> tuple[Task, int]:
+        """The task as the log has it, and the position of its newest event.
+
+        Raises:
+            TaskNotFound: no such task.
+        """
+        events = await self.store.events(task_id)
+        task = self.replay(events)
+        if task is None:
+            raise TaskNotFound(f"task {task_id} does not exist")
+        return task, events[-1].position
+
+    def replay(self, events: list[Recorded]) -> Task | None:
+        """The task after ``events``, which are its own from the first on."""
+        task: Task | None = None
+        for event in events:
+            stored = StoredEvent(event.task_id, event.version, event.topic, event.state)
+            task = self._mapper.to_domain_event(stored).mutate(task)  # type: ignore[attr-defined]
+        return task
+
+    async def save(self, task: Task, payload: Payload | None = None) -> int:
+        """Append the task's new events and return the position of the last.
+
+        Raises:
+            Conflict: somebody else was first; ``task`` is of no use any more.
+        """
+        events = [self._mapper.to_stored_event(event) for event in task.collect_events()]
+        return await self.store.append(events, payload)
+
+    async def change(self, task_id: UUID, command: Callable[[Task], None]) -> tuple[Task, int]:
+        """Load, command, save; from the start again when somebody else was first."""
+        for _ in range(CONFLICT_TRIES):
+            task, position = await self.load(task_id)
+            command(task)
+            if not task.pending_events:
+                return task, position
+            try:
+                return task, await self.save(task)
+            except Conflict:
+                continue
+        raise Conflict(f"task {task_id} changed {CONFLICT_TRIES} times while it was to be changed")
+
+
+def _task_id(owner: str, idempotency_key: str | None) -> UUID:
+    if idempotency_key is None:
+        return uuid4()
+    return uuid5(IDEMPOTENCY_NAMESPACE, f"{owner}\0{idempotency_key}")
+
+
+def hash_payload(text: str, instruction: str, salt: str) -> str:
+    """A fingerprint that says nothing about a short text once the salt is erased with it."""
+    said = f"{text}\0{instruction}".encode()
+    return hashlib.blake2b(said, key=salt.encode(), digest_size=16).hexdigest()

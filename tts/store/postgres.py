@@ -1,0 +1,264 @@
+"""The event store in PostgreSQL: the distributed deployment's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import zlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from importlib.resources import files
+from typing import Any, TypeVar
+from uuid import UUID
+
+import psycopg
+from eventsourcing.persistence import StoredEvent
+from psycopg import AsyncConnection
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from tts.ports import Payload, Recorded, Unavailable
+from tts.store.group_commit import Append, GroupCommit
+from tts.store.tailer import BACKOFF_SECONDS, WakeUps, follow
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+PATIENCE_SECONDS = 5.0  # an append or a read waits this long for the server before it gives up
+LEADERSHIP_CHECK_SECONDS = 1.0
+PARTIAL = "TT001"  # raised by tts_append
+OPTIONS = "-c statement_timeout=10000 -c idle_in_transaction_session_timeout=10000"
+ERRORS = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError)
+
+_APPEND = (
+    "SELECT last_position FROM tts_append(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[], "
+    "%b::int[], %b::uuid[], %b::text[], %b::text[], %b::text[])"
+)
+_COLUMNS = (
+    "SELECT notification_id, originator_id, originator_version, topic, state FROM stored_events "
+)
+_READ = _COLUMNS + "WHERE notification_id > %s ORDER BY notification_id LIMIT %s"
+_EVENTS = _COLUMNS + "WHERE originator_id = %s ORDER BY originator_version"
+
+
+class PostgresStore:
+    """Implements EventStore, Log and Coordination of :mod:`tts.ports` on one database."""
+
+    def __init__(self, url: str, *, readers: int = 4) -> None:
+        self._url = url
+        self._pool = AsyncConnectionPool(
+            url,
+            min_size=1,
+            max_size=readers,
+            open=False,
+            timeout=PATIENCE_SECONDS,
+            kwargs={"autocommit": True, "options": OPTIONS},
+        )
+        self._writer: AsyncConnection | None = None
+        self._group = GroupCommit(self._commit)
+        self._wake_ups = WakeUps()
+        self._listening: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Make the tables if need be, and connect."""
+        schema = files(__package__).joinpath("postgres.sql").read_text()
+        try:
+            async with await self._connect() as connection, connection.transaction():
+                # CREATE … IF NOT EXISTS races with itself when two processes start at once.
+                await connection.execute("SELECT pg_advisory_xact_lock(7721000)")
+                await connection.execute(schema)
+            await self._pool.open(wait=True, timeout=PATIENCE_SECONDS)
+        except ERRORS as error:
+            raise Unavailable(f"PostgreSQL: {error}") from error
+        self._listening = asyncio.create_task(self._listen())
+
+    async def aclose(self) -> None:
+        """Settle what was asked for and disconnect."""
+        await self._group.flush()
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.wait([self._listening])
+        if self._writer is not None:
+            await self._writer.close()
+        await self._pool.close()
+
+    # --- EventStore
+
+    async def append(self, events: Sequence[StoredEvent], payload: Payload | None = None) -> int:
+        """See :class:`tts.ports.EventStore`."""
+        return await self._group.append(events, payload)
+
+    async def events(self, task_id: UUID) -> list[Recorded]:
+        """See :class:`tts.ports.EventStore`."""
+        return [Recorded(*row) for row in await self._query(_EVENTS, (task_id,))]
+
+    async def payload(self, task_id: UUID) -> Payload | None:
+        """See :class:`tts.ports.EventStore`."""
+        sql = "SELECT text, instruction, salt FROM payloads WHERE task_id = %s"
+        rows = await self._query(sql, (task_id,))
+        return Payload(*rows[0]) if rows else None
+
+    # --- Log
+
+    async def read(self, after: int, limit: int) -> list[Recorded]:
+        """See :class:`tts.ports.Log`."""
+        return [Recorded(*row) for row in await self._query(_READ, (after, limit))]
+
+    async def position(self) -> int:
+        """See :class:`tts.ports.Log`."""
+        rows = await self._query("SELECT coalesce(max(notification_id), 0) FROM stored_events", ())
+        return int(rows[0][0])
+
+    def follow(self, after: int, *, batch: int = 500) -> AsyncIterator[list[Recorded]]:
+        """See :class:`tts.ports.Log`."""
+        return follow(self.read, self._wake_ups, after, batch)
+
+    # --- Coordination
+
+    @contextlib.asynccontextmanager
+    async def leadership(self, name: str) -> AsyncIterator[SessionLeadership]:
+        """See :class:`tts.ports.Coordination`; an advisory lock of a session of its own."""
+        while True:
+            try:
+                connection = await self._connect("-c statement_timeout=0")
+                break
+            except ERRORS:
+                await asyncio.sleep(LEADERSHIP_CHECK_SECONDS)
+        try:
+            while not await _try_lock(connection, zlib.crc32(name.encode())):
+                await asyncio.sleep(LEADERSHIP_CHECK_SECONDS)
+            yield SessionLeadership(connection)
+        except ERRORS as error:
+            raise Unavailable(f"PostgreSQL, while leading {name}: {error}") from error
+        finally:
+            await connection.close()
+
+    async def checkpoint(self, name: str) -> int:
+        """See :class:`tts.ports.Coordination`."""
+        rows = await self._query("SELECT position FROM checkpoints WHERE name = %s", (name,))
+        return int(rows[0][0]) if rows else 0
+
+    async def save_checkpoint(self, name: str, position: int) -> None:
+        """See :class:`tts.ports.Coordination`."""
+        await self._query(
+            "INSERT INTO checkpoints AS c VALUES (%s, %s) ON CONFLICT (name) DO UPDATE "
+            "SET position = greatest(c.position, excluded.position) RETURNING position",
+            (name, position),
+        )
+
+    # --- inside
+
+    async def _connect(self, options: str = OPTIONS) -> AsyncConnection:
+        return await AsyncConnection.connect(
+            self._url, autocommit=True, options=options, connect_timeout=int(PATIENCE_SECONDS)
+        )
+
+    async def _query(self, sql: str, params: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        async def run() -> list[tuple[Any, ...]]:
+            async with self._pool.connection() as connection:
+                cursor = await connection.execute(sql, params, prepare=True, binary=True)
+                return await cursor.fetchall()
+
+        return await _patiently(run)
+
+    async def _commit(self, batch: list[Append]) -> list[int | None]:
+        try:
+            positions = await _patiently(lambda: self._write(batch))
+        except psycopg.Error as error:
+            if len(batch) > 1 or error.sqlstate != PARTIAL:
+                raise
+            return [None]
+        return [
+            await self._same(append) if position is None else position
+            for append, position in zip(batch, positions, strict=True)
+        ]
+
+    async def _write(self, batch: list[Append]) -> list[int | None]:
+        if self._writer is None or self._writer.closed:
+            self._writer = await self._connect()
+        events = [(n, event) for n, append in enumerate(batch) for event in append.events]
+        said = [(append.task_id, append.payload) for append in batch if append.payload]
+        cursor = await self._writer.execute(
+            _APPEND,
+            (
+                [event.originator_id for _, event in events],
+                [event.originator_version for _, event in events],
+                [event.topic for _, event in events],
+                [event.state for _, event in events],
+                [n for n, _ in events],
+                [task_id for task_id, _ in said],
+                [payload.text for _, payload in said],
+                [payload.instruction for _, payload in said],
+                [payload.salt for _, payload in said],
+            ),
+            prepare=True,
+            binary=True,
+        )
+        return [row[0] for row in await cursor.fetchall()]
+
+    async def _same(self, append: Append) -> int | None:
+        """The last position if exactly these events stand in the log already.
+
+        The reply to a commit can be lost with its connection; the repetition then meets its own
+        events, which is no conflict.
+        """
+        stored = {row.version: row for row in await self.events(append.task_id)}
+        for event in append.events:
+            row = stored.get(event.originator_version)
+            if row is None or (row.topic, row.state) != (event.topic, event.state):
+                return None
+        return stored[append.events[-1].originator_version].position
+
+    async def _listen(self) -> None:
+        failures = 0
+        while True:
+            try:
+                async with await self._connect("-c statement_timeout=0") as connection:
+                    await connection.execute("LISTEN stored_events")
+                    failures = 0
+                    # What was committed before the LISTEN was announced to nobody.
+                    self._wake_ups.kick()
+                    async for _ in connection.notifies():
+                        self._wake_ups.kick()
+            except ERRORS as error:
+                if failures == 0:
+                    logger.warning("LISTEN ended, connecting again: %s", error)
+                delay = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
+                failures += 1
+                await asyncio.sleep(delay)
+
+
+class SessionLeadership:
+    """A leadership that lasts as long as the database session."""
+
+    def __init__(self, connection: AsyncConnection) -> None:
+        self._connection = connection
+
+    async def lost(self) -> None:
+        """Return when the session is gone."""
+        with contextlib.suppress(*ERRORS, TimeoutError):
+            while True:
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    await self._connection.execute("SELECT 1")
+                await asyncio.sleep(LEADERSHIP_CHECK_SECONDS)
+
+
+async def _try_lock(connection: AsyncConnection, key: int) -> bool:
+    cursor = await connection.execute("SELECT pg_try_advisory_lock(7721, %s::int)", (key - 2**31,))
+    row = await cursor.fetchone()
+    return bool(row and row[0])
+
+
+async def _patiently(work: Callable[[], Awaitable[T]]) -> T:
+    """Repeat ``work`` while the connection fails, for a few seconds at most."""
+    deadline = asyncio.get_running_loop().time() + PATIENCE_SECONDS
+    failures = 0
+    while True:
+        try:
+            return await work()
+        except ERRORS as error:
+            delay = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
+            failures += 1
+            if asyncio.get_running_loop().time() + delay > deadline:
+                raise Unavailable(f"PostgreSQL: {error}") from error
+            await asyncio.sleep(delay)

@@ -1,0 +1,230 @@
+"""The event store in one SQLite file (WAL, ``synchronous=FULL``): the embedded deployment's.
+
+Writing has one thread and reading another, each with its own connection, so that neither a flush to
+disk nor a long read holds up the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, TypeVar
+from uuid import UUID
+
+from eventsourcing.persistence import StoredEvent
+
+from tts.ports import Payload, Recorded, Unavailable
+from tts.store.group_commit import Append, GroupCommit
+from tts.store.tailer import WakeUps, follow
+
+T = TypeVar("T")
+
+OTHER_PROCESSES_POLL_SECONDS = 0.05  # PRAGMA data_version reads shared memory: a few microseconds
+LEADERSHIP_POLL_SECONDS = 0.2
+
+_READ = (
+    "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events "
+    "WHERE rowid > ? ORDER BY rowid LIMIT ?"
+)
+_EVENTS = (
+    "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events "
+    "WHERE originator_id = ? ORDER BY originator_version"
+)
+
+
+class SQLiteStore:
+    """Implements EventStore, Log and Coordination of :mod:`tts.ports` on one file."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="sqlite-write")
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="sqlite-read")
+        self._group = GroupCommit(self._commit)
+        self._wake_ups = WakeUps()
+        self._watching: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Make the file and its tables if need be, and connect."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._writer = await self._in(self._writing, self._connect)
+            schema = files(__package__).joinpath("sqlite.sql").read_text()
+            await self._in(self._writing, lambda: self._writer.executescript(schema))
+            self._reader = await self._in(self._reading, self._connect)
+            self._watcher = self._connect()
+        except sqlite3.Error as error:
+            raise Unavailable(f"SQLite file {self._path}: {error}") from error
+        self._watching = asyncio.create_task(self._watch())
+
+    async def aclose(self) -> None:
+        """Settle what was asked for and let the file go."""
+        await self._group.flush()
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
+            await self._in(self._writing, self._writer.close)
+            await self._in(self._reading, self._reader.close)
+            self._watcher.close()
+        self._writing.shutdown()
+        self._reading.shutdown()
+
+    # --- EventStore
+
+    async def append(self, events: Sequence[StoredEvent], payload: Payload | None = None) -> int:
+        """See :class:`tts.ports.EventStore`."""
+        return await self._group.append(events, payload)
+
+    async def events(self, task_id: UUID) -> list[Recorded]:
+        """See :class:`tts.ports.EventStore`."""
+        return await self._select(_EVENTS, (task_id.hex,))
+
+    async def payload(self, task_id: UUID) -> Payload | None:
+        """See :class:`tts.ports.EventStore`."""
+        sql = "SELECT text, instruction, salt FROM payloads WHERE task_id = ?"
+        row = await self._read_one(sql, (task_id.hex,))
+        return Payload(*row) if row else None
+
+    # --- Log
+
+    async def read(self, after: int, limit: int) -> list[Recorded]:
+        """See :class:`tts.ports.Log`."""
+        return await self._select(_READ, (after, limit))
+
+    async def position(self) -> int:
+        """See :class:`tts.ports.Log`."""
+        row = await self._read_one("SELECT max(rowid) FROM stored_events", ())
+        return int(row[0] or 0) if row else 0
+
+    def follow(self, after: int, *, batch: int = 500) -> AsyncIterator[list[Recorded]]:
+        """See :class:`tts.ports.Log`."""
+        return follow(self.read, self._wake_ups, after, batch)
+
+    # --- Coordination
+
+    @contextlib.asynccontextmanager
+    async def leadership(self, name: str) -> AsyncIterator[FileLeadership]:
+        """See :class:`tts.ports.Coordination`; a lock on a file beside the database."""
+        with self._path.with_name(f"{self._path.name}.{name}.lock").open("w") as lock:
+            while True:
+                try:
+                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    await asyncio.sleep(LEADERSHIP_POLL_SECONDS)
+            yield FileLeadership()
+
+    async def checkpoint(self, name: str) -> int:
+        """See :class:`tts.ports.Coordination`."""
+        row = await self._read_one("SELECT position FROM checkpoints WHERE name = ?", (name,))
+        return int(row[0]) if row else 0
+
+    async def save_checkpoint(self, name: str, position: int) -> None:
+        """See :class:`tts.ports.Coordination`."""
+        sql = (
+            "INSERT INTO checkpoints VALUES (?, ?) ON CONFLICT (name) "
+            "DO UPDATE SET position = max(position, excluded.position)"
+        )
+        await self._in(self._writing, lambda: self._writer.execute(sql, (name, position)))
+
+    # --- inside
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, isolation_level=None, check_same_thread=False, timeout=5
+        )
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        return connection
+
+    async def _commit(self, batch: list[Append]) -> list[int | None]:
+        positions = await self._in(self._writing, lambda: self._write(batch))
+        self._wake_ups.kick()
+        return positions
+
+    def _write(self, batch: list[Append]) -> list[int | None]:
+        execute = self._writer.execute
+        execute("BEGIN IMMEDIATE")
+        try:
+            positions = [self._insert(append) for append in batch]
+            execute("COMMIT")
+        except BaseException:
+            if self._writer.in_transaction:
+                execute("ROLLBACK")
+            raise
+        return positions
+
+    def _insert(self, append: Append) -> int | None:
+        execute = self._writer.execute
+        task_id = append.task_id.hex
+        position = None
+        for n, event in enumerate(append.events):
+            row = (task_id, event.originator_version, event.topic, event.state)
+            cursor = execute("INSERT OR IGNORE INTO stored_events VALUES (?, ?, ?, ?)", row)
+            if cursor.rowcount == 0:
+                for written in append.events[:n]:
+                    execute(
+                        "DELETE FROM stored_events WHERE originator_id = ? "
+                        "AND originator_version = ?",
+                        (task_id, written.originator_version),
+                    )
+                return self._same(append)
+            position = cursor.lastrowid
+        if append.payload is not None:
+            said = append.payload
+            execute(
+                "INSERT INTO payloads VALUES (?, ?, ?, ?)",
+                (task_id, said.text, said.instruction, said.salt),
+            )
+        return position
+
+    def _same(self, append: Append) -> int | None:
+        """The last position if exactly these events stand in the log already."""
+        stored = {row[2]: row for row in self._writer.execute(_EVENTS, (append.task_id.hex,))}
+        for event in append.events:
+            row = stored.get(event.originator_version)
+            if row is None or (row[3], row[4]) != (event.topic, event.state):
+                return None
+        return int(stored[append.events[-1].originator_version][0])
+
+    async def _select(self, sql: str, params: tuple[object, ...]) -> list[Recorded]:
+        return await self._in(
+            self._reading,
+            lambda: [
+                Recorded(position, UUID(hex=task_id), version, topic, state)
+                for position, task_id, version, topic, state in self._reader.execute(sql, params)
+            ],
+        )
+
+    async def _read_one(self, sql: str, params: tuple[object, ...]) -> tuple[Any, ...] | None:
+        return await self._in(self._reading, lambda: self._reader.execute(sql, params).fetchone())
+
+    async def _in(self, pool: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(pool, work)
+        except sqlite3.Error as error:
+            raise Unavailable(f"SQLite file {self._path}: {error}") from error
+
+    async def _watch(self) -> None:
+        """Wake the followers when another process has written."""
+        seen = None
+        while True:
+            await asyncio.sleep(OTHER_PROCESSES_POLL_SECONDS)
+            if self._wake_ups:
+                version = self._watcher.execute("PRAGMA data_version").fetchone()
+                if version != seen:
+                    seen = version
+                    self._wake_ups.kick()
+
+
+class FileLeadership:
+    """The kernel keeps the lock while the process lives: it cannot be lost."""
+
+    async def lost(self) -> None:
+        """Never returns."""
+        await asyncio.get_running_loop().create_future()

@@ -1,0 +1,74 @@
+"""Following the log: a wake-up is a hint, the positions are the truth."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+
+from tts.ports import Recorded, Unavailable
+
+logger = logging.getLogger(__name__)
+
+SAFETY_POLL_SECONDS = 1.0  # a wake-up can be lost; the log is read this often all the same
+BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
+
+
+class WakeUps:
+    """Tells every follower of the log in this process that there may be something new."""
+
+    def __init__(self) -> None:
+        self._events: set[asyncio.Event] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._events)
+
+    def kick(self) -> None:
+        """Wake everyone; call it on the event loop."""
+        for event in self._events:
+            event.set()
+
+    @contextlib.contextmanager
+    def listener(self) -> Iterator[asyncio.Event]:
+        """An event that each kick sets."""
+        event = asyncio.Event()
+        self._events.add(event)
+        try:
+            yield event
+        finally:
+            self._events.discard(event)
+
+
+async def follow(
+    read: Callable[[int, int], Awaitable[list[Recorded]]],
+    wake_ups: WakeUps,
+    after: int,
+    batch: int,
+) -> AsyncIterator[list[Recorded]]:
+    """Yield every event after the position ``after`` once, in order, for ever.
+
+    Outages of the store are waited out: the next read starts where the last one ended.
+    """
+    failures = 0
+    with wake_ups.listener() as woken:
+        while True:
+            # Cleared before the read: what commits during the read sets it again.
+            woken.clear()
+            try:
+                rows = await read(after, batch)
+            except Unavailable as error:
+                delay = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
+                if failures == 0:
+                    logger.warning("The log cannot be read, trying again: %s", error)
+                failures += 1
+                await asyncio.sleep(delay)
+                continue
+            failures = 0
+            if rows:
+                after = rows[-1].position
+                yield rows
+            if len(rows) < batch:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(SAFETY_POLL_SECONDS):
+                        await woken.wait()

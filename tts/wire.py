@@ -1,0 +1,98 @@
+"""What clients see of an event: the ``task_update`` of the original service, one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+
+from tts.domain import Status, Task
+from tts.ports import Recorded
+
+# topic -> the status it shows, and which of the event's fields go out under which name
+_ATTEMPT = {"attempt": "attempt"}
+_SEGMENT = {**_ATTEMPT, "segment": "segment"}
+_ERROR = {**_ATTEMPT, "code": "code", "step": "step", "message": "error"}
+_BY = {"by": "by", "reason": "reason"}
+
+UPDATES: dict[str, tuple[Status, dict[str, str]]] = {
+    Task.Requested.TOPIC: (Status.STARTING, {"template_id": "templateId"}),
+    Task.Queued.TOPIC: (Status.QUEUED, _ATTEMPT),
+    Task.Dequeued.TOPIC: (Status.DEQUEUED, {**_ATTEMPT, "worker": "worker"}),
+    Task.ProcessingStarted.TOPIC: (Status.PROCESSING, _ATTEMPT),
+    Task.PredictionCreated.TOPIC: (
+        Status.PREDICTION_CREATED,
+        {**_SEGMENT, "prediction_id": "predictionId"},
+    ),
+    Task.DownloadStarted.TOPIC: (
+        Status.DOWNLOADING,
+        {**_SEGMENT, "predict_time": "predictTime"},
+    ),
+    Task.DownloadCompleted.TOPIC: (
+        Status.DOWNLOAD_COMPLETE,
+        {**_SEGMENT, "size": "bytes", "duration": "duration"},
+    ),
+    Task.Succeeded.TOPIC: (
+        Status.SUCCEEDED,
+        {**_ATTEMPT, "size": "bytes", "duration": "duration", "predict_time": "predictTime"},
+    ),
+    Task.RetryScheduled.TOPIC: (
+        Status.WAITING_RETRY,
+        {**_ERROR, "delay": "delay", "due_at": "retryAt"},
+    ),
+    Task.RetryStarted.TOPIC: (Status.RETRYING, {**_ATTEMPT, "worker": "worker"}),
+    Task.RetryRequested.TOPIC: (Status.RETRYING, _BY),
+    Task.Failed.TOPIC: (Status.FAILED, {**_ERROR, "permanent": "permanent"}),
+    Task.CancelRequested.TOPIC: (Status.CANCELING, _BY),
+    Task.Canceled.TOPIC: (Status.CANCELED, _BY),
+}
+
+
+def task_update(event: Recorded, audio_url: Callable[[str], str]) -> dict[str, Any]:
+    """The data of one ``task_update``; ``audio_url`` turns an object key into a URL.
+
+    Always ``taskId``, ``status``, ``timestamp`` (ISO 8601, UTC) and ``position``, then what belongs
+    to the status. An unknown topic is a KeyError: a log from a newer version needs newer readers.
+    """
+    state = orjson.loads(event.state)
+    status, fields = UPDATES[event.topic]
+    update: dict[str, Any] = {
+        "taskId": str(event.task_id),
+        "status": status.value,
+        "timestamp": state["timestamp"],
+        "position": event.position,
+    }
+    for name, wire_name in fields.items():
+        if state[name] is not None:
+            update[wire_name] = state[name]
+    if "object_key" in state:
+        update["audioUrl"] = audio_url(state["object_key"])
+    return update
+
+
+def task_answer(
+    task: Task, position: int, said: tuple[str, str] | None, audio_url: Callable[[str], str]
+) -> dict[str, Any]:
+    """The data of ``GET /api/tts/task/:taskId``; ``said`` is (text, instruction) unless erased."""
+    answer: dict[str, Any] = {
+        "taskId": str(task.id),
+        "status": task.status.value,
+        "templateId": task.template_id,
+        "ttsText": said[0] if said else None,
+        "instruction": (said[1] or None) if said else None,
+        "audioUrl": audio_url(task.object_key) if task.object_key else None,
+        "createdAt": task.created_on.isoformat(),
+        "updatedAt": task.modified_on.isoformat(),
+        "completedAt": task.completed_at.isoformat() if task.completed_at else None,
+        "attempt": task.attempt,
+        "maxAttempts": task.max_attempts,
+        "position": position,
+    }
+    if task.error is not None:
+        answer |= {"error": task.error.message, "code": task.error.code, "step": task.error.step}
+    if task.due_at is not None:
+        answer["retryAt"] = task.due_at.isoformat()
+    if task.size is not None:
+        answer |= {"bytes": task.size, "duration": task.duration}
+    return answer
