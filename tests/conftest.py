@@ -1,0 +1,17 @@
+"""The servers of a test run: each is started by the first test that asks for it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.services.postgres import Postgres
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A PostgreSQL for the whole run; take ``postgres.create_database()`` for each test."""
+    server = Postgres()
+    yield server
+    server.stop()
