@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import secrets
 from collections.abc import Callable
@@ -151,8 +152,26 @@ class Application:
         Raises:
             Conflict: somebody else was first; ``task`` is of no use any more.
         """
-        events = [self._mapper.to_stored_event(event) for event in task.collect_events()]
-        return await self.store.append(events, payload)
+        return await self.store.append(self.collect(task), payload)
+
+    def collect(self, task: Task) -> list[StoredEvent]:
+        """Take the task's new events, as they are to be appended."""
+        return [self._mapper.to_stored_event(event) for event in task.collect_events()]
+
+    async def mark_queued(self, order: Recorded, attempt: int) -> None:
+        """Append Queued right behind the event that ordered the work, unless something is there.
+
+        What is there instead (a claim, which brings its own Queued, or a cancellation) makes it
+        superfluous.
+        """
+        event = Task.Queued(  # type: ignore[call-arg] # mypy does not see the metaclass's dataclass
+            originator_id=order.task_id,
+            originator_version=order.version + 1,
+            timestamp=self.now(),
+            attempt=attempt,
+        )
+        with contextlib.suppress(Conflict):
+            await self.store.append([self._mapper.to_stored_event(event)])
 
     async def change(self, task_id: UUID, command: Callable[[Task], None]) -> tuple[Task, int]:
         """Load, command, save; from the start again when somebody else was first."""

@@ -503,8 +503,11 @@ class Task(Aggregate):
         found: bool,
         now: datetime,
     ) -> None:
-        """Replicate has a prediction for the segment; ``found`` if the list told so."""
-        self._require_lease("record_prediction", lease)
+        """Replicate has a prediction for the segment; ``found`` if the list told so.
+
+        It is recorded while the task is being canceled too, so that it can be canceled upstream.
+        """
+        self._require_lease("record_prediction", lease, even_canceling=True)
         self._require(
             "record_prediction", self.segments[segment].intent_at is not None, "no intent to create"
         )
@@ -668,9 +671,9 @@ class Task(Aggregate):
         if not allowed:
             raise TransitionRefused(command, self, why)
 
-    def _require_lease(self, command: str, lease: int) -> None:
+    def _require_lease(self, command: str, lease: int, *, even_canceling: bool = False) -> None:
         self._require(command, not self.final, "it is over")
         if lease != self.lease:
             raise LeaseLost(self, lease)
-        self._require(command, not self.cancel_requested, "it is being canceled")
+        self._require(command, even_canceling or not self.cancel_requested, "it is being canceled")
         self._require(command, self.claimed, "nobody has claimed this round")

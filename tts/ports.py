@@ -120,6 +120,13 @@ class Log(Protocol):
         """The position of the newest event, 0 for an empty log."""
         ...
 
+    async def newest(self, *, excluding: Sequence[str]) -> list[Recorded]:
+        """Each task's newest event, save for tasks whose newest one has a topic of ``excluding``.
+
+        It looks at the whole log: for starts and rescues, not for every day.
+        """
+        ...
+
     def follow(self, after: int, *, batch: int = 500) -> AsyncIterator[list[Recorded]]:
         """Every event after ``after``, once, in order, for ever; batches are never empty."""
         ...
@@ -194,6 +201,11 @@ class Delivery(Protocol):
     @property
     def message(self) -> Message:
         """The message."""
+        ...
+
+    @property
+    def redelivered(self) -> bool:
+        """Whether a consumer had it before and did not settle it."""
         ...
 
     async def ack(self) -> None:

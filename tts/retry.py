@@ -1,0 +1,117 @@
+"""What to do about a failed step: a pure decision, made from the failure, the task and the time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Literal
+
+from tts.domain import Task, TaskError
+from tts.ports import StepError, Treatment
+
+GRID_UNIT_SECONDS = 0.1
+PROPORTIONAL_JITTER = 0.25
+CONFIGURATION_PAUSE_SECONDS = 60.0  # until an operator has acted; no attempt is used up meanwhile
+RETRY_AFTER_CAP_SECONDS = 600.0
+MAX_CREATIONS = 3  # the first prediction of a segment, and at most two in place of lost ones
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """Exponential backoff; times in seconds."""
+
+    initial: float
+    multiplier: float
+    maximum: float
+    jitter: Literal["none", "proportional", "full"]
+
+    def delay(self, attempt: int, random: Callable[[], float]) -> float:
+        """How long to wait after the failure of ``attempt`` (from 1), on the grid.
+
+        ``full`` draws from nothing to the exponential value, ``proportional`` adds up to a quarter
+        to it.
+        """
+        exponent = min(attempt - 1, 64)  # keeps the power a float whatever the number of attempts
+        base = min(self.initial * self.multiplier**exponent, self.maximum)
+        if self.jitter == "full":
+            base *= random()
+        elif self.jitter == "proportional":
+            base = min(base * (1 + PROPORTIONAL_JITTER * random()), self.maximum)
+        return on_grid(base)
+
+
+@dataclass(frozen=True)
+class RetryLater:
+    """Schedule a retry; ``attempt`` is the number that it will have."""
+
+    error: TaskError
+    attempt: int
+    delay: float
+    due_at: datetime
+    abandoned: list[int]
+    settled: bool
+
+
+@dataclass(frozen=True)
+class GiveUp:
+    """Fail the task."""
+
+    error: TaskError
+    permanent: bool
+    abandoned: list[int]
+    settled: bool
+
+
+def decide(
+    task: Task,
+    segment: int | None,
+    failure: StepError,
+    policy: RetryPolicy,
+    *,
+    now: datetime,
+    random: Callable[[], float],
+) -> RetryLater | GiveUp:
+    """Turn a failure at ``segment`` (None: not about one) into the event to append."""
+    error = TaskError(failure.code, failure.step, failure.message)
+    treatment = failure.treatment
+    settled = treatment is not Treatment.AMBIGUOUS
+    abandoned: list[int] = []
+    if treatment is Treatment.LOST and segment is not None:
+        abandoned = [segment]
+        if task.segments[segment].creations >= MAX_CREATIONS:
+            return GiveUp(error, permanent=False, abandoned=abandoned, settled=settled)
+    if treatment is Treatment.PERMANENT:
+        return GiveUp(error, permanent=True, abandoned=abandoned, settled=settled)
+    costs_attempt = treatment not in {Treatment.THROTTLED, Treatment.CONFIGURATION}
+    if costs_attempt and task.attempt >= task.max_attempts:
+        return GiveUp(error, permanent=False, abandoned=abandoned, settled=settled)
+    delay = policy.delay(task.attempt, random)
+    if treatment is Treatment.CONFIGURATION:
+        delay = max(delay, on_grid(min(CONFIGURATION_PAUSE_SECONDS, policy.maximum)))
+    if failure.retry_after is not None:
+        delay = max(delay, on_grid(min(failure.retry_after, RETRY_AFTER_CAP_SECONDS)))
+    due_at = now + timedelta(seconds=delay)
+    if due_at >= task.deadline_at:
+        late = TaskError(
+            "deadline_exceeded",
+            failure.step,
+            f"no time is left for another try; the last failure was {error.code}: {error.message}",
+        )
+        return GiveUp(late, permanent=False, abandoned=abandoned, settled=settled)
+    return RetryLater(
+        error, task.attempt + costs_attempt, delay, due_at, abandoned=abandoned, settled=settled
+    )
+
+
+def on_grid(seconds: float) -> float:
+    """Round up to 1, 1.25, 1.5 or 1.75 times a power of two of 100 ms.
+
+    RabbitMQ holds a delayed message in a queue of one constant TTL, so every distinct delay is a
+    queue of its own; on this grid some sixty of them reach from 100 ms to an hour.
+    """
+    units = max(seconds / GRID_UNIT_SECONDS, 1.0)
+    power = math.floor(math.log2(units))
+    quarters = math.ceil(round(units / 2**power * 4, 9))
+    return float(round(quarters / 4 * 2**power * GRID_UNIT_SECONDS, 6))
