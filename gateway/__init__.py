@@ -1,0 +1,1 @@
+"""The HTTP side: commands, queries and streams over Sanic."""

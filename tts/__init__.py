@@ -1,0 +1,1 @@
+"""The text-to-speech service: domain, application, processor, relay and their adapters."""

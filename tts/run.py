@@ -55,6 +55,7 @@ from tts.steps import (
 logger = logging.getLogger(__name__)
 
 POLL_FAILURES = 10  # in a row, before the attempt ends
+POLL_PAUSE_CAP_SECONDS = 15.0
 SETTLE_POLL_SECONDS = 1.0
 CANCEL_TRIES = 5
 CLOCK_SKEW = timedelta(seconds=5)  # Replicate stamps predictions with its own clock
@@ -155,7 +156,7 @@ class Run:
         await self._record(failure)
         return failure.code
 
-    async def _perform(self, step: Step) -> None:
+    async def _perform(self, step: Step) -> None:  # noqa: C901 -- one case a step
         match step:
             case WaitUntil(due_at):
                 await self._pause((due_at - self._application.now()).total_seconds())
@@ -234,7 +235,9 @@ class Run:
         while prediction is None or prediction.state is PredictionState.RUNNING:
             if self._application.now() >= self.task.deadline_at:
                 return
-            if await self._pause(self._outside.poll_interval * 2**failures):
+            if await self._pause(
+                min(self._outside.poll_interval * 2**failures, POLL_PAUSE_CAP_SECONDS)
+            ):
                 self.task, _ = await self._application.load(self.task.id)
                 return
             try:
@@ -436,10 +439,10 @@ class Run:
 
     async def _find(self, speech: Speech, intent_at: datetime) -> str | None:
         found = await self._outside.predictions.find(speech, since=intent_at - CLOCK_SKEW)
-        others = await self._recorded_for_others(intent_at) if found else frozenset()
+        others = await self._recorded_for_others() if found else frozenset()
         return next((id_ for id_ in found if id_ not in others), None)
 
-    async def _recorded_for_others(self, intent_at: datetime) -> frozenset[str]:
+    async def _recorded_for_others(self) -> frozenset[str]:
         """Predictions of about that time that are other tasks': two may speak the same text."""
         events = await self._application.store.events(self.task.id)
         intents = [e.position for e in events if e.topic == Task.ProcessingStarted.TOPIC]

@@ -120,7 +120,7 @@ def next_step(task: Task, lease: int | None, now: datetime) -> Step:
     return _next_for_segments(task, lease, now)
 
 
-def _next_for_segments(task: Task, lease: int, now: datetime) -> Step:
+def _next_for_segments(task: Task, lease: int, now: datetime) -> Step:  # noqa: PLR0911
     for index, segment in enumerate(task.segments):
         if segment.downloaded:
             continue

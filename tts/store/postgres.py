@@ -39,6 +39,12 @@ _COLUMNS = (
 )
 _READ = _COLUMNS + "WHERE notification_id > %s ORDER BY notification_id LIMIT %s"
 _EVENTS = _COLUMNS + "WHERE originator_id = %s ORDER BY originator_version"
+_NEWEST = (
+    "SELECT notification_id, originator_id, originator_version, topic, state FROM stored_events e "
+    "WHERE topic <> ALL (%s) AND NOT EXISTS (SELECT 1 FROM stored_events later "
+    "WHERE later.originator_id = e.originator_id "
+    "AND later.originator_version = e.originator_version + 1) ORDER BY notification_id"
+)
 
 
 class PostgresStore:
@@ -108,6 +114,10 @@ class PostgresStore:
         """See :class:`tts.ports.Log`."""
         rows = await self._query("SELECT coalesce(max(notification_id), 0) FROM stored_events", ())
         return int(rows[0][0])
+
+    async def newest(self, *, excluding: Sequence[str]) -> list[Recorded]:
+        """See :class:`tts.ports.Log`."""
+        return [Recorded(*row) for row in await self._query(_NEWEST, (list(excluding),))]
 
     def follow(self, after: int, *, batch: int = 500) -> AsyncIterator[list[Recorded]]:
         """See :class:`tts.ports.Log`."""

@@ -36,6 +36,12 @@ _EVENTS = (
     "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events "
     "WHERE originator_id = ? ORDER BY originator_version"
 )
+_NEWEST = (
+    "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events e "
+    "WHERE topic NOT IN ({marks}) AND NOT EXISTS (SELECT 1 FROM stored_events later "
+    "WHERE later.originator_id = e.originator_id "
+    "AND later.originator_version = e.originator_version + 1) ORDER BY rowid"
+)
 
 
 class SQLiteStore:
@@ -100,6 +106,10 @@ class SQLiteStore:
         """See :class:`tts.ports.Log`."""
         row = await self._read_one("SELECT max(rowid) FROM stored_events", ())
         return int(row[0] or 0) if row else 0
+
+    async def newest(self, *, excluding: Sequence[str]) -> list[Recorded]:
+        """See :class:`tts.ports.Log`."""
+        return await self._select(_NEWEST.format(marks=",".join("?" * len(excluding))), excluding)
 
     def follow(self, after: int, *, batch: int = 500) -> AsyncIterator[list[Recorded]]:
         """See :class:`tts.ports.Log`."""
@@ -192,7 +202,7 @@ class SQLiteStore:
                 return None
         return int(stored[append.events[-1].originator_version][0])
 
-    async def _select(self, sql: str, params: tuple[object, ...]) -> list[Recorded]:
+    async def _select(self, sql: str, params: Sequence[object]) -> list[Recorded]:
         return await self._in(
             self._reading,
             lambda: [
