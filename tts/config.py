@@ -28,6 +28,7 @@ class Settings(BaseSettings):
     # gateway
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 3002
+    public_url: str = ""  # where clients reach it, if that is not HOST and PORT
     text_max_chars: Positive = 5000
     instruction_max_chars: Positive = 500
     request_max_bytes: Positive = 1_000_000
@@ -102,6 +103,23 @@ class Settings(BaseSettings):
         if "/" in self.minio_endpoint:
             raise ValueError(f"MINIO_ENDPOINT must be host:port, not {self.minio_endpoint!r}")
         return self
+
+    @property
+    def gateway_url(self) -> str:
+        """Where clients reach the gateway."""
+        host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104
+        return self.public_url or f"http://{host}:{self.port}"
+
+    @property
+    def replicate_is_local(self) -> bool:
+        """Whether predictions go to something on this machine that needs no token."""
+        return urlsplit(self.replicate_base_url).hostname in {"127.0.0.1", "localhost", "::1"}
+
+    @property
+    def sandboxed(self) -> bool:
+        """Whether nothing says whom to ask for predictions, so that `tts up` brings a sandbox."""
+        token = self.replicate_api_token.get_secret_value()
+        return not token and "replicate_base_url" not in self.model_fields_set
 
     @property
     def store_url(self) -> str:

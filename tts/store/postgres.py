@@ -88,6 +88,10 @@ class PostgresStore:
             await self._writer.close()
         await self._pool.close()
 
+    async def ready(self) -> None:
+        """Return if the server answers, else raise Unavailable."""
+        await self._query("SELECT 1", ())
+
     # --- EventStore
 
     async def append(self, events: Sequence[StoredEvent], payload: Payload | None = None) -> int:

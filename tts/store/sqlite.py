@@ -80,6 +80,10 @@ class SQLiteStore:
         self._writing.shutdown()
         self._reading.shutdown()
 
+    async def ready(self) -> None:
+        """Return if the file can be read, else raise Unavailable."""
+        await self._read_one("SELECT 1", ())
+
     # --- EventStore
 
     async def append(self, events: Sequence[StoredEvent], payload: Payload | None = None) -> int:

@@ -1,0 +1,46 @@
+# `make help` lists the targets; each comment after ## is its help.
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTHON ?= python3
+
+.PHONY: help setup servers run test lint format bench clean
+
+help: ## List the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## Make .venv with everything for running and testing
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable . --group dev
+	touch $@
+
+run: setup ## Start the whole service in this terminal (embedded, no server to install)
+	$(BIN)/tts up
+
+# PostgreSQL and RabbitMQ are started by the tests themselves, on private ports and folders; only
+# their programs have to be there.
+servers:
+	@tests/install-servers
+
+test: setup servers ## Run all tests against real servers, which the tests start and stop
+	$(BIN)/python -m pytest
+
+lint: setup ## Check style, types and who imports whom
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## Format the code
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: setup servers ## Measure accept rate and cost per task against bare baselines
+	$(BIN)/python -m tests.bench
+
+clean: ## Remove the environment and the caches, not the data
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -1,0 +1,162 @@
+"""Turns settings into the parts of this package; which implementation is decided here alone."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+from tts.application import Application
+from tts.audio.folder import FolderAudio
+from tts.audio.inspect import inspect
+from tts.audio.minio import MinioAudio
+from tts.config import ConfigError, Settings
+from tts.observe import observe_step
+from tts.processor import Processor
+from tts.queue.memory import MemoryQueue
+from tts.queue.rabbitmq import RabbitMQ
+from tts.relay import Relay
+from tts.replicate_api import ReplicatePredictions
+from tts.retry import RetryPolicy
+from tts.run import Outside
+from tts.store.postgres import PostgresStore
+from tts.store.sqlite import SQLiteStore
+from tts.templates import HttpTemplates
+
+Store = SQLiteStore | PostgresStore
+Queue = MemoryQueue | RabbitMQ
+Audio = FolderAudio | MinioAudio
+
+
+@contextlib.asynccontextmanager
+async def open_store(settings: Settings) -> AsyncIterator[Store]:
+    """The event store, open while the context is."""
+    url = settings.store_url
+    store: Store
+    if url.startswith("sqlite:"):
+        store = SQLiteStore(Path(url.removeprefix("sqlite:///")))
+    else:
+        store = PostgresStore(url)
+    try:
+        await store.open()
+        yield store
+    finally:
+        await store.aclose()
+
+
+@contextlib.asynccontextmanager
+async def open_queue(settings: Settings) -> AsyncIterator[Queue]:
+    """The queue, open while the context is."""
+    url = settings.rabbitmq_url.get_secret_value()
+    queue: Queue = RabbitMQ(url) if url else MemoryQueue()
+    try:
+        yield queue
+    finally:
+        await queue.aclose()
+
+
+@contextlib.asynccontextmanager
+async def open_audio(settings: Settings) -> AsyncIterator[Audio]:
+    """Where audio lies, open while the context is."""
+    audio: Audio
+    if settings.minio_endpoint:
+        audio = MinioAudio(
+            settings.minio_endpoint,
+            access_key=settings.minio_access_key,
+            secret_key=settings.minio_secret_key.get_secret_value(),
+            bucket=settings.minio_bucket,
+            region=settings.minio_region,
+            secure=settings.minio_secure,
+            public_endpoint=settings.minio_public_endpoint,
+            presign_seconds=settings.minio_presign_seconds,
+            threads=settings.tts_concurrency,
+        )
+    else:
+        audio = FolderAudio(settings.data_dir / "audio", settings.gateway_url)
+    try:
+        yield audio
+    finally:
+        await audio.aclose()
+
+
+def application(settings: Settings, store: Store) -> Application:
+    """The use cases over the store."""
+    return Application(
+        store,
+        max_attempts=settings.retry_max_attempts,
+        deadline_seconds=settings.task_deadline_seconds,
+    )
+
+
+def relay(app: Application, store: Store, queue: Queue) -> Relay:
+    """The relay; a queue that dies with the process is rebuilt from the log."""
+    return Relay(app, store, store, queue, durable_queue=isinstance(queue, RabbitMQ))
+
+
+async def processor(
+    settings: Settings,
+    stack: AsyncExitStack,
+    app: Application,
+    store: Store,
+    queue: Queue,
+    audio: Audio,
+) -> Processor:
+    """The processor; its HTTP clients are closed with ``stack``.
+
+    Raises:
+        ConfigError: nothing says whom to ask for predictions.
+    """
+    token = settings.replicate_api_token.get_secret_value()
+    if not token and not settings.replicate_is_local:
+        raise ConfigError(
+            "REPLICATE_API_TOKEN is not set: set it, or start `tts sandbox` and point "
+            "REPLICATE_BASE_URL and TEMPLATE_BASE_URL at it"
+        )
+    timeout = settings.replicate_timeout_ms / 1000
+    predictions = ReplicatePredictions(
+        token=token or "sandbox",
+        base_url=settings.replicate_base_url,
+        model_version=settings.replicate_model_version,
+        timeout=timeout,
+        max_bytes=settings.audio_max_bytes,
+    )
+    stack.push_async_callback(predictions.aclose)
+    templates = HttpTemplates(
+        settings.template_base_url, cache_seconds=settings.template_cache_seconds
+    )
+    stack.push_async_callback(templates.aclose)
+    if isinstance(audio, MinioAudio):
+        await audio.ensure_bucket()
+    outside = Outside(
+        log=store,
+        templates=templates,
+        predictions=predictions,
+        audio=audio,
+        inspect=inspect,
+        policy=retry_policy(settings),
+        model_version=settings.replicate_model_version,
+        poll_interval=settings.replicate_poll_interval_ms / 1000,
+        create_timeout=timeout,
+        observe=observe_step,
+    )
+    return Processor(
+        app,
+        queue,
+        outside,
+        worker=f"{socket.gethostname()}-{os.getpid()}",
+        concurrency=settings.tts_concurrency,
+        grace_seconds=settings.shutdown_seconds,
+    )
+
+
+def retry_policy(settings: Settings) -> RetryPolicy:
+    """The backoff that the ``RETRY_*`` settings describe."""
+    return RetryPolicy(
+        initial=settings.retry_initial_interval_ms / 1000,
+        multiplier=settings.retry_multiplier,
+        maximum=settings.retry_max_interval_ms / 1000,
+        jitter=settings.retry_jitter,
+    )

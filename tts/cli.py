@@ -1,0 +1,279 @@
+"""The command line, and with it the composition root: only here meet tts, gateway and projections."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import click
+import uvloop
+
+from gateway.app import Gateway
+from projections.database import open_database
+from projections.runner import Projector
+from projections.tasks import TaskQueries, TasksProjection
+from tts import bootstrap
+from tts.config import ConfigError, Settings, load
+from tts.observe import configure_logging
+from tts.ports import Unavailable
+from tts.queue.rabbitmq import RabbitMQ
+from tts.sandbox import start_sandbox
+
+logger = logging.getLogger(__name__)
+
+HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+data_option = click.option(
+    "--data",
+    "data_dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder for the SQLite files and the audio (DATA_DIR, default ./data).",
+)
+host_option = click.option("--host", help="Address to listen on (HOST, default 127.0.0.1).")
+port_option = click.option("--port", type=int, help="Port to listen on (PORT, default 3002).")
+
+
+@click.group(context_settings=HELP)
+@click.version_option(package_name="tts-backend")
+def main() -> None:
+    """Text-to-speech backend: accepts texts over HTTP, has Replicate speak them, streams what happens.
+
+    `tts up` runs everything in one process and needs nothing installed. For several machines, run
+    the parts (gateway, relay, processor, projector) against PostgreSQL, RabbitMQ and an S3 server.
+
+    Settings come from the environment or from a file `.env` in the current folder; `.env.example`
+    lists and explains all of them.
+    """
+
+
+@main.command()
+@host_option
+@port_option
+@data_option
+def up(**overrides: Any) -> None:
+    """Run gateway, relay, processor and projector in one process.
+
+    Without EVENT_STORE_URL, RABBITMQ_URL and MINIO_ENDPOINT it keeps everything in the data folder.
+    Without REPLICATE_API_TOKEN it starts the sandbox as well, which speaks locally and costs nothing.
+    """
+    _run(_up, overrides)
+
+
+@main.command()
+@host_option
+@port_option
+@data_option
+def gateway(**overrides: Any) -> None:
+    """Serve the HTTP API and the streams. Run as many as you like."""
+    _run(_gateway, overrides)
+
+
+@main.command()
+@click.option(
+    "--rebuild", is_flag=True, help="First put every unfinished task of the log into the queue."
+)
+@data_option
+def relay(*, rebuild: bool, **overrides: Any) -> None:
+    """Publish to RabbitMQ what the log orders. One leads, the others stand by."""
+    _run(lambda settings, stack: _relay(settings, stack, rebuild=rebuild), overrides)
+
+
+@main.command()
+@data_option
+def processor(**overrides: Any) -> None:
+    """Take tasks from RabbitMQ and speak them. Run as many as you like."""
+    _run(_processor, overrides)
+
+
+@main.command()
+@data_option
+def projector(**overrides: Any) -> None:
+    """Keep the read models up to date. One leads, the others stand by."""
+    _run(_projector, overrides)
+
+
+@main.command()
+@host_option
+@click.option("--port", "sandbox_port", type=int, help="Port (SANDBOX_PORT, default 3003).")
+@data_option
+def sandbox(**overrides: Any) -> None:
+    """Serve a local stand-in for Replicate and for the template host.
+
+    Point REPLICATE_BASE_URL and TEMPLATE_BASE_URL at it; GET /sandbox tells what it can do.
+    """
+    _run(_sandbox, overrides)
+
+
+# --- running
+
+Part = Coroutine[Any, Any, None]
+Build = Callable[[Settings, AsyncExitStack], Awaitable[list[Part]]]
+
+
+def _run(build: Build, overrides: dict[str, Any]) -> None:
+    """Build the parts, run them until a signal or a failure, and close what was opened."""
+    try:
+        settings = load(**overrides)
+        configure_logging(settings.log_level, settings.log_format)
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_until_stopped(build, settings))
+    except ConfigError as error:
+        click.echo(f"tts: a setting is wrong\n{error}", err=True)
+        sys.exit(2)
+    except Unavailable as error:
+        click.echo(f"tts: cannot start: {error}", err=True)
+        sys.exit(1)
+
+
+async def _until_stopped(build: Build, settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        parts = [asyncio.ensure_future(part) for part in await build(settings, stack)]
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([*parts, stopped], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            # In the order given: who takes orders in stops before who works them off.
+            for part in [stopped, *parts]:
+                part.cancel()
+                await asyncio.wait([part])
+        for part in parts:
+            if not part.cancelled():
+                part.result()
+
+
+async def _up(settings: Settings, stack: AsyncExitStack) -> list[Part]:
+    if settings.sandboxed:
+        settings = await _with_sandbox(settings, stack)
+    store = await stack.enter_async_context(bootstrap.open_store(settings))
+    queue = await stack.enter_async_context(bootstrap.open_queue(settings))
+    audio = await stack.enter_async_context(bootstrap.open_audio(settings))
+    app = bootstrap.application(settings, store)
+    working = await bootstrap.processor(settings, stack, app, store, queue, audio)
+    serving = await _serving(settings, stack, store, audio, queue)
+    projecting = await _projecting(settings, stack, store)
+    _greet(settings)
+    relaying = bootstrap.relay(app, store, queue)
+    return [serving.run(), working.run(), relaying.run(), projecting.run()]
+
+
+async def _gateway(settings: Settings, stack: AsyncExitStack) -> list[Part]:
+    store = await stack.enter_async_context(bootstrap.open_store(settings))
+    audio = await stack.enter_async_context(bootstrap.open_audio(settings))
+    serving = await _serving(settings, stack, store, audio)
+    _greet(settings)
+    return [serving.run()]
+
+
+async def _relay(settings: Settings, stack: AsyncExitStack, *, rebuild: bool) -> list[Part]:
+    _need(settings, "relay")
+    store = await stack.enter_async_context(bootstrap.open_store(settings))
+    queue = await stack.enter_async_context(bootstrap.open_queue(settings))
+    relaying = bootstrap.relay(bootstrap.application(settings, store), store, queue)
+    if rebuild:
+        await relaying.rebuild()
+    return [relaying.run()]
+
+
+async def _processor(settings: Settings, stack: AsyncExitStack) -> list[Part]:
+    _need(settings, "processor")
+    store = await stack.enter_async_context(bootstrap.open_store(settings))
+    queue = await stack.enter_async_context(bootstrap.open_queue(settings))
+    audio = await stack.enter_async_context(bootstrap.open_audio(settings))
+    app = bootstrap.application(settings, store)
+    working = await bootstrap.processor(settings, stack, app, store, queue, audio)
+    return [working.run()]
+
+
+async def _projector(settings: Settings, stack: AsyncExitStack) -> list[Part]:
+    store = await stack.enter_async_context(bootstrap.open_store(settings))
+    return [(await _projecting(settings, stack, store)).run()]
+
+
+async def _sandbox(settings: Settings, stack: AsyncExitStack) -> list[Part]:
+    running = await start_sandbox(
+        host=settings.host, port=settings.sandbox_port, data_dir=settings.data_dir / "sandbox"
+    )
+    stack.push_async_callback(running.stop)
+    click.echo(f"Sandbox: {running.url}  (GET {running.url}/sandbox tells what it can do)")
+    return [_for_ever()]
+
+
+async def _for_ever() -> None:
+    await asyncio.get_running_loop().create_future()
+
+
+async def _with_sandbox(settings: Settings, stack: AsyncExitStack) -> Settings:
+    running = await start_sandbox(
+        host="127.0.0.1", port=settings.sandbox_port, data_dir=settings.data_dir / "sandbox"
+    )
+    stack.push_async_callback(running.stop)
+    click.echo(
+        f"REPLICATE_API_TOKEN is not set: speech comes from the local sandbox at {running.url}."
+    )
+    changes = {"replicate_base_url": running.url}
+    if "template_base_url" not in settings.model_fields_set:
+        changes["template_base_url"] = running.url
+    return settings.model_copy(update=changes)
+
+
+async def _serving(
+    settings: Settings,
+    stack: AsyncExitStack,
+    store: bootstrap.Store,
+    audio: bootstrap.Audio,
+    queue: bootstrap.Queue | None = None,
+) -> Gateway:
+    database = await stack.enter_async_context(open_database(settings.store_url))
+    probes: dict[str, Callable[[], Awaitable[None]]] = {"store": store.ready}
+    if isinstance(queue, RabbitMQ):
+        probes["queue"] = queue.healthy
+    return Gateway(
+        settings=settings,
+        application=bootstrap.application(settings, store),
+        log=store,
+        audio=audio,
+        tasks=TaskQueries(database),
+        probes=probes,
+    )
+
+
+async def _projecting(
+    settings: Settings, stack: AsyncExitStack, store: bootstrap.Store
+) -> Projector:
+    database = await stack.enter_async_context(open_database(settings.store_url))
+    return Projector(store, store, database, [TasksProjection()])
+
+
+def _need(settings: Settings, part: str) -> None:
+    """A part on its own needs a queue that other processes can reach."""
+    if not settings.rabbitmq_url.get_secret_value():
+        raise ConfigError(
+            f"RABBITMQ_URL is not set: `tts {part}` shares its queue with other processes "
+            "(`tts up` runs everything in one)"
+        )
+
+
+def _greet(settings: Settings) -> None:
+    url = settings.gateway_url
+    click.echo(
+        f"""
+  API      {url}/api/tts
+  Stream   {url}/events
+  Health   {url}/health
+
+Try it:
+
+  curl -s {url}/api/tts -H 'Content-Type: application/json' \\
+       -d '{{"templateId": "template1", "tts_text": "你好，欢迎使用语音合成服务。"}}'
+  curl -N {url}/events?from=start
+"""
+    )
