@@ -1,0 +1,126 @@
+"""Putting a sandbox together and serving it inside the running event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import socket
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import orjson
+from sanic import HTTPResponse, Request, Sanic
+from sanic.exceptions import SanicException
+
+from tts.sandbox.api import Api
+from tts.sandbox.behaviour import Behaviour
+from tts.sandbox.control import Control
+from tts.sandbox.delivery import add_delivery
+from tts.sandbox.faults import Faults
+from tts.sandbox.predictions import Prediction
+from tts.sandbox.problems import problem
+from tts.sandbox.routes import Routes, State, now
+from tts.sandbox.shelf import Shelf
+from tts.sandbox.speech import Speech
+from tts.sandbox.stats import Stats
+from tts.sandbox.templates import add_templates
+from tts.sandbox.webhooks import Webhooks
+
+# A constant, so that an app can be configured with it once; it guards nothing.
+WEBHOOK_SECRET = "whsec_c2FuZGJveCB3ZWJob29rIHNpZ25pbmcga2V5IQ=="  # noqa: S105
+JOURNAL = "predictions.jsonl"
+BACKLOG = 2048
+# Faults hang for as long as they like: Sanic's own limit must not answer for them.
+TIMEOUT_SECONDS = 100_000
+
+
+class Sandbox:
+    """A sandbox that is being served at ``url``."""
+
+    def __init__(self, url: str, resources: AsyncExitStack) -> None:
+        self.url = url
+        self._resources = resources
+
+    async def stop(self) -> None:
+        """Close everything at once, whatever hangs in it."""
+        await self._resources.aclose()
+
+
+async def start_sandbox(
+    *,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    data_dir: Path | None = None,
+    behaviour: Behaviour | None = None,
+    faults_file: Path | None = None,
+    webhook_secret: str = WEBHOOK_SECRET,
+) -> Sandbox:
+    """Serve a sandbox in the running loop; ``port`` 0 is any free one.
+
+    With a ``data_dir`` the predictions outlive the process, even one that is killed.
+
+    Raises:
+        OSError: the address cannot be had, or a file cannot be read or written.
+        ValueError: ``faults_file`` is no list of rules; see :mod:`tts.sandbox.faults`.
+    """
+    faults, stats = Faults(), Stats()
+    if faults_file is not None:
+        faults.add(orjson.loads(await asyncio.to_thread(faults_file.read_bytes)))
+    async with AsyncExitStack() as resources:
+        listener = resources.enter_context(socket.create_server((host, port), backlog=BACKLOG))
+        shelf = Shelf(data_dir / JOURNAL if data_dir else None, now=now())
+        resources.callback(shelf.close)
+        speech = Speech()
+        resources.callback(speech.close)
+        state = State(behaviour or Behaviour(), shelf, speech, faults, stats)
+
+        async def render(prediction: Prediction, moment: float) -> bytes:
+            return orjson.dumps(await state.view(prediction, moment, prediction.origin))
+
+        webhooks = Webhooks(
+            secret=webhook_secret, render=render, behaviour=lambda: state.behaviour, stats=stats
+        )
+        resources.push_async_callback(webhooks.close)
+        for prediction in shelf:
+            stats.created(prediction)
+            webhooks.resume(prediction, now())
+
+        app = _app()
+        resources.callback(Sanic.unregister_app, app)
+        routes = Routes(app, state)
+        Api(state, webhooks, webhook_secret).add_to(routes)
+        add_delivery(routes, state)
+        add_templates(routes, state)
+        Control(state).add_to(app)
+        resources.push_async_callback(_stop, await _serve(app, listener))
+        return Sandbox("http://{}:{}".format(*listener.getsockname()[:2]), resources.pop_all())
+
+
+def _app() -> Sanic[Any, Any]:
+    name = f"sandbox-{secrets.token_hex(8)}"
+    app: Sanic[Any, Any] = Sanic(name, env_prefix=None, configure_logging=False)
+    app.config.MOTD = False
+    app.config.RESPONSE_TIMEOUT = TIMEOUT_SECONDS
+    # Sanic's touch-up rewrites methods of classes that all apps of a process share, to suit one.
+    app.config.TOUCHUP = False
+
+    @app.exception(SanicException)
+    async def in_words_of_replicate(_request: Request, error: SanicException) -> HTTPResponse:
+        return problem(error.status_code)
+
+    return app
+
+
+# Any, because most of Sanic's server is without annotations. It listens as soon as it is created.
+async def _serve(app: Sanic[Any, Any], listener: socket.socket) -> Any:
+    server: Any = await app.create_server(sock=listener, backlog=BACKLOG, access_log=False)
+    await server.startup()
+    return server
+
+
+async def _stop(server: Any) -> None:
+    server.server.close()
+    for connection in list(server.connections):
+        connection.abort()
+    await server.wait_closed()

@@ -1,0 +1,80 @@
+"""Faults of route ``prediction``: how a new prediction ends instead of well."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from tts.sandbox.predictions import Fate
+
+
+def failed(*, error: str = "Prediction interrupted; please retry (code: PA)") -> Fate:
+    """Ends ``failed`` with the text ``error``."""
+    return Fate(final="failed", error=error)
+
+
+def canceled() -> Fate:
+    """Ends ``canceled`` although nobody asked for it."""
+    return Fate(final="canceled")
+
+
+def aborted() -> Fate:
+    """Ends ``aborted`` when it would have started."""
+    return Fate(final="aborted", starts=False)
+
+
+def stuck() -> Fate:
+    """Stays ``starting`` until it is canceled or its Cancel-After is over."""
+    return Fate(starts=False, ends=False)
+
+
+def endless() -> Fate:
+    """Stays ``processing`` until it is canceled or its Cancel-After is over."""
+    return Fate(ends=False)
+
+
+def slow(*, boot_seconds: float | None = None, predict_seconds: float | None = None) -> Fate:
+    """Ends well, after another time than the others."""
+    return Fate(boot_seconds=boot_seconds, predict_seconds=predict_seconds)
+
+
+def unknown_status(*, status: str = "paused") -> Fate:
+    """Ends in a status that nobody has heard of."""
+    return Fate(final=status)
+
+
+def output_null() -> Fate:
+    """Succeeds without an output."""
+    return Fate(output="none")
+
+
+def output_list() -> Fate:
+    """Succeeds with the URL in a list."""
+    return Fate(output="list")
+
+
+def output_data_uri() -> Fate:
+    """Succeeds with the audio in a ``data:`` URI."""
+    return Fate(output="data_uri")
+
+
+def data_removed() -> Fate:
+    """Succeeds, and its data is gone at that very moment."""
+    return Fate(retention_seconds=0)
+
+
+FATES: Mapping[str, Callable[..., Fate]] = {
+    fault.__name__: fault
+    for fault in (
+        failed,
+        canceled,
+        aborted,
+        stuck,
+        endless,
+        slow,
+        unknown_status,
+        output_null,
+        output_list,
+        output_data_uri,
+        data_removed,
+    )
+}

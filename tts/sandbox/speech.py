@@ -1,0 +1,148 @@
+"""Real speech without a network: espeak-ng, shipped as a wheel, called through ctypes."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import io
+import re
+import threading
+import zlib
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache, partial
+
+import espeakng_loader
+import numpy as np
+import numpy.typing as npt
+import soundfile
+
+SAMPLE_RATE = 24_000
+# The model speaks its first segment of a text and silently drops the rest.
+SPOKEN_CHARS = 80
+TONE_SECONDS = 0.25
+SILENCE_SECONDS = 0.2
+CACHE_BYTES = 64 * 1024 * 1024
+
+# From speak_lib.h.
+AUDIO_OUTPUT_SYNCHRONOUS = 2
+POS_CHARACTER = 1
+ESPEAK_CHARS_UTF8 = 1
+
+# The library is one global machine for the process and not thread-safe, however many sandboxes run.
+_LOCK = threading.Lock()
+_HAN = re.compile(r"[\u3400-\u9fff]")
+_Samples = npt.NDArray[np.float32]
+_CALLBACK = ctypes.CFUNCTYPE(
+    ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
+)
+
+
+class Speech:
+    """Speaks in one thread of its own; the results are cached, in a bounded number of bytes."""
+
+    def __init__(self) -> None:
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="sandbox-speech")
+        self._cache: OrderedDict[tuple[str, str], bytes] = OrderedDict()
+        self._cached_bytes = 0
+
+    async def output(self, text: str, kind: str) -> bytes:
+        """What the model makes of ``text``: 24 kHz mono WAV in 32-bit floats.
+
+        ``kind`` is ``voice``, or ``tone`` for a short beep whose pitch depends on the text.
+        """
+        spoken = text[:SPOKEN_CHARS]
+        make = _tone if kind == "tone" else _speak
+        return await self._cached((kind, spoken), partial(_wav, make, spoken))
+
+    async def mp3(self, text: str) -> bytes:
+        """The whole text spoken, as MP3."""
+        return await self._cached(("mp3", text), partial(_mp3, text))
+
+    def close(self) -> None:
+        """Let the thread finish what it is at, and drop the rest."""
+        self._thread.shutdown(cancel_futures=True)
+
+    async def _cached(self, key: tuple[str, str], make: Callable[[], bytes]) -> bytes:
+        data = self._cache.get(key)
+        if data is None:
+            data = await asyncio.get_running_loop().run_in_executor(self._thread, make)
+            if key not in self._cache:
+                self._cached_bytes += len(data)
+            self._cache[key] = data
+            while self._cached_bytes > CACHE_BYTES:
+                self._cached_bytes -= len(self._cache.popitem(last=False)[1])
+        else:
+            self._cache.move_to_end(key)
+        return data
+
+
+def _wav(make: Callable[[str], _Samples], text: str) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, make(text), SAMPLE_RATE, format="WAV", subtype="FLOAT")
+    return file.getvalue()
+
+
+def _mp3(text: str) -> bytes:
+    file = io.BytesIO()
+    soundfile.write(file, _speak(text), SAMPLE_RATE, format="MP3")
+    return file.getvalue()
+
+
+def _tone(text: str) -> _Samples:
+    pitch = 200 + zlib.crc32(text.encode()) % 600
+    time = np.arange(int(TONE_SECONDS * SAMPLE_RATE)) / SAMPLE_RATE
+    return (0.3 * np.sin(2 * np.pi * pitch * time)).astype(np.float32)
+
+
+def _speak(text: str) -> _Samples:
+    voice = b"cmn" if _HAN.search(text) else b"en"
+    parts: list[bytes] = []
+
+    def collect(wave: ctypes._Pointer[ctypes.c_short], count: int, _events: int) -> int:
+        if wave and count > 0:
+            parts.append(ctypes.string_at(wave, 2 * count))
+        return 0
+
+    callback = _CALLBACK(collect)
+    encoded = text.replace("\0", "").encode()
+    with _LOCK:
+        library, rate = _library()
+        library.espeak_SetSynthCallback(callback)
+        _check("espeak_SetVoiceByName", library.espeak_SetVoiceByName(voice))
+        _check(
+            "espeak_Synth",
+            library.espeak_Synth(
+                encoded,
+                ctypes.c_size_t(len(encoded) + 1),
+                0,
+                POS_CHARACTER,
+                0,
+                ESPEAK_CHARS_UTF8,
+                None,
+                None,
+            ),
+        )
+    samples = np.frombuffer(b"".join(parts), dtype="<i2").astype(np.float32) / 32768
+    if not samples.size:
+        return np.zeros(int(SILENCE_SECONDS * SAMPLE_RATE), np.float32)
+    wanted = np.arange(samples.size * SAMPLE_RATE // rate) * (rate / SAMPLE_RATE)
+    resampled: _Samples = np.interp(wanted, np.arange(samples.size), samples).astype(np.float32)
+    return resampled
+
+
+@cache
+def _library() -> tuple[ctypes.CDLL, int]:
+    library = ctypes.CDLL(espeakng_loader.get_library_path())
+    rate = library.espeak_Initialize(
+        AUDIO_OUTPUT_SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), 0
+    )
+    if rate <= 0:
+        raise RuntimeError(f"espeak-ng does not start: {rate}")
+    return library, rate
+
+
+def _check(call: str, result: int) -> None:
+    if result != 0:
+        raise RuntimeError(f"{call} failed: {result}")
