@@ -15,13 +15,13 @@ from tts.audio.inspect import inspect
 from tts.audio.minio import MinioAudio
 from tts.config import ConfigError, Settings
 from tts.observe import observe_step
+from tts.outside import Outside
 from tts.processor import Processor
 from tts.queue.memory import MemoryQueue
 from tts.queue.rabbitmq import RabbitMQ
 from tts.relay import Relay
 from tts.replicate_api import ReplicatePredictions
 from tts.retry import RetryPolicy
-from tts.run import Outside
 from tts.store.postgres import PostgresStore
 from tts.store.sqlite import SQLiteStore
 from tts.templates import HttpTemplates

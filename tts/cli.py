@@ -1,4 +1,4 @@
-"""The command line, and with it the composition root: only here meet tts, gateway and projections."""
+"""The command line, and the composition root: only here meet tts, gateway and projections."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typing import Any
 
 import click
 import uvloop
-
 from gateway.app import Gateway
 from projections.database import open_database
 from projections.runner import Projector
 from projections.tasks import TaskQueries, TasksProjection
+
 from tts import bootstrap
 from tts.config import ConfigError, Settings, load
 from tts.observe import configure_logging
@@ -41,7 +41,7 @@ port_option = click.option("--port", type=int, help="Port to listen on (PORT, de
 @click.group(context_settings=HELP)
 @click.version_option(package_name="tts-backend")
 def main() -> None:
-    """Text-to-speech backend: accepts texts over HTTP, has Replicate speak them, streams what happens.
+    """Text-to-speech backend: takes texts over HTTP, has Replicate speak them, streams progress.
 
     `tts up` runs everything in one process and needs nothing installed. For several machines, run
     the parts (gateway, relay, processor, projector) against PostgreSQL, RabbitMQ and an S3 server.
@@ -59,7 +59,7 @@ def up(**overrides: Any) -> None:
     """Run gateway, relay, processor and projector in one process.
 
     Without EVENT_STORE_URL, RABBITMQ_URL and MINIO_ENDPOINT it keeps everything in the data folder.
-    Without REPLICATE_API_TOKEN it starts the sandbox as well, which speaks locally and costs nothing.
+    Without REPLICATE_API_TOKEN it starts the sandbox as well: it speaks locally and costs nothing.
     """
     _run(_up, overrides)
 

@@ -14,8 +14,9 @@ from uuid import UUID
 
 from tts.application import Application
 from tts.domain import Task
+from tts.outside import Outside
 from tts.ports import Consumer, Delivery, Recorded, Unavailable
-from tts.run import Outside, Run
+from tts.run import Run
 
 logger = logging.getLogger(__name__)
 

@@ -7,35 +7,19 @@ import hashlib
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
-import orjson
 from eventsourcing.persistence import StoredEvent
 
 from tts import retry
-from tts.application import Application, hash_payload
+from tts.application import Application
+from tts.brief import Brief
 from tts.domain import DomainError, LeaseLost, Task, TaskError, TransitionRefused
-from tts.ports import (
-    AudioInfo,
-    AudioStore,
-    Conflict,
-    Log,
-    Payload,
-    Prediction,
-    Predictions,
-    PredictionState,
-    Speech,
-    StepError,
-    Template,
-    Templates,
-    Treatment,
-    Unavailable,
-)
-from tts.retry import GiveUp, RetryPolicy
+from tts.outside import Outside
+from tts.ports import Conflict, Prediction, PredictionState, StepError, Treatment, Unavailable
+from tts.retry import GiveUp
+from tts.search import Search
 from tts.steps import (
-    INTENT_FRESH,
-    LIST_LAG,
     Cancel,
     Claim,
     Create,
@@ -56,27 +40,8 @@ logger = logging.getLogger(__name__)
 
 POLL_FAILURES = 10  # in a row, before the attempt ends
 POLL_PAUSE_CAP_SECONDS = 15.0
-SETTLE_POLL_SECONDS = 1.0
 CANCEL_TRIES = 5
-CLOCK_SKEW = timedelta(seconds=5)  # Replicate stamps predictions with its own clock
-LOOKBACK_POSITIONS = 5_000  # how far before an intent other tasks' predictions are looked for
 STORE_RETRY_SECONDS = 1.0
-
-
-@dataclass(frozen=True)
-class Outside:
-    """What a run talks to, and how patiently; times in seconds."""
-
-    log: Log
-    templates: Templates
-    predictions: Predictions
-    audio: AudioStore
-    inspect: Callable[[bytes], AudioInfo]
-    policy: RetryPolicy
-    model_version: str
-    poll_interval: float
-    create_timeout: float
-    observe: Callable[[str, float, str], None]  # step, seconds, error code or ""
 
 
 class Run:
@@ -98,8 +63,8 @@ class Run:
         self._changed = changed  # set from outside when the log has news of this task
         self._lease: int | None = None
         self._segment: int | None = None  # which one the present step is about
-        self._payload: Payload | None = None
-        self._template: Template | None = None
+        self._brief = Brief(application.store, outside.templates, task)
+        self._search = Search(application, outside, task.id)
         self._seen: dict[int, Prediction] = {}
         self._audio: dict[int, bytes] = {}
         self._stored = False
@@ -191,8 +156,8 @@ class Run:
         self._lease = self.task.lease
 
     async def _start(self, segments: list[int]) -> None:
-        template = await self._fetch_template()
-        await self._said()
+        template = await self._brief.template()
+        await self._brief.payload()
         await self._append(
             lambda task, now: task.start_processing(
                 lease=self._held,
@@ -205,7 +170,7 @@ class Run:
         )
 
     async def _create(self, segment: int) -> None:
-        speech = await self._speech(segment)
+        speech = await self._brief.speech(segment)
         left = (self.task.deadline_at - self._application.now()).total_seconds()
         try:
             prediction = await self._outside.predictions.create(speech, seconds_left=left)
@@ -213,7 +178,7 @@ class Run:
             if failure.treatment is not Treatment.AMBIGUOUS:
                 raise
             intent_at = self.task.segments[segment].intent_at
-            found = await self._find(speech, intent_at) if intent_at else None
+            found = await self._search.once(speech, intent_at) if intent_at else None
             if found is None:
                 raise
             await self._record_prediction(segment, found, found=True)
@@ -222,8 +187,8 @@ class Run:
             await self._record_prediction(segment, prediction.id, found=False)
 
     async def _settle(self, segment: int, intent_at: datetime) -> None:
-        speech = await self._speech(segment)
-        prediction_id = await self._find_for_sure(speech, intent_at)
+        speech = await self._brief.speech(segment)
+        prediction_id = await self._search.for_sure(speech, intent_at)
         if prediction_id is None:
             await self._start([segment])
         else:
@@ -319,8 +284,8 @@ class Run:
         for index, segment in enumerate(self.task.segments):
             prediction_id = None if segment.output_url else segment.prediction_id
             if segment.intent_at is not None:
-                speech = await self._speech(index)
-                prediction_id = await self._find_for_sure(speech, segment.intent_at)
+                speech = await self._brief.speech(index)
+                prediction_id = await self._search.for_sure(speech, segment.intent_at)
             if prediction_id is not None:
                 await self._outside.predictions.cancel(prediction_id)
         if self._stored:
@@ -426,69 +391,6 @@ class Run:
                 raise
         await self._start_download(segment, prediction)
         return None
-
-    async def _find_for_sure(self, speech: Speech, intent_at: datetime) -> str | None:
-        """The prediction that came of the intent, or None once it is certain that there is none."""
-        window = INTENT_FRESH + LIST_LAG + timedelta(seconds=self._outside.create_timeout)
-        while True:
-            over = self._application.now() >= intent_at + window
-            found = await self._find(speech, intent_at)
-            if found is not None or over:
-                return found
-            await asyncio.sleep(SETTLE_POLL_SECONDS)
-
-    async def _find(self, speech: Speech, intent_at: datetime) -> str | None:
-        found = await self._outside.predictions.find(speech, since=intent_at - CLOCK_SKEW)
-        others = await self._recorded_for_others() if found else frozenset()
-        return next((id_ for id_ in found if id_ not in others), None)
-
-    async def _recorded_for_others(self) -> frozenset[str]:
-        """Predictions of about that time that are other tasks': two may speak the same text."""
-        events = await self._application.store.events(self.task.id)
-        intents = [e.position for e in events if e.topic == Task.ProcessingStarted.TOPIC]
-        position = max(intents[-1] - LOOKBACK_POSITIONS, 0)
-        ids = set()
-        while rows := await self._outside.log.read(position, 1000):
-            position = rows[-1].position
-            ids |= {
-                orjson.loads(row.state)["prediction_id"]
-                for row in rows
-                if row.topic == Task.PredictionCreated.TOPIC and row.task_id != self.task.id
-            }
-        return frozenset(ids)
-
-    async def _speech(self, segment: int) -> Speech:
-        template = await self._fetch_template()
-        said = await self._said()
-        piece = self.task.segments[segment]
-        return Speech(
-            text=said.text[piece.start : piece.end],
-            transcript=template.transcript,
-            audio_url=template.audio_url,
-            instruction=said.instruction,
-        )
-
-    async def _fetch_template(self) -> Template:
-        if self._template is None:
-            self._template = await self._outside.templates.fetch(self.task.template_id)
-        return self._template
-
-    async def _said(self) -> Payload:
-        if self._payload is None:
-            said = await self._application.store.payload(self.task.id)
-            if said is None:
-                raise StepError(
-                    "payload_erased", "request", "the text was erased", Treatment.PERMANENT
-                )
-            if hash_payload(said.text, said.instruction, said.salt) != self.task.text_hash:
-                raise StepError(
-                    "payload_altered",
-                    "request",
-                    "the stored text is not the one that was asked for",
-                    Treatment.PERMANENT,
-                )
-            self._payload = said
-        return self._payload
 
     async def _pause(self, seconds: float) -> bool:
         """Wait; true, and early, when the log has news of the task."""

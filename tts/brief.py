@@ -1,0 +1,58 @@
+"""What is to be said and in which voice, fetched once for a run."""
+
+from __future__ import annotations
+
+from tts.application import hash_payload
+from tts.domain import Task
+from tts.ports import EventStore, Payload, Speech, StepError, Template, Templates, Treatment
+
+
+class Brief:
+    """The template and the payload of one task."""
+
+    def __init__(self, store: EventStore, templates: Templates, task: Task) -> None:
+        self._store = store
+        self._templates = templates
+        self._task = task
+        self._template: Template | None = None
+        self._payload: Payload | None = None
+
+    async def speech(self, segment: int) -> Speech:
+        """What the segment's prediction is to speak.
+
+        Raises:
+            StepError: the template is not to be had, or the text was erased.
+        """
+        template = await self.template()
+        said = await self.payload()
+        piece = self._task.segments[segment]
+        return Speech(
+            text=said.text[piece.start : piece.end],
+            transcript=template.transcript,
+            audio_url=template.audio_url,
+            instruction=said.instruction,
+        )
+
+    async def template(self) -> Template:
+        """The reference voice."""
+        if self._template is None:
+            self._template = await self._templates.fetch(self._task.template_id)
+        return self._template
+
+    async def payload(self) -> Payload:
+        """What was said, verified against the fingerprint in the log."""
+        if self._payload is None:
+            said = await self._store.payload(self._task.id)
+            if said is None:
+                raise StepError(
+                    "payload_erased", "request", "the text was erased", Treatment.PERMANENT
+                )
+            if hash_payload(said.text, said.instruction, said.salt) != self._task.text_hash:
+                raise StepError(
+                    "payload_altered",
+                    "request",
+                    "the stored text is not the one that was asked for",
+                    Treatment.PERMANENT,
+                )
+            self._payload = said
+        return self._payload

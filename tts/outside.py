@@ -1,0 +1,28 @@
+"""What the processor talks to, in one bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from tts.ports import AudioInfo, AudioStore, Log, Predictions, Templates
+from tts.retry import RetryPolicy
+
+
+@dataclass(frozen=True)
+class Outside:
+    """The parts that a run needs, and how patient it is with them; times in seconds.
+
+    ``observe`` is told each step's name, duration and error code ("" for none).
+    """
+
+    log: Log
+    templates: Templates
+    predictions: Predictions
+    audio: AudioStore
+    inspect: Callable[[bytes], AudioInfo]
+    policy: RetryPolicy
+    model_version: str
+    poll_interval: float
+    create_timeout: float
+    observe: Callable[[str, float, str], None]
