@@ -17,10 +17,12 @@ import orjson
 from tts.application import Application
 from tts.domain import Task
 from tts.ports import Coordination, Destination, Log, Message, Publisher, Recorded, Unavailable
+from tts.retry import on_grid
 
 logger = logging.getLogger(__name__)
 
 NAME = "relay"
+SLACK_SECONDS = 0.25
 CHECKPOINT_SECONDS = 1.0  # what is published again after a crash
 BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 FINAL_TOPICS = (Task.Succeeded.TOPIC, Task.Failed.TOPIC, Task.Canceled.TOPIC)
@@ -81,8 +83,8 @@ def _room(wait: float, delay: float) -> float:
     """The delay that was decided on, unless the relay is late; nothing at all when it is due."""
     if wait <= 0:
         return 0.0
-    # A due time is never undercut by the milliseconds that the event took to get here.
-    return delay if wait > delay / 2 else wait
+    # The milliseconds that the event took to get here must not make another waiting room.
+    return delay if wait > delay - SLACK_SECONDS else on_grid(wait)
 
 
 class Relay:

@@ -1,0 +1,131 @@
+"""The retry decision, without a clock, a store or a queue."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tts.domain import Task
+from tts.ports import StepError, Treatment
+from tts.retry import MAX_CREATIONS, GiveUp, RetryLater, RetryPolicy, decide, on_grid
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+POLICY = RetryPolicy(initial=1.0, multiplier=2.0, maximum=60.0, jitter="none")
+
+
+def a_task(*, attempt: int = 1, deadline: timedelta = timedelta(hours=1)) -> Task:
+    task = Task.request(
+        id=uuid4(),
+        template_id="t",
+        text_hash="h",
+        text_length=2,
+        segments=[[0, 2]],
+        owner="",
+        max_attempts=3,
+        deadline_at=NOW + deadline,
+        idempotency_key=None,
+        now=NOW,
+    )
+    task.attempt = attempt
+    return task
+
+
+def decided(treatment: Treatment, *, retry_after: float | None = None, **task):
+    failure = StepError("some_code", "poll", "it broke", treatment, retry_after=retry_after)
+    return decide(a_task(**task), 0, failure, POLICY, now=NOW, random=lambda: 0.5)
+
+
+class TestDecisions:
+    def test_a_permanent_failure_ends_the_task_at_once(self):
+        """No attempt is spent on what cannot get better."""
+        assert decided(Treatment.PERMANENT) == GiveUp(
+            error=decided(Treatment.PERMANENT).error, permanent=True, abandoned=[], settled=True
+        )
+
+    def test_a_transient_failure_uses_an_attempt_and_waits_longer_each_time(self):
+        """The delay doubles with the attempt and the due time is exactly the delay away."""
+        first, second = decided(Treatment.TRANSIENT), decided(Treatment.TRANSIENT, attempt=2)
+        assert isinstance(first, RetryLater)
+        assert isinstance(second, RetryLater)
+        assert (first.attempt, first.delay) == (2, 1.0)
+        assert (second.attempt, second.delay) == (3, 2.0)
+        assert first.due_at == NOW + timedelta(seconds=1)
+
+    def test_the_last_attempt_is_followed_by_failure(self):
+        """After max_attempts the task fails, and not as permanent: a person may try again."""
+        decision = decided(Treatment.TRANSIENT, attempt=3)
+        assert isinstance(decision, GiveUp)
+        assert not decision.permanent
+
+    @pytest.mark.parametrize("treatment", [Treatment.THROTTLED, Treatment.CONFIGURATION])
+    def test_what_the_task_is_not_to_blame_for_uses_no_attempt(self, treatment):
+        """Limits and wrong credentials keep the attempt's number, even on the last attempt."""
+        decision = decided(treatment, attempt=3)
+        assert isinstance(decision, RetryLater)
+        assert decision.attempt == 3
+
+    def test_a_configuration_failure_pauses_long(self):
+        """Until an operator has acted nothing is gained by trying every second."""
+        decision = decided(Treatment.CONFIGURATION)
+        assert isinstance(decision, RetryLater)
+        assert decision.delay >= 60
+
+    def test_retry_after_is_honoured_but_not_without_bound(self):
+        """The other side's wish lengthens the delay, up to a cap."""
+        asked = decided(Treatment.THROTTLED, retry_after=30)
+        absurd = decided(Treatment.THROTTLED, retry_after=86_400)
+        assert isinstance(asked, RetryLater)
+        assert isinstance(absurd, RetryLater)
+        assert asked.delay >= 30
+        assert absurd.delay <= 700
+
+    def test_an_ambiguous_creation_stays_in_doubt(self):
+        """The next attempt has to look for the prediction before it makes another."""
+        decision = decided(Treatment.AMBIGUOUS)
+        assert isinstance(decision, RetryLater)
+        assert not decision.settled
+
+    def test_a_lost_prediction_is_replaced_at_most_twice(self):
+        """A prediction that is of no use is given up; the third one is the last."""
+        task = a_task()
+        failure = StepError("prediction_lost", "poll", "gone", Treatment.LOST)
+        task.segments[0].creations = 1
+        decision = decide(task, 0, failure, POLICY, now=NOW, random=lambda: 0)
+        assert decision.abandoned == [0]
+        assert isinstance(decision, RetryLater)
+        task.segments[0].creations = MAX_CREATIONS
+        assert isinstance(decide(task, 0, failure, POLICY, now=NOW, random=lambda: 0), GiveUp)
+
+    def test_a_retry_that_would_come_after_the_deadline_is_a_failure_now(self):
+        """It says that time ran out, and what the last failure was."""
+        decision = decided(Treatment.THROTTLED, deadline=timedelta(milliseconds=500))
+        assert isinstance(decision, GiveUp)
+        assert decision.error.code == "deadline_exceeded"
+        assert "some_code" in decision.error.message
+
+
+class TestDelays:
+    @given(st.floats(min_value=0, max_value=7200))
+    def test_the_grid_never_shortens_a_delay_and_is_stable(self, seconds):
+        """Rounding goes up, by a quarter at most, and a value on the grid stays."""
+        rounded = on_grid(seconds)
+        assert max(seconds, 0.1) - 1e-6 <= rounded <= max(seconds, 0.1) * 1.25 + 1e-6
+        assert on_grid(rounded) == rounded
+
+    def test_the_grid_is_coarse(self):
+        """A broker needs one queue per delay: an hour has some sixty of them."""
+        assert len({on_grid(ms / 1000) for ms in range(1, 3_600_000, 7)}) < 70
+
+    @given(st.integers(1, 500), st.floats(0, 0.999), st.sampled_from(["none", "proportional"]))
+    def test_the_maximum_bounds_every_delay(self, attempt, drawn, jitter):
+        """Neither the exponent nor the jitter gets past it, but for the grid's rounding."""
+        policy = RetryPolicy(initial=1, multiplier=2, maximum=300, jitter=jitter)
+        assert 1 <= policy.delay(attempt, lambda: drawn) <= on_grid(300)
+
+    def test_full_jitter_spreads_from_nothing_to_the_exponential_value(self):
+        """The draw scales the whole delay."""
+        policy = RetryPolicy(initial=8, multiplier=2, maximum=300, jitter="full")
+        assert policy.delay(1, lambda: 0.0) == 0.1
+        assert policy.delay(1, lambda: 0.5) == on_grid(4)

@@ -1,0 +1,160 @@
+"""What a processor does next, told from the task's state alone."""
+
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import pytest
+
+from tts.domain import Task, TaskError
+from tts.steps import (
+    Cancel,
+    Claim,
+    Create,
+    Done,
+    Download,
+    Expire,
+    Poll,
+    Settle,
+    Start,
+    Store,
+    WaitUntil,
+    Yield,
+    next_step,
+)
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+ERROR = TaskError("code", "poll", "message")
+
+
+@pytest.fixture
+def task() -> Task:
+    return Task.request(
+        id=uuid4(),
+        template_id="t",
+        text_hash="h",
+        text_length=2,
+        segments=[[0, 2]],
+        owner="",
+        max_attempts=3,
+        deadline_at=NOW + timedelta(hours=1),
+        idempotency_key=None,
+        now=NOW,
+    )
+
+
+def started(task: Task, *, worker: str = "w1") -> int:
+    lease = task.claim(worker=worker, now=NOW)
+    task.start_processing(
+        lease=lease, transcript_hash="h", audio_url="u", audio_etag=None, segments=[0], now=NOW
+    )
+    return lease
+
+
+def created(task: Task) -> int:
+    lease = started(task)
+    task.record_prediction(
+        lease=lease, segment=0, prediction_id="p1", model_version="v", found=False, now=NOW
+    )
+    return lease
+
+
+def downloading(task: Task) -> int:
+    lease = created(task)
+    task.start_download(lease=lease, segment=0, predict_time=1.0, output_url="o", now=NOW)
+    return lease
+
+
+def downloaded(task: Task) -> int:
+    lease = downloading(task)
+    task.complete_download(lease=lease, segment=0, size=1, sha256="s", duration=1.0, now=NOW)
+    return lease
+
+
+class TestTheWay:
+    def test_a_new_task_is_claimed(self, task):
+        """Nothing is done without a lease."""
+        assert next_step(task, None, NOW) == Claim()
+
+    def test_the_intent_comes_before_the_creation(self, task):
+        """The template is fetched and the intent recorded first."""
+        lease = task.claim(worker="w", now=NOW)
+        assert next_step(task, lease, NOW) == Start([0])
+
+    def test_then_the_prediction_is_created_waited_for_fetched_and_stored(self, task):
+        """Each event leads to the next step."""
+        assert next_step(task, started(task), NOW) == Create(0)
+
+    def test_a_created_prediction_is_polled(self, task):
+        """The id is in the log: nothing is created any more."""
+        assert next_step(task, created(task), NOW) == Poll(0, "p1")
+
+    def test_a_finished_prediction_is_downloaded(self, task):
+        """Its output has an address."""
+        assert next_step(task, downloading(task), NOW) == Download(0, "o")
+
+    def test_a_downloaded_one_is_stored(self, task):
+        """All segments are there."""
+        assert next_step(task, downloaded(task), NOW) == Store()
+
+    def test_a_task_that_is_over_needs_nothing(self, task):
+        """The message can be forgotten."""
+        lease = downloaded(task)
+        task.succeed(lease=lease, object_key="k", size=1, duration=1.0, now=NOW)
+        assert next_step(task, lease, NOW) == Done()
+        assert next_step(task, None, NOW) == Done()
+
+
+class TestOtherWorkers:
+    def test_a_worker_whose_lease_is_old_stops(self, task):
+        """A newer claim fences it."""
+        old = started(task)
+        task.claim(worker="w2", now=NOW)
+        assert next_step(task, old, NOW) == Yield()
+
+    def test_an_intent_of_an_earlier_lease_is_settled_before_anything_is_created(self, task):
+        """The earlier worker may have created the prediction and died before it said so."""
+        started(task)
+        lease = task.claim(worker="w2", now=NOW)
+        assert next_step(task, lease, NOW) == Settle(0, NOW)
+
+    def test_an_intent_that_has_grown_old_is_renewed(self, task):
+        """A request must leave soon after its intent, or a searcher would stop looking early."""
+        lease = started(task)
+        assert next_step(task, lease, NOW + timedelta(seconds=6)) == Start([0])
+
+
+class TestTime:
+    def test_a_retry_waits_until_it_is_due(self, task):
+        """A message that comes early is held."""
+        lease = started(task)
+        due = NOW + timedelta(seconds=5)
+        task.schedule_retry(
+            lease=lease,
+            error=ERROR,
+            attempt=2,
+            delay=5,
+            due_at=due,
+            abandoned=[],
+            settled=True,
+            now=NOW,
+        )
+        assert next_step(task, None, NOW) == WaitUntil(due)
+        assert next_step(task, None, due) == Claim()
+
+    @pytest.mark.parametrize("until", [started, created])
+    def test_nothing_new_is_begun_after_the_deadline(self, task, until):
+        """What runs upstream is stopped instead."""
+        lease = until(task)
+        assert next_step(task, lease, task.deadline_at) == Expire()
+
+    def test_what_is_paid_for_is_delivered_even_late(self, task):
+        """A finished prediction's output is fetched and stored after the deadline too."""
+        lease = downloading(task)
+        assert next_step(task, lease, task.deadline_at) == Download(0, "o")
+
+    def test_a_cancellation_comes_before_everything_else(self, task):
+        """Claimed or not, what runs upstream is stopped."""
+        lease = created(task)
+        task.request_cancel(by="me", reason="", now=NOW)
+        assert next_step(task, lease, NOW) == Cancel()
+        assert next_step(task, None, NOW) == Cancel()
