@@ -1,0 +1,1 @@
+"""Measurements against bare baselines, in one run on one machine: ratios are what counts."""

@@ -1,0 +1,23 @@
+"""``python -m tests.bench [accept|cost …]``: a table for each measurement; all without names."""
+
+from __future__ import annotations
+
+import sys
+
+from tests.bench import accept, cost
+
+MEASUREMENTS = {"accept": accept.main, "cost": cost.main}
+
+
+def main() -> None:
+    """Run the named measurements."""
+    names = sys.argv[1:] or list(MEASUREMENTS)
+    for name in names:
+        if name not in MEASUREMENTS:
+            sys.exit(f"{name!r} is no measurement; there are {', '.join(MEASUREMENTS)}")
+    for name in names:
+        print(f"\n== {name}: {sys.modules[MEASUREMENTS[name].__module__].__doc__}")  # noqa: T201
+        MEASUREMENTS[name]()
+
+
+main()

@@ -1,0 +1,66 @@
+"""Settings: documented, checked, and named when they are wrong."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from tts.config import ConfigError, Settings, load
+
+EXAMPLE = Path(__file__).parents[2] / ".env.example"
+
+
+@pytest.fixture(autouse=True)
+def bare_environment(monkeypatch, tmp_path):
+    """No setting of this machine leaks in."""
+    monkeypatch.chdir(tmp_path)
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
+
+
+def test_the_example_lists_every_setting_with_its_default():
+    """Nothing is missing from .env.example, nothing in it is unknown, and no default is outdated."""
+    lines = EXAMPLE.read_text().splitlines()
+    listed = dict(line.split("=", 1) for line in lines if re.match(r"[A-Z_]+=", line))
+    assert set(listed) == {name.upper() for name in Settings.model_fields}
+    Path(".env").write_text(EXAMPLE.read_text())
+    assert load() == Settings(_env_file=None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PORT", "http"),
+        ("PORT", "70000"),
+        ("TTS_CONCURRENCY", "0"),
+        ("RETRY_MULTIPLIER", "0.5"),
+        ("RETRY_JITTER", "some"),
+        ("LOG_LEVEL", "LOUD"),
+        ("TASK_DEADLINE_SECONDS", "3600"),
+        ("REPLICATE_MODEL_VERSION", "latest"),
+        ("MINIO_BUCKET", "No Bucket"),
+        ("EVENT_STORE_URL", "mysql://host/db"),
+        ("RABBITMQ_URL", "http://host"),
+        ("TEMPLATE_BASE_URL", "ftp://host"),
+        ("MINIO_ENDPOINT", "host:9000"),
+    ],
+)
+def test_a_wrong_setting_is_named(monkeypatch, name, value):
+    """The message says which setting it is, so that nobody has to guess."""
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ConfigError, match=name):
+        load()
+
+
+def test_a_wrong_secret_is_named_but_not_shown(monkeypatch):
+    """What may hold a password never gets into a message."""
+    monkeypatch.setenv("RABBITMQ_URL", "http://user:hunter2@host")
+    with pytest.raises(ConfigError) as raised:
+        load()
+    assert "hunter2" not in str(raised.value)
+
+
+def test_the_command_line_wins_over_the_environment(monkeypatch):
+    """--port 4000 is stronger than PORT=5000."""
+    monkeypatch.setenv("PORT", "5000")
+    assert load(port=4000, host=None).port == 4000
