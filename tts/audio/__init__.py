@@ -1,0 +1,1 @@
+"""Where finished audio lies, and what it is."""

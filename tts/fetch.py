@@ -1,0 +1,114 @@
+"""A GET that trusts the other side with nothing: bounded in size, kept on one host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+
+import httpx
+
+REDIRECTS = 3
+_WITH_BODY = {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}
+
+
+class FetchError(Exception):
+    """What came back must not be used, now or later."""
+
+
+class TooLarge(FetchError):
+    """The body is larger than the limit."""
+
+
+class ForeignRedirect(FetchError):
+    """The host points to another one, or round in circles."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A reply; the body of one that is no 200 or 206 is left unread."""
+
+    status: int
+    headers: httpx.Headers
+    body: bytes
+
+
+async def fetch(
+    client: httpx.AsyncClient,
+    url: str,
+    *,
+    limit: int,
+    headers: Mapping[str, str] | None = None,
+    head_only: bool = False,
+) -> Fetched:
+    """GET ``url``; ``head_only`` reads about ``limit`` bytes and leaves the rest.
+
+    Raises:
+        FetchError: too large, or redirected away.
+        httpx.HTTPError, httpx.InvalidURL: as httpx does; a body cut short is one of them.
+    """
+    target = httpx.URL(url)
+    for _ in range(REDIRECTS + 1):
+        async with client.stream("GET", target, headers=headers) as response:
+            if response.has_redirect_location:
+                onward = target.join(response.headers["location"])
+                if not _stays(target, onward):
+                    raise ForeignRedirect(f"a redirect leads to {onward.host}")
+                target = onward
+                continue
+            body = b""
+            if response.status_code in _WITH_BODY:
+                body = await (_head if head_only else _whole)(response, limit)
+            return Fetched(response.status_code, response.headers, body)
+    raise ForeignRedirect(f"more than {REDIRECTS} redirects")
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """The seconds that a ``Retry-After`` header asks for, given as a number or as a date."""
+    value = headers.get("retry-after", "").strip()
+    if value.isascii() and value.isdigit():
+        return float(value)
+    try:
+        date = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    if date.tzinfo is None:
+        date = date.replace(tzinfo=UTC)
+    return max((date - datetime.now(UTC)).total_seconds(), 0.0)
+
+
+def _stays(origin: httpx.URL, target: httpx.URL) -> bool:
+    """Whether it is the same host and port, perhaps by https instead of http."""
+    if target.host != origin.host:
+        return False
+    if (target.scheme, target.port) == (origin.scheme, origin.port):
+        return True
+    return (origin.scheme, target.scheme) == (
+        "http",
+        "https",
+    ) and target.port == origin.port is None
+
+
+async def _whole(response: httpx.Response, limit: int) -> bytes:
+    declared = response.headers.get("content-length", "")
+    if declared.isdigit() and int(declared) > limit:
+        raise TooLarge(f"{declared} bytes, more than {limit}")
+    parts = []
+    size = 0
+    async for part in response.aiter_bytes():
+        size += len(part)
+        if size > limit:
+            raise TooLarge(f"more than {limit} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+async def _head(response: httpx.Response, limit: int) -> bytes:
+    head = b""
+    async for part in response.aiter_bytes():
+        head += part
+        if len(head) >= limit:
+            break
+    return head

@@ -1,0 +1,265 @@
+"""Replicate, through its own Python client, whose traps are closed off here.
+
+Of that client (1.0.7) come the address, the token and the headers; its model of a prediction is
+passed by, because it refuses the status ``aborted`` and drops ``data_removed``, and so are its
+``run``, ``wait`` and ``FileOutput``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import httpx
+import orjson
+from replicate.client import Client
+
+from tts.ports import Prediction, PredictionState, Speech, StepError, Treatment
+from tts.replicate_errors import failed, lost, refused, unreached, unreadable
+from tts.replicate_output import Outputs
+
+CONNECT_SECONDS = 5.0
+CANCEL_AFTER_SECONDS = (5, 24 * 3600)  # what the header may say
+PAGES = 10  # of 100 predictions each
+_STATES = {
+    "starting": PredictionState.RUNNING,
+    "processing": PredictionState.RUNNING,
+    "succeeded": PredictionState.SUCCEEDED,
+    "canceled": PredictionState.CANCELED,
+    "aborted": PredictionState.CANCELED,
+}
+_OF_NO_USE = {"failed", "canceled", "aborted"}
+
+
+class _Refusal(Exception):
+    def __init__(self, response: httpx.Response, body: bytes) -> None:
+        super().__init__(response.status_code)
+        self.response = response
+        self.body = body
+
+
+class _NoHiddenRetries(httpx.AsyncHTTPTransport):
+    """Raises what the client would repeat ten times behind our back or strip of its headers."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        if response.is_success:
+            return response
+        try:
+            raise _Refusal(response, await response.aread())
+        finally:
+            await response.aclose()
+
+
+class ReplicatePredictions:
+    """One for each process and event loop; ``timeout`` in seconds bounds every call.
+
+    ``max_bytes`` bounds an output, for which ``download_timeout`` applies.
+    """
+
+    def __init__(
+        self,
+        *,
+        token: str,
+        base_url: str,
+        model_version: str,
+        timeout: float,
+        max_bytes: int,
+        download_timeout: float = 60.0,
+    ) -> None:
+        self._base_url = httpx.URL(base_url)
+        self._version = model_version
+        self._timeout = timeout
+        self._transport = _NoHiddenRetries()
+        self._client = Client(
+            api_token=token,
+            base_url=base_url,
+            timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
+            transport=self._transport,
+        )
+        self._outputs = Outputs(max_bytes=max_bytes, timeout=download_timeout)
+
+    async def create(self, speech: Speech, *, seconds_left: float) -> Prediction:
+        """Create one; whatever else Replicate says about it is for :meth:`get` to read."""
+        shortest, longest = CANCEL_AFTER_SECONDS
+        seconds = int(min(max(seconds_left, shortest), longest))
+        document = await self._call(
+            "create",
+            "POST",
+            "/v1/predictions",
+            said=(speech.text, speech.instruction),
+            json={"version": self._version, "input": _input(speech)},
+            headers={"Cancel-After": f"{seconds}s"},
+        )
+        prediction_id = document.get("id")
+        if not isinstance(prediction_id, str) or not prediction_id:
+            raise unreadable("create", "it has no id")
+        version = str(document.get("version") or self._version)
+        return Prediction(prediction_id, PredictionState.RUNNING, version)
+
+    async def get(self, prediction_id: str) -> Prediction:
+        """Look at it.
+
+        Raises:
+            StepError: at step ``poll``: it cannot be read now, or it failed, is lost or expired.
+        """
+        path = f"/v1/predictions/{quote(prediction_id, safe='')}"
+        document = await self._call("poll", "GET", path)
+        status = document.get("status")
+        if status == "failed":
+            raise failed(document.get("error"), _said(document))
+        state = _STATES.get(str(status))
+        if state is None:
+            raise unreadable("poll", f"its status is {str(status)[:40]!r}")
+        version = str(document.get("version") or self._version)
+        if state is not PredictionState.SUCCEEDED:
+            return Prediction(prediction_id, state, version)
+        output = document.get("output")
+        if isinstance(output, list):
+            output = output[0] if output else None
+        if not isinstance(output, str) or not output:
+            raise lost(data_removed=bool(document.get("data_removed")))
+        return Prediction(prediction_id, state, version, output, _predict_time(document))
+
+    async def find(self, speech: Speech, *, since: datetime) -> list[str]:
+        """The ids of predictions since then for this speech that may be of use, newest first.
+
+        Replicate forgets the input an hour after the end, and with it what this looks for.
+
+        Raises:
+            StepError: always ``AMBIGUOUS``: as long as nobody could look, the doubt remains.
+        """
+        try:
+            return await self._find(speech, since)
+        except StepError as failure:
+            raise StepError(
+                failure.code,
+                "create",
+                f"A creation is in doubt, and the list cannot be searched: {failure.message}",
+                Treatment.AMBIGUOUS,
+                retry_after=failure.retry_after,
+            ) from failure
+
+    async def cancel(self, prediction_id: str) -> None:
+        """Stop it if it still runs; one that is over or gone is left alone."""
+        path = f"/v1/predictions/{quote(prediction_id, safe='')}/cancel"
+        try:
+            await self._call("cancel", "POST", path)
+        except StepError as error:
+            if error.code not in {"prediction_lost", "prediction_over"}:
+                raise
+
+    async def download(self, output_url: str) -> bytes:
+        """The whole output, fetched without our token.
+
+        Raises:
+            StepError: at step ``download``.
+        """
+        return await self._outputs.download(output_url)
+
+    async def aclose(self) -> None:
+        """Close the connections; the client itself has no way to."""
+        await self._transport.aclose()
+        await self._outputs.aclose()
+
+    async def _find(self, speech: Speech, since: datetime) -> list[str]:
+        since = since.astimezone(UTC).replace(microsecond=0)
+        wanted = _input(speech)
+        found: list[str] = []
+        url = "/v1/predictions?" + urlencode({"created_after": since.isoformat()})
+        for _ in range(PAGES):
+            page = await self._call("find", "GET", url)
+            results = page.get("results")
+            if not isinstance(results, list):
+                raise unreadable("find", "the list has no results")
+            found += [
+                result["id"]
+                for result in results
+                if _is_for(result, wanted) and not _is_older(result, since)
+            ]
+            onward = page.get("next")
+            if not onward or (results and _is_older(results[-1], since)):
+                return found
+            url = self._own(onward)
+        if found:
+            return found
+        raise unreadable("find", f"it has more than {PAGES} pages")
+
+    def _own(self, url: object) -> str:
+        """``url`` if it leads to Replicate, to whom alone our token may go."""
+        target = self._base_url.join(str(url))
+        ours = self._base_url
+        if (target.scheme, target.host, target.port) != (ours.scheme, ours.host, ours.port):
+            raise unreadable("find", f"the list goes on at {target.host}")
+        return str(target)
+
+    async def _call(
+        self, step: str, method: str, url: str, *, said: Iterable[str] = (), **request: Any
+    ) -> dict[str, Any]:
+        try:
+            async with asyncio.timeout(self._timeout):
+                # The public methods lose what is needed (see above), and create() has no limit.
+                response = await self._client._async_request(method, url, **request)  # noqa: SLF001
+            document = orjson.loads(response.content)
+        except _Refusal as refusal:
+            response = refusal.response
+            raise refused(
+                step, response.status_code, response.headers, refusal.body, said
+            ) from None
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise unreached(step, error) from error
+        except orjson.JSONDecodeError as error:
+            raise unreadable(step, "it is not JSON") from error
+        if not isinstance(document, dict):
+            raise unreadable(step, "it is no JSON object")
+        return document
+
+
+def _input(speech: Speech) -> dict[str, str]:
+    """The model's input; it heeds an instruction at one task only, and that task demands one."""
+    fields = {
+        "source_audio": speech.audio_url,
+        "source_transcript": speech.transcript,
+        "tts_text": speech.text,
+        "task": "zero-shot voice clone",
+    }
+    if speech.instruction:
+        fields |= {"task": "Instructed Voice Generation", "instruction": speech.instruction}
+    return fields
+
+
+def _is_for(result: Any, wanted: dict[str, str]) -> bool:
+    """Whether a prediction was asked for the same; defaults that Replicate filled in may differ."""
+    if not isinstance(result, dict) or result.get("status") in _OF_NO_USE:
+        return False
+    given = result.get("input")
+    return (
+        isinstance(given, dict)
+        and isinstance(result.get("id"), str)
+        and all(given.get(name) == value for name, value in wanted.items())
+        and given.get("instruction", "") == wanted.get("instruction", "")
+    )
+
+
+def _is_older(result: dict[str, Any], since: datetime) -> bool:
+    """Whether it is surely older; one without a readable time is not."""
+    try:
+        return datetime.fromisoformat(result["created_at"]) < since
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+def _said(document: dict[str, Any]) -> list[str] | None:
+    given = document.get("input")
+    if not isinstance(given, dict) or not isinstance(given.get("tts_text"), str):
+        return None
+    return [given["tts_text"], str(given.get("instruction") or "")]
+
+
+def _predict_time(document: dict[str, Any]) -> float | None:
+    metrics = document.get("metrics")
+    seconds = metrics.get("predict_time") if isinstance(metrics, dict) else None
+    return float(seconds) if isinstance(seconds, int | float) else None
