@@ -1,0 +1,64 @@
+"""Our own processes, started as a user starts them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+
+from tests.services.process import Process, wait_until
+
+
+class Tts:
+    """One ``tts`` command; its working folder is new, so that no ``.env`` is read."""
+
+    def __init__(self, *arguments: str, env: Mapping[str, str] | None = None) -> None:
+        self._arguments = arguments
+        self._env = {
+            **{key: value for key, value in os.environ.items() if key in {"PATH", "HOME", "LANG"}},
+            "LOG_FORMAT": "json",
+            **(env or {}),
+        }
+        self._folder = Path(tempfile.mkdtemp(prefix="tts-process-"))
+        self._log = self._folder / "log"
+        self.start()
+
+    def start(self) -> None:
+        """Start it (again)."""
+        self._process = Process(
+            [sys.executable, "-m", "tts.cli", *self._arguments],
+            folder=self._folder,
+            log=self._log,
+            stop_signal=signal.SIGKILL,
+            env=self._env,
+        )
+
+    def wait_for(self, url: str) -> None:
+        """Return when ``url`` answers with success; fail at once when the process ends before."""
+
+        def answers() -> bool:
+            self._process.check()
+            try:
+                return httpx.get(url, timeout=5, trust_env=False).is_success
+            except httpx.TransportError:
+                return False
+
+        wait_until(answers, f"{url} answers")
+
+    def kill(self) -> None:
+        """``kill -9``."""
+        self._process.stop(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """SIGTERM, and wait for the end."""
+        self._process.stop(signal.SIGTERM)
+
+    @property
+    def log(self) -> str:
+        """What it has printed so far, over all starts."""
+        return self._log.read_text()
