@@ -161,6 +161,8 @@ _FIELDS: Mapping[str, type | tuple[type, ...]] = {
 def _parse(given: object) -> Rule:
     if not isinstance(given, dict):
         raise BadRule(f"a rule is a JSON object, not {given!r}")
+    # What GET shows can be put back; the counters start anew.
+    given = {name: value for name, value in given.items() if name not in {"seen", "injected"}}
     for name, value in given.items():
         if name not in _FIELDS:
             raise BadRule(f"unknown field {name!r}; there are {', '.join(_FIELDS)}")

@@ -14,7 +14,7 @@ from sanic import HTTPResponse, Request
 from tts.sandbox.files import file_reply
 from tts.sandbox.routes import Routes, State
 
-TRANSCRIPT = "你好，这是一段参考录音，请用这个声音来说话。"  # noqa: RUF001 -- Chinese punctuation
+TRANSCRIPT = "你好，这是一段参考录音，请用这个声音来说话。"
 MISSING = "missing"
 BOM = "bom"
 

@@ -1,0 +1,233 @@
+"""The sandbox's webhooks, checked with Replicate's own validation."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+import httpx
+import orjson
+import pytest
+from replicate.webhook import InvalidSignatureError, Webhooks, WebhookSigningSecret
+
+from tts.sandbox import Behaviour, Sandbox, start_sandbox
+
+VERSION = "669b1cd618f2747d2237350e868f5c313f3b548fc803ca4e57adfaba778b042d"
+TOKEN = {"authorization": "Bearer r8_test"}
+LIVELY = Behaviour(boot_seconds=0.1, predict_seconds=0.1, webhook_retry_seconds=0.02)
+
+
+@dataclass
+class Received:
+    """One webhook as it arrived."""
+
+    headers: dict[str, str]
+    body: bytes
+
+    @property
+    def prediction(self) -> dict[str, object]:
+        """The prediction in it."""
+        return orjson.loads(self.body)
+
+
+@dataclass
+class Receiver:
+    """An HTTP server that keeps what it gets and answers ``statuses`` in turn, then 200."""
+
+    url: str = ""
+    received: list[Received] = field(default_factory=list)
+    statuses: list[int] = field(default_factory=list)
+
+    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection for one request."""
+        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[1:-2]
+        pairs = (line.split(": ", 1) for line in head)
+        headers = {name.lower(): value for name, value in pairs}
+        body = await reader.readexactly(int(headers["content-length"]))
+        self.received.append(Received(headers, body))
+        status = self.statuses.pop(0) if self.statuses else 200
+        writer.write(b"HTTP/1.1 %d X\r\nconnection: close\r\ncontent-length: 0\r\n" % status)
+        writer.write(b"location: /elsewhere\r\n\r\n")
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+
+    async def until(self, done: Callable[[list[str]], bool]) -> list[str]:
+        """The statuses that arrived, once they satisfy ``done``."""
+        async with asyncio.timeout(10):
+            while not done(self.seen):
+                await asyncio.sleep(0.01)
+        return self.seen
+
+    @property
+    def seen(self) -> list[str]:
+        """The statuses of the predictions that arrived."""
+        return [str(item.prediction["status"]) for item in self.received]
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    """A receiver on a free port."""
+    receiver = Receiver()
+    server = await asyncio.start_server(receiver.answer, "127.0.0.1", 0)
+    receiver.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
+    yield receiver
+    server.close()
+    await server.wait_closed()
+
+
+@pytest.fixture
+async def sandbox() -> AsyncIterator[Sandbox]:
+    """A lively sandbox on a free port."""
+    sandbox = await start_sandbox(behaviour=LIVELY)
+    yield sandbox
+    await sandbox.stop()
+
+
+@pytest.fixture
+async def http(sandbox: Sandbox) -> AsyncIterator[httpx.AsyncClient]:
+    """A client with a token."""
+    async with httpx.AsyncClient(base_url=sandbox.url, headers=TOKEN) as client:
+        yield client
+
+
+async def create(http: httpx.AsyncClient, receiver: Receiver, events: list[str] | None) -> str:
+    """The id of a new prediction that reports to the receiver."""
+    body = {
+        "version": VERSION,
+        "input": {
+            "source_audio": "https://example.com/a.mp3",
+            "source_transcript": "你好",
+            "tts_text": "你好，世界。",
+        },
+        "webhook": receiver.url,
+    }
+    if events is not None:
+        body["webhook_events_filter"] = events
+    reply = await http.post("/v1/predictions", json=body)
+    return str(reply.raise_for_status().json()["id"])
+
+
+async def settled(http: httpx.AsyncClient, result: str) -> dict[str, int]:
+    """The sandbox's own count of webhooks, once ``result`` is in it."""
+    async with asyncio.timeout(10):
+        while result not in (counts := (await http.get("/sandbox/stats")).json()["webhooks"]):
+            await asyncio.sleep(0.01)
+    return dict(counts)
+
+
+class TestDelivery:
+    """What arrives, and when."""
+
+    async def test_all_events(self, http: httpx.AsyncClient, receiver: Receiver) -> None:
+        """Every event that the filter names arrives, the start before the end."""
+        await create(http, receiver, ["start", "output", "logs", "completed"])
+        statuses = await receiver.until(lambda seen: len(seen) == 4)
+        assert statuses == ["processing", "succeeded", "succeeded", "succeeded"]
+
+    @pytest.mark.parametrize(("events", "count"), [(None, 2), (["completed"], 1)])
+    async def test_filter(
+        self, http: httpx.AsyncClient, receiver: Receiver, events: list[str] | None, count: int
+    ) -> None:
+        """Without a filter output and completed arrive, with one only what it names."""
+        prediction = await create(http, receiver, events)
+        await create(http, receiver, ["completed"])
+        await receiver.until(lambda seen: len(seen) == count + 1)
+        mine = [item for item in receiver.received if item.prediction["id"] == prediction]
+        assert len(mine) == count
+
+    async def test_shows_what_get_shows(self, http: httpx.AsyncClient, receiver: Receiver) -> None:
+        """The final body is the prediction as the API has it."""
+        prediction = await create(http, receiver, ["completed"])
+        await receiver.until(bool)
+        body = (await http.get(f"/v1/predictions/{prediction}")).json()
+        assert receiver.received[0].prediction == body
+
+    async def test_signature(self, http: httpx.AsyncClient, receiver: Receiver) -> None:
+        """The real client's validation takes the signature, and not after a byte changed."""
+        key = (await http.get("/v1/webhooks/default/secret")).json()["key"]
+        await create(http, receiver, ["completed"])
+        await receiver.until(bool)
+        got = receiver.received[0]
+        secret = WebhookSigningSecret(key=key)
+        Webhooks.validate(headers=got.headers, body=got.body.decode(), secret=secret, tolerance=60)
+        with pytest.raises(InvalidSignatureError):
+            Webhooks.validate(headers=got.headers, body=got.body.decode() + " ", secret=secret)
+
+    async def test_final_event_is_tried_again(
+        self, http: httpx.AsyncClient, receiver: Receiver
+    ) -> None:
+        """A refused or redirected final webhook comes again under the same id until it is taken."""
+        receiver.statuses = [500, 302, 404]
+        await create(http, receiver, ["completed"])
+        await settled(http, "delivered")
+        assert len(receiver.received) == 4
+        assert len({item.headers["webhook-id"] for item in receiver.received}) == 1
+
+    async def test_gives_up(self, http: httpx.AsyncClient, receiver: Receiver) -> None:
+        """The final webhook is tried seven times, an earlier one once."""
+        receiver.statuses = [500] * 100
+        await http.patch("/sandbox/settings", json={"webhook_retry_seconds": 0.001})
+        await create(http, receiver, ["start", "completed"])
+        await receiver.until(lambda seen: seen.count("succeeded") == 7)
+        assert receiver.seen.count("processing") == 1
+        async with asyncio.timeout(10):
+            while (await settled(http, "given_up"))["given_up"] < 2:
+                await asyncio.sleep(0.01)
+
+    async def test_cancel_reports_at_once(
+        self, http: httpx.AsyncClient, receiver: Receiver
+    ) -> None:
+        """A cancellation brings its final webhook now, and the planned one never comes."""
+        await http.patch("/sandbox/settings", json={"predict_seconds": 0.5})
+        prediction = await create(http, receiver, ["completed"])
+        await http.post(f"/v1/predictions/{prediction}/cancel")
+        await receiver.until(bool)
+        await create(http, receiver, ["completed"])
+        assert await receiver.until(lambda seen: len(seen) == 2) == ["canceled", "succeeded"]
+
+
+class TestFaults:
+    """What can be made to go wrong with webhooks."""
+
+    async def inject(self, http: httpx.AsyncClient, fault: str) -> None:
+        """Let every webhook go wrong."""
+        rules = [{"route": "webhook", "fault": fault}]
+        (await http.put("/sandbox/faults", json=rules)).raise_for_status()
+
+    async def test_duplicated(self, http: httpx.AsyncClient, receiver: Receiver) -> None:
+        """The same webhook arrives twice."""
+        await self.inject(http, "duplicated")
+        await create(http, receiver, ["completed"])
+        await receiver.until(lambda seen: len(seen) == 2)
+        assert receiver.received[0].body == receiver.received[1].body
+
+    async def test_out_of_order(self, http: httpx.AsyncClient, receiver: Receiver) -> None:
+        """A body that says processing arrives after the final one."""
+        await self.inject(http, "out_of_order")
+        await create(http, receiver, ["start", "completed"])
+        assert await receiver.until(lambda seen: len(seen) == 2) == ["succeeded", "processing"]
+
+    async def test_badly_signed(self, http: httpx.AsyncClient, receiver: Receiver) -> None:
+        """The real client's validation refuses the signature."""
+        await self.inject(http, "badly_signed")
+        key = (await http.get("/v1/webhooks/default/secret")).json()["key"]
+        await create(http, receiver, ["completed"])
+        await receiver.until(bool)
+        got = receiver.received[0]
+        with pytest.raises(InvalidSignatureError):
+            Webhooks.validate(
+                headers=got.headers,
+                body=got.body.decode(),
+                secret=WebhookSigningSecret(key=key),
+            )
+
+    async def test_never(self, http: httpx.AsyncClient, receiver: Receiver) -> None:
+        """The webhook of one prediction never comes, that of a later one does."""
+        await self.inject(http, "never")
+        silent = await create(http, receiver, ["start", "completed"])
+        await http.delete("/sandbox/faults")
+        await create(http, receiver, ["completed"])
+        await receiver.until(bool)
+        assert silent not in {item.prediction["id"] for item in receiver.received}
