@@ -46,7 +46,7 @@ def _compare(name: str, env: Mapping[str, str], folder: Path, rounds: int, secon
     script = folder / "post.lua"
     script.write_text(SCRIPT)
     bare_port, port = free_port(), free_port()
-    ours = ["-m", "tts.cli", "gateway", "--port", str(port), "--data", str(folder / name)]
+    ours = ["-m", "tts", "gateway", "--port", str(port), "--data", str(folder / name)]
     with (
         running(["-m", "tests.bench.bare_gateway", str(bare_port)]) as bare_process,
         running(ours, env) as our_process,

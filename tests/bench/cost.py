@@ -54,7 +54,7 @@ def _servers() -> Iterator[dict[str, str]]:
             stack.callback(server.stop)
         folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tts-bench-"))
         port = free_port()
-        arguments = ["-m", "tts.cli", "sandbox", "--port", str(port), "--data", folder]
+        arguments = ["-m", "tts", "sandbox", "--port", str(port), "--data", folder]
         sandbox = stack.enter_context(running(arguments))
         url = f"http://127.0.0.1:{port}"
         wait_for(f"{url}/sandbox", sandbox)
@@ -108,8 +108,8 @@ def _bare(env: dict[str, str], tasks: int) -> float:
 
 def _ours(env: dict[str, str], tasks: int) -> float:
     with (
-        running(["-m", "tts.cli", "relay"], env) as relay,
-        running(["-m", "tts.cli", "processor"], env) as processor,
+        running(["-m", "tts", "relay"], env) as relay,
+        running(["-m", "tts", "processor"], env) as processor,
     ):
         _run_tasks(env, 1)  # both are up, and the connections are open
         before = cpu_seconds(relay) + cpu_seconds(processor)

@@ -31,7 +31,7 @@ class Tts:
     def start(self) -> None:
         """Start it (again)."""
         self._process = Process(
-            [sys.executable, "-m", "tts.cli", *self._arguments],
+            [sys.executable, "-m", "tts", *self._arguments],
             folder=self._folder,
             log=self._log,
             stop_signal=signal.SIGKILL,

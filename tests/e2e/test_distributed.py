@@ -1,0 +1,90 @@
+"""The distributed deployment, its parts as processes of their own on real servers."""
+
+from collections import Counter
+from contextlib import ExitStack
+
+import httpx
+import pytest
+
+from tests.e2e.clients import App
+from tests.services.ports import free_port
+from tests.services.process import wait_until
+from tests.services.tts import Tts
+
+TASKS = 60
+
+
+@pytest.fixture
+def deployment(postgres, rabbitmq, s3, tmp_path):
+    """Gateway, relay, processor, projector and the sandbox; yields their names and an app."""
+    port, sandbox_port = free_port(), free_port()
+    url, replicate = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{sandbox_port}"
+    env = {
+        "EVENT_STORE_URL": postgres.create_database(),
+        "RABBITMQ_URL": rabbitmq.create_vhost(),
+        "MINIO_ENDPOINT": s3.endpoint,
+        "MINIO_ACCESS_KEY": s3.access_key,
+        "MINIO_SECRET_KEY": s3.secret_key,
+        "REPLICATE_API_TOKEN": "r8_test",
+        "REPLICATE_BASE_URL": replicate,
+        "TEMPLATE_BASE_URL": replicate,
+        "REPLICATE_POLL_INTERVAL_MS": "100",
+        "REPLICATE_TIMEOUT_MS": "3000",
+        "RETRY_INITIAL_INTERVAL_MS": "200",
+    }
+    with ExitStack() as stack:
+
+        def start(*arguments: str) -> Tts:
+            process = Tts(*arguments, env=env)
+            stack.callback(process.stop)
+            return process
+
+        sandbox = start("sandbox", "--port", str(sandbox_port), "--data", str(tmp_path))
+        sandbox.wait_for(f"{replicate}/sandbox")
+        parts = {
+            "gateway": start("gateway", "--port", str(port)),
+            "relay": start("relay"),
+            "projector": start("projector"),
+            "processor": start("processor"),
+        }
+        parts["gateway"].wait_for(f"{url}/health")
+        app = App(url)
+        stack.callback(app.close)
+        yield parts, app, replicate
+
+
+def test_a_processor_killed_three_times_loses_nothing_and_pays_for_nothing_twice(deployment):
+    """Every accepted task succeeds, and Replicate saw exactly one creation for each."""
+    parts, app, replicate = deployment
+    texts = [f"第{number}句话。" for number in range(TASKS)]
+    tasks = [app.speak(text)["taskId"] for text in texts]
+
+    def succeeded() -> int:
+        page = app.get("/api/tts/tasks", status="succeeded", limit=100).json()
+        return len(page["data"]["tasks"])
+
+    for share in (1, 2, 3):
+        wait_until(lambda share=share: succeeded() >= share * 10, f"{share * 10} tasks are done")
+        parts["processor"].kill()
+        parts["processor"].start()
+    last = {u["taskId"]: u["status"] for u in app.follow(*tasks)}
+
+    assert last == dict.fromkeys(tasks, "succeeded")
+    stats = httpx.get(f"{replicate}/sandbox/stats", trust_env=False).json()
+    assert stats["creations"]["by_text"] == Counter(texts)
+
+
+def test_a_dead_letter_can_be_inspected_and_its_task_retried(deployment, rabbitmq):
+    """A final failure lies in the dead letter queue; a manual retry starts another round."""
+    _, app, _ = deployment
+    body = {"templateId": "missing1", "tts_text": "你好"}
+    task_id = app.post("/api/tts", body).json()["data"]["taskId"]
+    assert list(app.follow(task_id))[-1]["status"] == "failed"
+    position = app.task(task_id)["position"]
+
+    answer = app.post("/api/tts/retry", {"taskId": task_id}).json()
+
+    assert answer["data"]["message"] == "Retry initiated successfully"
+    again = [update["status"] for update in app.follow(task_id, after=position)]
+    assert again[:2] == ["retrying", "queued"]
+    assert again[-1] == "failed"

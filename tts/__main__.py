@@ -1,0 +1,5 @@
+"""``python -m tts`` is the command line."""
+
+from tts.cli import main
+
+main()
