@@ -7,11 +7,20 @@ from collections.abc import Iterator
 import pytest
 
 from tests.services.postgres import Postgres
+from tests.services.rabbitmq import RabbitMQ
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL for the whole run; take ``postgres.create_database()`` for each test."""
     server = Postgres()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq() -> Iterator[RabbitMQ]:
+    """A RabbitMQ for the whole run; take ``rabbitmq.create_vhost()`` for each test."""
+    server = RabbitMQ()
     yield server
     server.stop()

@@ -1,0 +1,183 @@
+"""A private RabbitMQ."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+from itertools import count
+from typing import Any
+
+from tests.services.ports import free_port
+from tests.services.process import Process, ServiceError, User, program, wait_until
+
+# Debian's wrapper in /usr/sbin insists on root and on the installed node's folder; these are the
+# scripts behind it, which run as anybody and anywhere.
+_SCRIPTS = "/usr/lib/rabbitmq/bin"
+_VHOSTS_AT_ONCE = 16
+
+
+class RabbitMQ:
+    """A node of its own, with an own epmd and cookie, so that no other node can be met by accident.
+
+    ``management=True`` serves the management page on ``management_url`` (guest / guest).
+    """
+
+    def __init__(self, *, management: bool = False) -> None:
+        self._server = program(f"{_SCRIPTS}/rabbitmq-server", "rabbitmq-server")
+        self._ctl = program(f"{_SCRIPTS}/rabbitmqctl", "rabbitmq-server")
+        self._user = User("rabbitmq")
+        self._folder = self._user.folder("tts-rabbitmq-")
+        self._epmd_port = free_port()
+        self._names = count(1)
+        self._spare_vhosts: list[str] = []
+        self.port = free_port()
+        management_port = free_port()
+        self.management_url = f"http://127.0.0.1:{management_port}" if management else ""
+        self._env = self._environment()
+        self._write(".erlang.cookie", f"cookie{self.port}", mode=0o400)
+        self._write("env.conf", "")
+        self._write("plugins", "[rabbitmq_management]." if management else "[].")
+        self._write(
+            "rabbitmq.conf",
+            f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
+            "disk_free_limit.absolute = 50MB\n"
+            + (
+                f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {management_port}\n"
+                if management
+                else ""
+            ),
+        )
+        # erl would start epmd as a daemon that nobody stops; this one is ours.
+        self._epmd = Process(
+            self._user.command(["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"]),
+            folder=self._folder,
+            log=self._folder / "epmd.log",
+            stop_signal=signal.SIGKILL,
+        )
+        wait_until(lambda: self._listening(self._epmd_port), "epmd listens")
+        self.start()
+
+    @property
+    def url(self) -> str:
+        """The default vhost; tests take one of their own from :meth:`create_vhost`."""
+        return f"amqp://guest:guest@127.0.0.1:{self.port}/"
+
+    def create_vhost(self) -> str:
+        """A fresh, empty vhost; returns its URL. Some are made at once: each call costs seconds."""
+        if not self._spare_vhosts:
+            names = [f"test-{next(self._names)}" for _ in range(_VHOSTS_AT_ONCE)]
+            binaries = ",".join(f'<<"{name}">>' for name in names)
+            self.evaluate(
+                f"[begin rabbit_vhost:add(V, <<>>), rabbit_auth_backend_internal:set_permissions("
+                f'<<"guest">>, V, <<".*">>, <<".*">>, <<".*">>, <<>>) end || V <- [{binaries}]].'
+            )
+            self._spare_vhosts = names[::-1]
+        return self.url + self._spare_vhosts.pop()
+
+    def list_queues(self, vhost: str, *columns: str) -> list[dict[str, Any]]:
+        """The queues of a vhost (a name or a URL): ``name``, ``messages``, and more columns."""
+        return self._list("list_queues", "-p", self.vhost(vhost), "name", "messages", *columns)
+
+    def vhost(self, url: str) -> str:
+        """The vhost's name in a URL (or the name itself)."""
+        return url.rpartition("/")[2] or "/"
+
+    def close_connections(self) -> None:
+        """Cut every client's connection, as an operator does."""
+        self.ctl("close_all_connections", "test")
+
+    def evaluate(self, expression: str) -> str:
+        """Run Erlang code in the node."""
+        return self.ctl("eval", expression)
+
+    def ctl(self, *arguments: str) -> str:
+        """Run ``rabbitmqctl`` against the node and return what it printed."""
+        done = subprocess.run(
+            self._user.command([self._ctl, *arguments]),
+            cwd=self._folder,
+            env=self._env,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise ServiceError(f"rabbitmqctl {arguments[0]} failed: {done.stdout}{done.stderr}")
+        return done.stdout
+
+    def start(self) -> None:
+        """Start the node (again) on the same port and wait until it accepts clients."""
+        self._process = Process(
+            self._user.command([self._server]),
+            folder=self._folder,
+            log=self._folder / "console.log",
+            stop_signal=signal.SIGKILL,
+            env=self._env,
+        )
+        wait_until(self._accepts, "RabbitMQ accepts clients")
+
+    def halt(self, *, crash: bool = False) -> None:
+        """End the node but keep its data: an outage until :meth:`start`."""
+        self._process.stop(signal.SIGKILL if crash else signal.SIGTERM)
+
+    def wipe(self) -> None:
+        """Lose everything, as a broker whose disk was replaced: halt, empty the disk, start."""
+        self.halt(crash=True)
+        shutil.rmtree(self._folder / "mnesia")
+        self._spare_vhosts.clear()
+        self.start()
+
+    def stop(self) -> None:
+        """End the node and remove its data."""
+        self.halt(crash=True)
+        self._epmd.stop(signal.SIGKILL)
+        shutil.rmtree(self._folder)
+
+    def _environment(self) -> dict[str, str]:
+        folder = self._folder
+        return {
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
+            "HOME": str(folder),  # where Erlang looks for the cookie
+            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": f"tts-{self.port}@localhost",
+            "RABBITMQ_DIST_PORT": str(free_port()),
+            "RABBITMQ_CONF_ENV_FILE": str(folder / "env.conf"),
+            "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(folder / "plugins"),
+            "RABBITMQ_MNESIA_BASE": str(folder / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(folder / "log"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": (
+                "-start_epmd false -kernel inet_dist_use_interface {127,0,0,1}"
+            ),
+            # Makes the script exec the VM, so that the process we start is the node itself.
+            "RUNNING_UNDER_SYSTEMD": "true",
+        }
+
+    def _write(self, name: str, text: str, mode: int = 0o644) -> None:
+        path = self._folder / name
+        path.write_text(text)
+        path.chmod(mode)
+        self._user.own(path)
+
+    def _list(self, *arguments: str) -> list[dict[str, Any]]:
+        rows: list[dict[str, Any]] = json.loads(self.ctl("--formatter=json", "-q", *arguments))
+        return rows
+
+    def _listening(self, port: int) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", port)) == 0
+
+    def _accepts(self) -> bool:
+        self._process.check()
+        if not self._listening(self.port):
+            return False
+        # Listeners open as the last step of the boot, so a greeting means that clients are served.
+        with socket.create_connection(("127.0.0.1", self.port), 5) as client:
+            client.settimeout(5)
+            client.sendall(b"AMQP\x00\x00\x09\x01")
+            return client.recv(1) == b"\x01"
