@@ -1,0 +1,78 @@
+"""What a read model needs from a database; SQLite and PostgreSQL both have it.
+
+SQL is written once, with ``?`` for parameters. A read model can be rebuilt from the log, so that a
+commit is atomic but need not wait for the disk: after a crash a projection goes on a bit earlier.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from importlib.resources import files
+from typing import Any, Protocol, Self
+
+from tts.ports import Recorded
+
+Row = tuple[Any, ...]
+
+
+class Transaction(Protocol):
+    """Statements that take effect together or not at all."""
+
+    async def fetch(self, sql: str, params: Sequence[object] = ()) -> list[Row]:
+        """Run one statement and return its rows."""
+        ...
+
+    async def execute(self, sql: str, params: Sequence[object] = ()) -> None:
+        """Run one statement that has no rows."""
+        ...
+
+    async def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        """Run one statement for each row of parameters."""
+        ...
+
+
+class Database(Protocol):
+    """The tables of ``schema.sql``, open while the context is.
+
+    Everything raises :class:`tts.ports.Unavailable` when the database cannot be reached.
+    """
+
+    async def open(self) -> None:
+        """Make the tables if need be, and connect."""
+        ...
+
+    async def aclose(self) -> None:
+        """Disconnect."""
+        ...
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(self, *_: object) -> None: ...
+
+    async def fetch(self, sql: str, params: Sequence[object] = ()) -> list[Row]:
+        """Run one reading statement by itself and return its rows."""
+        ...
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:
+        """Commit when the context is left, roll back when an error leaves it."""
+        ...
+
+
+def schema() -> str:
+    """The statements that make every table which is not there yet."""
+    return files(__package__).joinpath("schema.sql").read_text()
+
+
+class Projection(Protocol):
+    """Folds events into the rows of one read model; a failure it raises stops it for good."""
+
+    name: str
+
+    async def apply(self, transaction: Transaction, events: Sequence[Recorded]) -> None:
+        """Bring the rows up to date with events that were never applied before, in order."""
+        ...
+
+    async def reset(self, transaction: Transaction) -> None:
+        """Remove every row."""
+        ...

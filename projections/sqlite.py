@@ -1,0 +1,120 @@
+"""Read models in a SQLite file."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Self, TypeVar
+
+from projections.ports import Row, Transaction, schema
+from tts.ports import Unavailable
+
+T = TypeVar("T")
+
+BUSY_SECONDS = 5.0  # another process may be projecting
+
+
+class SQLiteDatabase:
+    """Implements Database in a file of its own.
+
+    It is not the event store's file, so that projecting and appending never wait for each other.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._connection = SQLiteConnection(path)
+        self._turn = asyncio.Lock()
+
+    async def open(self) -> None:
+        """See :class:`projections.ports.Database`."""
+        await self._connection.open()
+
+    async def aclose(self) -> None:
+        """See :class:`projections.ports.Database`."""
+        await self._connection.aclose()
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    async def fetch(self, sql: str, params: Sequence[object] = ()) -> list[Row]:
+        """See :class:`projections.ports.Database`."""
+        async with self._turn:
+            return await self._connection.fetch(sql, params)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Transaction]:
+        """See :class:`projections.ports.Database`."""
+        async with self._turn:
+            # BEGIN stands inside: the thread runs it even when its caller is canceled meanwhile.
+            try:
+                await self._connection.execute("BEGIN IMMEDIATE")
+                yield self._connection
+                await self._connection.execute("COMMIT")
+            except BaseException:
+                await self._connection.roll_back()
+                raise
+
+
+class SQLiteConnection:
+    """Implements Transaction; everything happens in one thread, in the order of the calls."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="read-models")
+        self._connection: sqlite3.Connection | None = None
+
+    async def open(self) -> None:
+        """Make the file and its tables if need be."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = await self._do(self._connect)
+
+    async def aclose(self) -> None:
+        """Let the file go."""
+        if self._connection is not None:
+            await self._do(self._connection.close)
+        self._thread.shutdown()
+
+    async def fetch(self, sql: str, params: Sequence[object] = ()) -> list[Row]:
+        """See :class:`projections.ports.Transaction`."""
+        return await self._do(lambda: self._opened.execute(sql, params).fetchall())
+
+    async def execute(self, sql: str, params: Sequence[object] = ()) -> None:
+        """See :class:`projections.ports.Transaction`."""
+        await self._do(lambda: self._opened.execute(sql, params))
+
+    async def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+        """See :class:`projections.ports.Transaction`."""
+        await self._do(lambda: self._opened.executemany(sql, rows))
+
+    async def roll_back(self) -> None:
+        """Undo the open transaction, if there is one."""
+        await self._do(self._opened.rollback)
+
+    @property
+    def _opened(self) -> sqlite3.Connection:
+        if self._connection is None:
+            raise Unavailable(f"SQLite file {self._path} is not open")
+        return self._connection
+
+    def _connect(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS
+        )
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=NORMAL")
+        # SQLite compares bytes by itself, and does not know PostgreSQL's name for that order.
+        connection.executescript(schema().replace('COLLATE "C"', ""))
+        return connection
+
+    async def _do(self, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+        except sqlite3.OperationalError as error:
+            raise Unavailable(f"SQLite file {self._path}: {error}") from error

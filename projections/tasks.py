@@ -1,0 +1,235 @@
+"""The read model "tasks": one row for each task, for lists and counts."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from projections.ports import Database, Transaction
+from tts.domain import Task
+from tts.ports import Recorded
+from tts.wire import UPDATES
+
+NAME = "tasks"
+FIXED = ("task_id", "owner", "template_id", "created_at")
+CHANGING = (
+    "status",
+    "attempt",
+    "code",
+    "step",
+    "message",
+    "object_key",
+    "size",
+    "duration",
+    "updated_at",
+    "completed_at",
+    "retry_at",
+    "position",
+)
+COLUMNS = FIXED + CHANGING
+# The fixed columns are not set again, so that only the index on the status is written at a change.
+_UPSERT = (
+    f"INSERT INTO rm_tasks ({', '.join(COLUMNS)}) "  # noqa: S608 -- made of the names above
+    f"VALUES ({', '.join('?' * len(COLUMNS))}) "
+    f"ON CONFLICT (task_id) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in CHANGING)}"
+)
+_COUNT = (
+    "INSERT INTO rm_task_counts (status, tasks) VALUES (?, ?) "
+    "ON CONFLICT (status) DO UPDATE SET tasks = rm_task_counts.tasks + excluded.tasks"
+)
+
+Values = dict[str, Any]
+
+
+def change(event: Recorded) -> Values:
+    """The columns that an event sets; a KeyError for a topic that this version does not know."""
+    status, _ = UPDATES[event.topic]
+    state = orjson.loads(event.state)
+    at = state["timestamp"]
+    values: Values = {"status": status.value, "updated_at": at, "position": event.position}
+    match event.topic:
+        case Task.Requested.TOPIC:
+            values |= dict.fromkeys(COLUMNS) | values
+            values |= {
+                "task_id": str(event.task_id),
+                "owner": state["owner"],
+                "template_id": state["template_id"],
+                "created_at": at,
+                "attempt": 1,
+            }
+        case Task.RetryScheduled.TOPIC:
+            values |= _error(state) | {"attempt": state["attempt"], "retry_at": state["due_at"]}
+        case Task.Dequeued.TOPIC | Task.RetryStarted.TOPIC | Task.CancelRequested.TOPIC:
+            values |= {"retry_at": None}
+        case Task.RetryRequested.TOPIC:
+            values |= {"attempt": 1, "completed_at": None}
+        case Task.Failed.TOPIC:
+            values |= _error(state) | {"completed_at": at}
+        case Task.Canceled.TOPIC:
+            values |= {"completed_at": at}
+        case Task.Succeeded.TOPIC:
+            values |= {"code": None, "step": None, "message": None, "completed_at": at}
+            values |= {name: state[name] for name in ("object_key", "size", "duration")}
+    return values
+
+
+def _error(state: Values) -> Values:
+    return {name: state[name] for name in ("code", "step", "message")}
+
+
+class TasksProjection:
+    """Folds events into the rows of ``rm_tasks`` and keeps count of them by status."""
+
+    name = NAME
+
+    async def apply(self, transaction: Transaction, events: Sequence[Recorded]) -> None:
+        """Bring the rows up to date with events that were not applied before."""
+        task_ids = list({str(event.task_id) for event in events})
+        rows = await self._rows(transaction, task_ids)
+        counts: Counter[str] = Counter()
+        for row in rows.values():
+            counts[row["status"]] -= 1
+        for event in events:
+            # A KeyError here: a task whose request is not in the log before it.
+            task_id = str(event.task_id)
+            if event.topic == Task.Requested.TOPIC:
+                rows[task_id] = change(event)
+            else:
+                rows[task_id].update(change(event))
+        for row in rows.values():
+            counts[row["status"]] += 1
+        written = [[row[column] for column in COLUMNS] for row in rows.values()]
+        await transaction.execute_many(_UPSERT, written)
+        await transaction.execute_many(_COUNT, [(s, n) for s, n in counts.items() if n])
+
+    async def reset(self, transaction: Transaction) -> None:
+        """Remove every row."""
+        await transaction.execute("DELETE FROM rm_tasks")
+        await transaction.execute("DELETE FROM rm_task_counts")
+
+    async def _rows(self, transaction: Transaction, task_ids: list[str]) -> dict[str, Values]:
+        marks = ", ".join("?" * len(task_ids))
+        sql = (
+            f"SELECT {', '.join(COLUMNS)} FROM rm_tasks "  # noqa: S608 -- made of names and marks
+            f"WHERE task_id IN ({marks})"
+        )
+        found = await transaction.fetch(sql, task_ids)
+        return {row[0]: dict(zip(COLUMNS, row, strict=True)) for row in found}
+
+
+# --- queries
+
+_WIRE_NAMES = {
+    "task_id": "taskId",
+    "status": "status",
+    "template_id": "templateId",
+    "attempt": "attempt",
+    "message": "error",
+    "code": "code",
+    "step": "step",
+    "object_key": "objectKey",
+    "size": "bytes",
+    "duration": "duration",
+    "created_at": "createdAt",
+    "updated_at": "updatedAt",
+    "completed_at": "completedAt",
+    "retry_at": "retryAt",
+    "position": "position",
+}
+
+
+class BadCursor(ValueError):
+    """The cursor did not come from an earlier page."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskPage:
+    """Tasks under their wire names, absent values as None, and where the next page starts.
+
+    Every event up to ``position`` is in: a stream that starts there misses nothing.
+    """
+
+    tasks: list[dict[str, Any]]
+    next_cursor: str | None
+    position: int
+
+
+class TaskQueries:
+    """What the gateway asks the read model for."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def list(
+        self,
+        *,
+        owner: str,
+        status: str | None,
+        template_id: str | None,
+        since: datetime | None,
+        cursor: str | None,
+        limit: int,
+    ) -> TaskPage:
+        """The owner's tasks, newest first; ``since`` is the earliest creation.
+
+        Raises:
+            BadCursor: ``cursor`` is no ``next_cursor``.
+        """
+        conditions, params = ["owner = ?"], [owner]
+        if status is not None:
+            conditions.append("status = ?")
+            params.append(status)
+        if template_id is not None:
+            conditions.append("template_id = ?")
+            params.append(template_id)
+        if since is not None:
+            conditions.append("created_at >= ?")
+            params.append(since.astimezone(UTC).isoformat())
+        if cursor is not None:
+            conditions.append("(created_at, task_id) < (?, ?)")
+            params += _decode(cursor)
+        sql = (
+            f"SELECT {', '.join(_WIRE_NAMES)} FROM rm_tasks "  # noqa: S608 -- made of names above
+            f"WHERE {' AND '.join(conditions)} "
+            "ORDER BY created_at DESC, task_id DESC LIMIT ?"
+        )
+        # Before the rows: they may be newer than the position says, never older.
+        position = await self.position()
+        rows = await self._database.fetch(sql, [*params, limit + 1])
+        tasks = [dict(zip(_WIRE_NAMES.values(), row, strict=True)) for row in rows[:limit]]
+        more = len(rows) > limit
+        return TaskPage(tasks, _encode(tasks[-1]) if more else None, position)
+
+    async def counts(self) -> dict[str, int]:
+        """How many tasks there are in each status that has any."""
+        rows = await self._database.fetch("SELECT status, tasks FROM rm_task_counts")
+        return {status: int(tasks) for status, tasks in rows if tasks}
+
+    async def position(self) -> int:
+        """The position up to which the read model has come."""
+        sql = "SELECT position FROM rm_positions WHERE name = ?"
+        rows = await self._database.fetch(sql, (NAME,))
+        return int(rows[0][0]) if rows else 0
+
+
+def _encode(task: dict[str, Any]) -> str:
+    key = orjson.dumps([task["createdAt"], task["taskId"]])
+    return base64.urlsafe_b64encode(key).decode().rstrip("=")
+
+
+def _decode(cursor: str) -> tuple[str, str]:
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        created_at, task_id = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        datetime.fromisoformat(created_at)
+        return created_at, str(UUID(task_id))
+    except (ValueError, TypeError, AttributeError, binascii.Error) as error:
+        raise BadCursor(f"cursor {cursor!r} is not one that a page ended with") from error
