@@ -190,7 +190,10 @@ class ReplicatePredictions:
 
     def _own(self, url: object) -> str:
         """``url`` if it leads to Replicate, to whom alone our token may go."""
-        target = self._base_url.join(str(url))
+        try:
+            target = self._base_url.join(str(url))
+        except httpx.InvalidURL as error:
+            raise unreadable("find", "the list goes on at no address") from error
         ours = self._base_url
         if (target.scheme, target.host, target.port) != (ours.scheme, ours.host, ours.port):
             raise unreadable("find", f"the list goes on at {target.host}")

@@ -47,8 +47,10 @@ class Outputs:
         try:
             async with asyncio.timeout(self._timeout):
                 reply = await fetch(self._client, url, limit=self._max_bytes)
-        except (FetchError, httpx.InvalidURL) as error:
+        except FetchError as error:
             raise _unusable(str(error)) from error
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
+            raise _unusable("it has no proper address") from error
         except (httpx.HTTPError, TimeoutError) as error:
             message = f"The output did not arrive: {type(error).__name__}"
             raise _unavailable(message) from error

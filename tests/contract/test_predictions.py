@@ -1,0 +1,571 @@
+"""Replicate's port: every row of the table "step x failure", over real sockets."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Any
+
+import pytest
+
+from tests.services.ports import free_port
+from tests.services.scripted_http import Act, Hang, Reply, Reset, ScriptedHttp, answer
+from tts.ports import Prediction, PredictionState, Speech, StepError, Treatment
+from tts.replicate_api import ReplicatePredictions
+
+VERSION = "669b1cd618f2747d2237350e868f5c313f3b548fc803ca4e57adfaba778b042d"
+TOKEN = "r8_secret"  # noqa: S105 -- nobody's
+ID = "gm3qorzdhgbfurvjtvhg6dckhu"
+TEXT = "今天晚上七点,我们在老地方见面,好吗?"
+SPEECH = Speech(TEXT, "你好", "https://voices.test/a/source_audio.mp3")
+INPUT = {
+    "source_audio": SPEECH.audio_url,
+    "source_transcript": SPEECH.transcript,
+    "tts_text": TEXT,
+    "task": "zero-shot voice clone",
+}
+CREATE, LIST, GET = "POST /v1/predictions", "GET /v1/predictions", f"GET /v1/predictions/{ID}"
+CANCEL = f"POST /v1/predictions/{ID}/cancel"
+SINCE = datetime(2026, 5, 1, 12, tzinfo=UTC)
+
+
+def prediction(status: str = "starting", **fields: Any) -> dict[str, Any]:
+    """A prediction as Replicate writes it."""
+    return {
+        "id": ID,
+        "model": "chenxwh/cosyvoice2-0.5b",
+        "version": VERSION,
+        "input": INPUT,
+        "logs": "",
+        "output": None,
+        "data_removed": False,
+        "error": None,
+        "status": status,
+        "created_at": "2026-05-01T12:00:01.123Z",
+        "urls": {},
+    } | fields
+
+
+def problem(status: int, title: str = "", **fields: Any) -> Reply:
+    """An error as Replicate writes it."""
+    return answer(
+        {"title": title, "detail": "", "status": status, **fields},
+        status,
+        Content_Type="application/problem+json",
+    )
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[ScriptedHttp]:
+    async with ScriptedHttp() as server:
+        yield server
+
+
+@asynccontextmanager
+async def adapter(url: str, *, seconds: float = 5.0) -> AsyncIterator[ReplicatePredictions]:
+    """The adapter under test, closed at the end."""
+    predictions = ReplicatePredictions(
+        token=TOKEN,
+        base_url=url,
+        model_version=VERSION,
+        timeout=seconds,
+        max_bytes=1000,
+        download_timeout=seconds,
+    )
+    try:
+        yield predictions
+    finally:
+        await predictions.aclose()
+
+
+@pytest.fixture
+async def predictions(server) -> AsyncIterator[ReplicatePredictions]:
+    async with adapter(server.url) as predictions:
+        yield predictions
+
+
+def outcome(error: StepError) -> tuple[str, str, Treatment]:
+    """What a failure says to machines."""
+    return error.step, error.code, error.treatment
+
+
+# --- creation
+
+
+async def test_a_creation_carries_version_input_token_and_limit(server, predictions):
+    """One POST says all: what to speak, at which version, for whom, and for how long."""
+    server.on(CREATE, answer(prediction(), 201))
+    created = await predictions.create(SPEECH, seconds_left=90.7)
+    assert created == Prediction(ID, PredictionState.RUNNING, VERSION)
+    (request,) = server.requests
+    assert request.json == {"version": VERSION, "input": INPUT}
+    assert request.headers["Authorization"] == f"Bearer {TOKEN}"
+    assert request.headers["Cancel-After"] == "90s"
+
+
+@pytest.mark.parametrize(("left", "header"), [(-3, "5s"), (4.9, "5s"), (1e9, "86400s")])
+async def test_the_limit_stays_within_what_replicate_takes(server, predictions, left, header):
+    """The time that is left is cut to five seconds at least and a day at most."""
+    server.on(CREATE, answer(prediction(), 201))
+    await predictions.create(SPEECH, seconds_left=left)
+    assert server.requests[0].headers["Cancel-After"] == header
+
+
+async def test_an_instruction_chooses_the_task_that_heeds_it(server, predictions):
+    """The model ignores an instruction at any other task."""
+    server.on(CREATE, answer(prediction(), 201))
+    speech = Speech(TEXT, "你好", SPEECH.audio_url, "用四川话说")
+    await predictions.create(speech, seconds_left=60)
+    assert server.requests[0].json["input"] == INPUT | {
+        "task": "Instructed Voice Generation",
+        "instruction": "用四川话说",
+    }
+
+
+async def test_a_creation_that_has_failed_already_still_gives_its_id(server, predictions):
+    """It exists and may be paid for, so its id gets into the log; polling tells the rest."""
+    server.on(CREATE, answer(prediction("failed", error="E1001"), 201))
+    assert (await predictions.create(SPEECH, seconds_left=60)).id == ID
+
+
+AMBIGUOUS = ("create_ambiguous", Treatment.AMBIGUOUS)
+CREATE_FAILURES: dict[str, tuple[Act, tuple[str, Treatment]]] = {
+    "400": (problem(400), ("invalid_input", Treatment.PERMANENT)),
+    "422 input": (
+        problem(422, "Input validation failed", invalid_fields=[{"field": "input.tts_text"}]),
+        ("invalid_input", Treatment.PERMANENT),
+    ),
+    "422 version": (
+        problem(422, "Invalid version or not permitted"),
+        ("replicate_version_refused", Treatment.CONFIGURATION),
+    ),
+    "404": (problem(404), ("replicate_model_missing", Treatment.CONFIGURATION)),
+    "401": (problem(401), ("replicate_unauthorized", Treatment.CONFIGURATION)),
+    "403": (problem(403), ("replicate_forbidden", Treatment.CONFIGURATION)),
+    "402": (problem(402), ("replicate_payment_required", Treatment.CONFIGURATION)),
+    "429": (problem(429), ("replicate_throttled", Treatment.THROTTLED)),
+    "413": (Reply(413, b"too large"), ("create_refused", Treatment.PERMANENT)),
+    "301": (
+        Reply(301, headers={"Location": "https://elsewhere.test/"}),
+        ("replicate_moved", Treatment.CONFIGURATION),
+    ),
+    "500": (problem(500), AMBIGUOUS),
+    "502 HTML": (Reply(502, b"<html>", {"Content-Type": "text/html"}), AMBIGUOUS),
+    "503": (problem(503), AMBIGUOUS),
+    "504": (problem(504), AMBIGUOUS),
+    "an array as error": (answer(["no"], 500), AMBIGUOUS),
+    "a string as error": (answer("no", 422), ("invalid_input", Treatment.PERMANENT)),
+    "reset after send": (Reset(), AMBIGUOUS),
+    "no reply": (Hang(), AMBIGUOUS),
+    "reply cut short": (Reply(201, b'{"id": "gm3q"}', cut=5), AMBIGUOUS),
+    "HTML": (Reply(200, b"<html>"), AMBIGUOUS),
+    "an array": (answer([1], 201), AMBIGUOUS),
+    "no id": (answer({"status": "starting"}, 201), AMBIGUOUS),
+    "not UTF-8": (Reply(201, b'{"id": "\xff\xfe"}'), AMBIGUOUS),
+}
+
+
+@pytest.mark.parametrize(("act", "expected"), CREATE_FAILURES.values(), ids=CREATE_FAILURES)
+async def test_a_failed_creation_is_told_apart_and_never_repeated(server, act, expected):
+    """Each failure has its treatment, and whatever it is, one request left, quickly."""
+    server.on(CREATE, act)
+    async with adapter(server.url, seconds=0.3 if isinstance(act, Hang) else 5.0) as predictions:
+        with pytest.raises(StepError) as caught:
+            await predictions.create(SPEECH, seconds_left=60)
+    assert outcome(caught.value) == ("create", *expected)
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
+async def test_a_creation_that_never_left_is_safe_to_repeat(host):
+    """A refused connection or an unknown name has created nothing."""
+    async with adapter(f"http://{host}:{free_port()}") as predictions:
+        with pytest.raises(StepError) as caught:
+            await predictions.create(SPEECH, seconds_left=60)
+    assert outcome(caught.value) == ("create", "replicate_unreachable", Treatment.TRANSIENT)
+
+
+THROTTLED = "Request was throttled. Your rate limit resets in ~5s."
+
+
+@pytest.mark.parametrize(
+    ("reply", "seconds"),
+    [
+        (answer({"detail": THROTTLED, "retry_after": 7}, 429, Retry_After="9"), 9),
+        (answer({"detail": THROTTLED, "retry_after": 7}, 429), 7),
+        (answer({"detail": THROTTLED}, 429), 5),
+        (answer([], 429, Retry_After="soon"), None),
+    ],
+    ids=["header", "field", "text", "nothing"],
+)
+async def test_a_throttled_creation_says_when_to_come_back(server, predictions, reply, seconds):
+    """The wait is taken from the header, else the field, else the words."""
+    server.on(CREATE, reply)
+    with pytest.raises(StepError) as caught:
+        await predictions.create(SPEECH, seconds_left=60)
+    assert caught.value.retry_after == seconds
+
+
+async def test_a_date_as_retry_after_is_understood(server, predictions):
+    """The header may also name a moment."""
+    server.on(CREATE, answer({}, 429, Retry_After="Fri, 01 Jan 2100 00:00:00 GMT"))
+    with pytest.raises(StepError) as caught:
+        await predictions.create(SPEECH, seconds_left=60)
+    assert caught.value.retry_after > 1e9
+
+
+async def test_a_refusal_does_not_repeat_what_was_said(server, predictions):
+    """The message is stored for good: it says why, and quotes nothing."""
+    server.on(CREATE, problem(422, "Input validation failed", detail=f"- tts_text: {TEXT}: bad"))
+    with pytest.raises(StepError) as caught:
+        await predictions.create(SPEECH, seconds_left=60)
+    assert caught.value.message == (
+        "Replicate answered 422: Input validation failed: - tts_text: …: bad"
+    )
+
+
+# --- polling
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("starting", PredictionState.RUNNING),
+        ("processing", PredictionState.RUNNING),
+        ("canceled", PredictionState.CANCELED),
+        ("aborted", PredictionState.CANCELED),
+    ],
+)
+async def test_each_status_without_output_is_folded(server, predictions, status, state):
+    """A status says whether it runs or was stopped, ``aborted`` included."""
+    server.on(GET, answer(prediction(status)))
+    assert await predictions.get(ID) == Prediction(ID, state, VERSION)
+
+
+@pytest.mark.parametrize("output", ["https://x.test/o.wav", ["https://x.test/o.wav", "b"]])
+async def test_a_success_names_its_output_and_its_price(server, predictions, output):
+    """The output is a URL or a list of them, and the time that is billed comes with it."""
+    server.on(GET, answer(prediction("succeeded", output=output, metrics={"predict_time": 3.25})))
+    assert await predictions.get(ID) == Prediction(
+        ID, PredictionState.SUCCEEDED, VERSION, "https://x.test/o.wav", 3.25
+    )
+
+
+UNAVAILABLE = ("replicate_unavailable", Treatment.TRANSIENT)
+UNREADABLE = ("replicate_unreadable", Treatment.TRANSIENT)
+FAILED = ("prediction_failed", Treatment.PERMANENT)
+INTERRUPTED = ("prediction_interrupted", Treatment.LOST)
+POLL_FAILURES: dict[str, tuple[Act, tuple[str, Treatment]]] = {
+    "429": (answer({}, 429, Retry_After="3"), ("replicate_throttled", Treatment.TRANSIENT)),
+    "500": (problem(500), UNAVAILABLE),
+    "503": (answer({}, 503, Retry_After="600"), UNAVAILABLE),
+    "504": (problem(504), UNAVAILABLE),
+    "reset": (Reset(), UNAVAILABLE),
+    "no reply": (Hang(), UNAVAILABLE),
+    "404": (problem(404), ("prediction_lost", Treatment.LOST)),
+    "401": (problem(401), ("replicate_unauthorized", Treatment.CONFIGURATION)),
+    "418": (Reply(418, b"teapot"), UNREADABLE),
+    "HTML": (Reply(200, b"<html>"), UNREADABLE),
+    "an array": (answer([]), UNREADABLE),
+    "unknown status": (answer(prediction("dreaming")), UNREADABLE),
+    "no status": (answer({"id": ID}), UNREADABLE),
+    "expired": (
+        answer(prediction("succeeded", data_removed=True)),
+        ("prediction_expired", Treatment.LOST),
+    ),
+    "no output": (answer(prediction("succeeded")), ("prediction_empty", Treatment.LOST)),
+    "empty list": (
+        answer(prediction("succeeded", output=[])),
+        ("prediction_empty", Treatment.LOST),
+    ),
+    "failed: PA": (
+        answer(
+            prediction("failed", error="Prediction interrupted; please retry (code: PA)"),
+        ),
+        INTERRUPTED,
+    ),
+    "failed: Director": (
+        answer(prediction("failed", error="Director: unexpected error handling prediction")),
+        INTERRUPTED,
+    ),
+    "failed: E1001": (answer(prediction("failed", error="Out of memory (E1001)")), FAILED),
+    "failed: other": (answer(prediction("failed", error="AssertionError: PANIC")), FAILED),
+    "failed: no reason": (answer(prediction("failed")), FAILED),
+} | {
+    f"failed: {code}": (answer(prediction("failed", error=f"Broken ({code})")), INTERRUPTED)
+    for code in ("E1000", "E6716", "E8367", "E8765", "E9243", "E9825", "E9828")
+}
+
+
+@pytest.mark.parametrize(("act", "expected"), POLL_FAILURES.values(), ids=POLL_FAILURES)
+async def test_a_failed_poll_is_told_apart_without_hidden_retries(server, act, expected):
+    """Each failure has its treatment, after one request, although the client would make ten."""
+    server.on(GET, act)
+    started = monotonic()
+    async with adapter(server.url, seconds=0.3 if isinstance(act, Hang) else 5.0) as predictions:
+        with pytest.raises(StepError) as caught:
+            await predictions.get(ID)
+    assert outcome(caught.value) == ("poll", *expected)
+    assert len(server.requests) == 1
+    assert monotonic() - started < 4
+
+
+async def test_a_throttled_poll_says_when_to_come_back(server, predictions):
+    """``Retry-After`` reaches the caller, who waits itself."""
+    server.on(GET, answer({}, 429, Retry_After="3"))
+    with pytest.raises(StepError) as caught:
+        await predictions.get(ID)
+    assert caught.value.retry_after == 3
+
+
+@pytest.mark.parametrize(
+    ("quoted", "message"),
+    [
+        (TEXT, "cannot say '…'"),
+        (TEXT[5:12], "cannot say '…'"),
+        (TEXT.encode("unicode_escape").decode(), "cannot say '…'"),
+        ("x" * 999, "cannot say '" + "x" * 999),
+    ],
+    ids=["whole", "part", "escaped", "nothing, at length"],
+)
+async def test_a_failure_gives_the_reason_without_what_was_said(
+    server, predictions, quoted, message
+):
+    """The reason is Replicate's, trimmed, and without any quotation of the text."""
+    server.on(GET, answer(prediction("failed", error=f"cannot say '{quoted}'")))
+    with pytest.raises(StepError) as caught:
+        await predictions.get(ID)
+    assert caught.value.message == f"The prediction failed: {message}"[:300]
+
+
+async def test_a_failure_whose_input_is_gone_keeps_its_reason_to_itself(server, predictions):
+    """Nobody can tell any more what of it would be a quotation."""
+    server.on(GET, answer(prediction("failed", error=f"bad: {TEXT}", input={})))
+    with pytest.raises(StepError) as caught:
+        await predictions.get(ID)
+    assert TEXT not in caught.value.message
+    assert outcome(caught.value) == ("poll", *FAILED)
+
+
+# --- looking for a prediction
+
+
+def listed(id_: str, **fields: Any) -> dict[str, Any]:
+    """A list's entry."""
+    return prediction("processing") | {"id": id_} | fields
+
+
+async def test_the_list_is_searched_for_exactly_our_speech(server, predictions):
+    """Only live ones for the same input since then are named, defaults filled in or not."""
+    results = [
+        listed("newest", input=INPUT | {"instruction": ""}),
+        listed("other text", input=INPUT | {"tts_text": "其他"}),
+        listed("instructed", input=INPUT | {"instruction": "slow"}),
+        listed("stripped", input={}),
+        listed("none", input=None),
+        listed("failed", status="failed"),
+        listed("canceled", status="canceled"),
+        listed("aborted", status="aborted"),
+        listed("older", status="succeeded"),
+        listed("before", created_at="2026-05-01T11:59:59.999Z"),
+        "no prediction",
+    ]
+    server.on(LIST, answer({"next": None, "previous": None, "results": results}))
+    assert await predictions.find(SPEECH, since=SINCE) == ["newest", "older"]
+    assert server.requests[0].target.endswith("?created_after=2026-05-01T12%3A00%3A00%2B00%3A00")
+
+
+async def test_the_search_follows_the_pages(server, predictions):
+    """A busy account's list is longer than a page."""
+    onward = f"{server.url}/v1/predictions?cursor=2"
+    server.on(
+        LIST,
+        answer({"next": onward, "results": [listed("a")]}),
+        answer({"next": None, "results": [listed("b")]}),
+    )
+    assert await predictions.find(SPEECH, since=SINCE) == ["a", "b"]
+    assert server.requests[1].target == "/v1/predictions?cursor=2"
+
+
+async def test_the_search_ends_where_the_list_gets_older(server, predictions):
+    """A server that ignores the filter is not read to its first prediction."""
+    old = listed("old", created_at="2026-04-01T00:00:00Z")
+    server.on(LIST, answer({"next": f"{server.url}/v1/predictions", "results": [old]}))
+    assert await predictions.find(SPEECH, since=SINCE) == []
+    assert len(server.requests) == 1
+
+
+async def test_the_search_gives_up_after_ten_pages(server, predictions):
+    """A list without end is no proof that there is nothing: the doubt stays."""
+    other = listed("x", input={})
+    server.on(LIST, answer({"next": f"{server.url}/v1/predictions", "results": [other]}))
+    with pytest.raises(StepError) as caught:
+        await predictions.find(SPEECH, since=SINCE)
+    assert caught.value.treatment is Treatment.AMBIGUOUS
+    assert len(server.requests) == 10
+
+
+async def test_the_token_does_not_follow_the_list_to_another_host(server, predictions):
+    """A page elsewhere is not fetched."""
+    async with ScriptedHttp() as other:
+        server.on(LIST, answer({"next": f"{other.url}/v1/predictions", "results": []}))
+        with pytest.raises(StepError) as caught:
+            await predictions.find(SPEECH, since=SINCE)
+        assert other.requests == []
+    assert caught.value.treatment is Treatment.AMBIGUOUS
+
+
+@pytest.mark.parametrize(
+    "act",
+    [problem(401), problem(404), problem(429), problem(503), Reset(), answer([]), answer({})],
+    ids=["401", "404", "429", "503", "reset", "array", "no results"],
+)
+async def test_a_failed_search_leaves_the_creation_in_doubt(server, predictions, act):
+    """Whatever kept us from looking, nothing may be created on the strength of it."""
+    server.on(LIST, act)
+    with pytest.raises(StepError) as caught:
+        await predictions.find(SPEECH, since=SINCE)
+    assert caught.value.step == "create"
+    assert caught.value.treatment is Treatment.AMBIGUOUS
+
+
+# --- cancellation
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [answer(prediction("canceled")), answer(prediction("aborted")), problem(404), problem(422)],
+    ids=["canceled", "aborted", "gone", "over"],
+)
+async def test_a_cancellation_is_done_when_nothing_runs(server, predictions, reply):
+    """It was stopped, or there is nothing to stop."""
+    server.on(CANCEL, reply)
+    await predictions.cancel(ID)
+    assert len(server.asked(CANCEL)) == 1
+
+
+async def test_a_cancellation_that_did_not_arrive_raises(server, predictions):
+    """What may still run is not taken for stopped."""
+    server.on(CANCEL, problem(500))
+    with pytest.raises(StepError) as caught:
+        await predictions.cancel(ID)
+    assert outcome(caught.value) == ("cancel", *UNAVAILABLE)
+
+
+# --- download
+
+
+async def test_an_output_is_fetched_whole_and_without_our_token(server, predictions):
+    """The host of an output is not Replicate's API, so it gets no token."""
+    server.on("GET /o.wav", Reply(body=b"RIFF" * 200))
+    assert await predictions.download(f"{server.url}/o.wav") == b"RIFF" * 200
+    assert "Authorization" not in server.requests[0].headers
+
+
+async def test_a_redirect_within_the_host_is_followed(server, predictions):
+    """A host may move its own files."""
+    server.on("GET /o.wav", Reply(302, headers={"Location": "/moved.wav"}))
+    server.on("GET /moved.wav", Reply(body=b"sound"))
+    assert await predictions.download(f"{server.url}/o.wav") == b"sound"
+
+
+async def test_a_redirect_to_another_host_is_not_followed(server, predictions):
+    """An output's host cannot send us anywhere, into our own network for instance."""
+    async with ScriptedHttp() as other:
+        server.on("GET /o.wav", Reply(302, headers={"Location": f"{other.url}/o.wav"}))
+        with pytest.raises(StepError) as caught:
+            await predictions.download(f"{server.url}/o.wav")
+        assert other.requests == []
+    assert outcome(caught.value) == ("download", "output_refused", Treatment.PERMANENT)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "data:audio/wav;base64," + base64.b64encode(b"RIFF\0").decode(),
+        "data:audio/wav;base64," + base64.b64encode(b"RIFF\0").decode().replace("=", "%3D"),
+        "data:,RIFF%00",
+    ],
+)
+async def test_an_output_can_be_the_address_itself(predictions, uri):
+    """A data URI is decoded."""
+    assert await predictions.download(uri) == b"RIFF\0"
+
+
+REFUSED = ("output_refused", Treatment.PERMANENT)
+GONE = ("output_missing", Treatment.LOST)
+AWAY = ("output_unavailable", Treatment.TRANSIENT)
+DOWNLOAD_FAILURES: dict[str, tuple[Act, tuple[str, Treatment]]] = {
+    "404": (Reply(404), GONE),
+    "403": (Reply(403), GONE),
+    "500": (Reply(500), AWAY),
+    "503": (Reply(503, headers={"Retry-After": "4"}), AWAY),
+    "429": (Reply(429), AWAY),
+    "reset": (Reset(), AWAY),
+    "truncated": (Reply(body=b"RIFF" * 100, cut=10), AWAY),
+    "no reply": (Hang(), AWAY),
+    "too large": (Reply(body=b"x" * 1001), REFUSED),
+    "too large, not said": (
+        Reply(
+            body=b"800\r\n" + b"x" * 2048 + b"\r\n0\r\n\r\n",
+            headers={"Transfer-Encoding": "chunked"},
+        ),
+        REFUSED,
+    ),
+    "405": (Reply(405), REFUSED),
+    "redirected in circles": (Reply(302, headers={"Location": "/o.wav"}), REFUSED),
+}
+
+
+@pytest.mark.parametrize(("act", "expected"), DOWNLOAD_FAILURES.values(), ids=DOWNLOAD_FAILURES)
+async def test_a_failed_download_is_told_apart(server, act, expected):
+    """Each failure has its treatment; what was truncated is never taken for the whole."""
+    server.on("GET /o.wav", act)
+    async with adapter(server.url, seconds=0.3 if isinstance(act, Hang) else 5.0) as predictions:
+        with pytest.raises(StepError) as caught:
+            await predictions.download(f"{server.url}/o.wav")
+    assert outcome(caught.value) == ("download", *expected)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "ftp://x.test/o.wav",
+        "o.wav",
+        "http:///o.wav",
+        "http://host:port/o.wav",
+        "data:audio/wav;base64,%%%",
+        "data:audio/wav;base64",
+        "data:," + "x" * 1001,
+        "data:," + "x" * 5001,
+    ],
+)
+async def test_an_address_of_no_use_is_refused(predictions, url):
+    """Only http, https and a readable data URI within the limit are taken."""
+    with pytest.raises(StepError) as caught:
+        await predictions.download(url)
+    assert outcome(caught.value) == ("download", *REFUSED)
+
+
+# --- the client
+
+
+async def test_many_calls_at_once_share_one_client(server, predictions):
+    """Sixteen tasks polling at the same time all get their answer."""
+    server.on(GET, answer(prediction("processing")))
+    seen = await asyncio.gather(*(predictions.get(ID) for _ in range(16)))
+    assert {each.state for each in seen} == {PredictionState.RUNNING}
+
+
+async def test_a_given_up_call_leaves_the_client_usable(server, predictions):
+    """Cancelling one caller breaks nothing for the next."""
+    server.on(GET, Hang(), answer(prediction("processing")))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await predictions.get(ID)
+    assert (await predictions.get(ID)).state is PredictionState.RUNNING
