@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-import tempfile
 from errno import EACCES, EDQUOT, ENOSPC, EPERM, EROFS
 from pathlib import Path
+from uuid import uuid4
 
 from tts.ports import StepError, Treatment
 
@@ -63,10 +63,9 @@ class FolderAudio:
         """Nothing is held open between calls; here because a bucket does hold connections."""
 
     def _write(self, path: Path, data: bytes) -> None:
-        descriptor, name = tempfile.mkstemp(dir=self._root, prefix=".")
-        temporary = Path(name)
+        temporary = self._root / f".{uuid4()}"
         try:
-            with os.fdopen(descriptor, "wb") as file:
+            with temporary.open("xb") as file:
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
