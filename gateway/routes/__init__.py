@@ -1,0 +1,1 @@
+"""One module for each group of routes; each has ``add_to(app, services)``."""

@@ -1,0 +1,131 @@
+"""The gateway: its Sanic app, served inside the event loop of whoever runs it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import secrets
+import socket
+from collections.abc import Mapping
+from typing import Any
+
+from sanic import HTTPResponse, Request, Sanic
+from sanic.http import Http
+from sanic.log import logger as sanic_logger
+
+from gateway import errors
+from gateway.hub import Hub
+from gateway.metrics import REQUESTS
+from gateway.routes import audio, events, system, tts
+from gateway.services import Probe, Services, TaskQueries
+from tts.application import Application
+from tts.config import Settings
+from tts.ports import AudioStore, Log, Unavailable
+
+BACKLOG = 4096  # Sanic's 100 lets a thousand clients that come at once wait for seconds
+DRAIN_POLL_SECONDS = 0.02
+
+
+def create_app(services: Services) -> Sanic[Any, Any]:
+    """A Sanic app with every route; its name is its own, so that a process can have several."""
+    name = f"gateway-{secrets.token_hex(8)}"
+    app: Sanic[Any, Any] = Sanic(name, env_prefix=None, configure_logging=False)
+    app.config.MOTD = False
+    # The touch-up takes the dispatch of signals, which nobody here uses, out of Sanic's own
+    # classes. It cannot be done twice, and need not: all apps share them.
+    app.config.TOUCHUP = not getattr(Http, "__touched__", False)
+    app.config.REQUEST_MAX_SIZE = services.settings.request_max_bytes
+    # A request may wait for its task; only then does an answer take long.
+    app.config.RESPONSE_TIMEOUT = services.settings.wait_max_seconds + 30
+    app.exception(Exception)(_answer)
+    for routes in (tts, events, system, audio):
+        routes.add_to(app, services)
+    return app
+
+
+def _answer(request: Request, error: Exception) -> HTTPResponse:
+    """What Sanic itself refuses: no such route or method, a body that is too large."""
+    response = errors.answer(request, error)
+    REQUESTS.labels(request.method, "none", response.status).inc()
+    return response
+
+
+class Gateway:
+    """The HTTP API and the streams.
+
+    >>> gateway = Gateway(settings=settings, application=application, log=store, ...)
+    >>> await gateway.start()
+    >>> await gateway.stop()
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        application: Application,
+        log: Log,
+        audio: AudioStore,
+        tasks: TaskQueries,
+        probes: Mapping[str, Probe],
+    ) -> None:
+        self._settings = settings
+        self.hub = Hub(
+            log,
+            events=application.store.events,
+            audio_url=audio.url,
+            heartbeat_seconds=settings.sse_heartbeat_interval_ms / 1000,
+        )
+        services = Services(settings, application, log, audio, tasks, probes, self.hub)
+        self._app = create_app(services)
+        self._server: Any = None
+
+    async def run(self) -> None:
+        """Serve until canceled, then drain."""
+        await self.start()
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            await self.stop()
+
+    async def start(self, listener: socket.socket | None = None) -> None:
+        """Serve on ``listener``, or else on the settings' host and port.
+
+        Raises:
+            Unavailable: the address cannot be had.
+        """
+        listener = listener or _listen(self._settings.host, self._settings.port)
+        # At debug level only: it reports every client that goes away.
+        sanic_logger.setLevel(logging.WARNING)
+        self._server = await self._app.create_server(
+            sock=listener, backlog=BACKLOG, access_log=False
+        )
+        await self._server.startup()
+        self.url = "http://{}:{}".format(*listener.getsockname()[:2])
+
+    async def stop(self) -> None:
+        """Accept nobody any more, send the streams away, and let requests in flight finish.
+
+        What is not done ``SHUTDOWN_SECONDS`` later is cut off.
+        """
+        self._server.server.close()
+        await self.hub.aclose()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.shutdown_seconds):
+                while connections := list(self._server.connections):
+                    for connection in connections:
+                        connection.close_if_idle()
+                    await asyncio.sleep(DRAIN_POLL_SECONDS)
+        for connection in list(self._server.connections):
+            connection.abort()
+        self.hub.abort()
+        await self._server.wait_closed()
+        Sanic.unregister_app(self._app)
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except OSError as error:
+        raise Unavailable(f"cannot listen on {host}:{port}: {error}") from error

@@ -1,0 +1,137 @@
+"""The one table of what clients are told when something goes wrong."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from http import HTTPStatus
+
+import orjson
+from sanic import HTTPResponse, Request
+from sanic.exceptions import SanicException
+
+from tts.application import IdempotencyMismatch, TaskNotFound
+from tts.domain import TransitionRefused
+from tts.ports import Conflict, Unavailable
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS = 2
+
+
+class GatewayError(Exception):
+    """A request that cannot be served; the message is for the client.
+
+    ``task_id`` is the task's that it is about, if there is one.
+    """
+
+    def __init__(self, message: str, *, task_id: str | None = None) -> None:
+        super().__init__(message)
+        self.task_id = task_id
+
+
+class InvalidJson(GatewayError):
+    """The body is not JSON."""
+
+
+class InvalidRequest(GatewayError):
+    """A field of the body or the query is wrong; the message names it and says why."""
+
+
+class UnsupportedMediaType(GatewayError):
+    """The body is declared as something else than JSON."""
+
+
+class InvalidCursor(GatewayError):
+    """The cursor of a list is none of ours."""
+
+
+class RouteNotFound(GatewayError):
+    """There is nothing under this path."""
+
+
+class RangeNotSatisfiable(GatewayError):
+    """The asked part lies outside of the file, which has ``size`` bytes."""
+
+    def __init__(self, message: str, *, size: int) -> None:
+        super().__init__(message)
+        self.size = size
+
+
+class TaskMismatch(GatewayError):
+    """What the client says about a task is not what the task says."""
+
+
+class SpeechFailed(GatewayError):
+    """The task ended without audio while the client waited for it.
+
+    ``permanent`` says that the same request can never succeed.
+    """
+
+    def __init__(self, message: str, *, task_id: str, code: str, permanent: bool) -> None:
+        super().__init__(message, task_id=task_id)
+        self.code = code
+        self.permanent = permanent
+
+
+TABLE: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
+    InvalidJson: (HTTPStatus.BAD_REQUEST, "invalid_json"),
+    InvalidRequest: (HTTPStatus.BAD_REQUEST, "invalid_request"),
+    InvalidCursor: (HTTPStatus.BAD_REQUEST, "invalid_cursor"),
+    UnsupportedMediaType: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+    RouteNotFound: (HTTPStatus.NOT_FOUND, "not_found"),
+    TaskNotFound: (HTTPStatus.NOT_FOUND, "task_not_found"),
+    RangeNotSatisfiable: (HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "range_not_satisfiable"),
+    TaskMismatch: (HTTPStatus.UNPROCESSABLE_ENTITY, "task_mismatch"),
+    IdempotencyMismatch: (HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
+    Conflict: (HTTPStatus.CONFLICT, "conflict"),
+    Unavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"),
+}
+REFUSALS = {"request_retry": "task_not_failed", "request_cancel": "task_is_over"}
+HTTP_CODES = {
+    HTTPStatus.NOT_FOUND: "not_found",
+    HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
+    HTTPStatus.REQUEST_TIMEOUT: "request_timeout",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",
+    HTTPStatus.REQUEST_URI_TOO_LONG: "uri_too_long",
+    HTTPStatus.EXPECTATION_FAILED: "expectation_failed",
+    HTTPStatus.SERVICE_UNAVAILABLE: "unavailable",
+}
+
+
+def answer(request: Request, error: Exception) -> HTTPResponse:
+    """The response to a request that ended in ``error``; what nobody foresaw is logged here."""
+    status, code = _classify(error)
+    message, headers = str(error), {}
+    if isinstance(error, SanicException):
+        headers = {name: str(value) for name, value in error.headers.items()}
+    if isinstance(error, RangeNotSatisfiable):
+        headers["Content-Range"] = f"bytes */{error.size}"
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        logger.error("%s %s failed", request.method, request.path, exc_info=error)
+        message = "internal error"
+    body: dict[str, object] = {"success": False, "error": message, "code": code}
+    task_id = getattr(error, "task_id", None)
+    if task_id is not None:
+        body["taskId"] = task_id
+    return HTTPResponse(orjson.dumps(body), status, headers, "application/json")
+
+
+def _classify(error: Exception) -> tuple[HTTPStatus, str]:
+    if isinstance(error, SpeechFailed):
+        # 422: asking again is of no use. 502: somebody behind us failed, and went on failing.
+        status = HTTPStatus.UNPROCESSABLE_ENTITY if error.permanent else HTTPStatus.BAD_GATEWAY
+        return status, error.code
+    if isinstance(error, TransitionRefused):
+        return HTTPStatus.CONFLICT, REFUSALS[error.command]
+    if isinstance(error, SanicException):
+        status = HTTPStatus(error.status_code)
+        if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+            return status, "internal_error"
+        return status, HTTP_CODES.get(status, "bad_request")
+    for kind in type(error).__mro__:
+        if kind in TABLE:
+            return TABLE[kind]
+    return HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error"

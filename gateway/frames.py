@@ -1,0 +1,50 @@
+"""Server-sent events as bytes. Pure: one function for each kind of frame."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import orjson
+
+from tts.ports import Recorded
+from tts.wire import task_update as update_of
+
+
+def task_update(event: Recorded, audio_url: Callable[[str], str]) -> bytes:
+    """One event of the log; its ``id`` is the position, from where a client resumes."""
+    data = orjson.dumps(update_of(event, audio_url))
+    return b"id: %d\nevent: task_update\ndata: %b\n\n" % (event.position, data)
+
+
+def connected(client_id: str, cursor: int) -> bytes:
+    """The first frame. Its ``id`` is where the stream starts.
+
+    So a client that loses the connection before the first update resumes without a gap.
+    """
+    data = {"clientId": client_id, "timestamp": _now(), "position": cursor}
+    return b"id: %d\nevent: connected\ndata: %b\n\n" % (cursor, orjson.dumps(data))
+
+
+def reset(reason: str, requested: str, position: int) -> bytes:
+    """The stream cannot go on where the client asked; it goes on after ``position``.
+
+    What happened before has to be fetched from the API.
+    """
+    data = {"reason": reason, "requested": requested, "position": position, "timestamp": _now()}
+    return b"id: %d\nevent: reset\ndata: %b\n\n" % (position, orjson.dumps(data))
+
+
+def heartbeat(position: int) -> bytes:
+    """A sign of life. Without ``id``: the client's cursor stays at its last update."""
+    data = {"timestamp": _now(), "position": position}
+    return b"event: heartbeat\ndata: %b\n\n" % orjson.dumps(data)
+
+
+def retry(seconds: float) -> bytes:
+    """How long a client waits before it connects again."""
+    return b"retry: %d\n\n" % (seconds * 1000)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat()

@@ -1,0 +1,107 @@
+"""What operators ask: ``/``, ``/health``, ``/system``, ``/metrics``."""
+
+from __future__ import annotations
+
+import asyncio
+import platform
+import time
+from importlib.metadata import version
+from typing import Any
+
+import orjson
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sanic import HTTPResponse, Request, Sanic
+from sanic.response import html
+
+from gateway import endpoint
+from gateway.endpoint import success
+from gateway.services import Probe, Services
+from tts.ports import Unavailable
+
+PROBE_SECONDS = 2.0
+
+INDEX = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>Text to speech</title>
+<h1>Text to speech</h1>
+<p>POST a text to <code>/api/tts</code> and watch it being spoken on <code>/events</code>.</p>
+<ul>
+<li><a href="/events?from=start">/events</a>: what happens, as it happens
+<li><a href="/api/tts/tasks">/api/tts/tasks</a>: all tasks
+<li><a href="/health">/health</a>, <a href="/system">/system</a>, <a href="/metrics">/metrics</a>
+</ul>
+</html>
+"""
+
+
+def add_to(app: Sanic[Any, Any], services: Services) -> None:
+    """Add the routes."""
+    system = System(services)
+    endpoint.add(app, "GET", "/", system.index)
+    endpoint.add(app, "GET", "/health", system.health)
+    endpoint.add(app, "GET", "/system", system.system)
+    endpoint.add(app, "GET", "/metrics", system.metrics)
+
+
+class System:
+    """The handlers."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._started = time.time()
+
+    async def index(self, _request: Request) -> HTTPResponse:
+        """A page that leads on."""
+        return html(INDEX)
+
+    async def health(self, _request: Request) -> HTTPResponse:
+        """200 while every part that the gateway needs answers, else 503 that names the others."""
+        names = list(self._services.probes)
+        answers = await asyncio.gather(*map(_probe, self._services.probes.values()))
+        parts = dict(zip(names, answers, strict=True))
+        down = [f"{name}: {why}" for name, why in parts.items() if why != "ok"]
+        if not down:
+            return success({"status": "ok", "parts": parts})
+        body = {
+            "success": False,
+            "error": "; ".join(down),
+            "code": "unhealthy",
+            "data": {"status": "unhealthy", "parts": parts},
+        }
+        return HTTPResponse(orjson.dumps(body), 503, content_type="application/json")
+
+    async def system(self, _request: Request) -> HTTPResponse:
+        """What runs here, and how much of it. No settings: some are secrets."""
+        settings = self._services.settings
+        parts = {
+            "store": "postgresql" if settings.store_url.startswith("postgres") else "sqlite",
+            "queue": "rabbitmq" if settings.rabbitmq_url.get_secret_value() else "memory",
+            "audio": "s3" if settings.minio_endpoint else "folder",
+        }
+        embedded = parts == {"store": "sqlite", "queue": "memory", "audio": "folder"}
+        answer = {
+            "version": version("tts-backend"),
+            "python": platform.python_version(),
+            "uptimeSeconds": round(time.time() - self._started, 1),
+            "deployment": {"kind": "embedded" if embedded else "distributed", **parts},
+            "position": await self._services.log.position(),
+            "streams": len(self._services.hub.streams),
+        }
+        return success(answer)
+
+    async def metrics(self, _request: Request) -> HTTPResponse:
+        """Prometheus metrics of the whole process."""
+        return HTTPResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+
+async def _probe(probe: Probe) -> str:
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            await probe()
+    except Unavailable as error:
+        return str(error)
+    except TimeoutError:
+        return f"no answer within {PROBE_SECONDS:g} s"
+    return "ok"

@@ -1,0 +1,69 @@
+"""What the gateway needs, given to it by the composition root."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+from gateway.hub import Hub
+from tts.application import Application
+from tts.config import Settings
+from tts.ports import AudioStore, Log
+
+Probe = Callable[[], Awaitable[None]]
+"""Returns while a needed part answers; raises :class:`tts.ports.Unavailable` otherwise."""
+
+
+class TaskPage(Protocol):
+    """One page of a list of tasks: wire names, save for the audio's ``objectKey``."""
+
+    @property
+    def tasks(self) -> list[dict[str, Any]]:
+        """The tasks, newest first."""
+        ...
+
+    @property
+    def next_cursor(self) -> str | None:
+        """Where the next page starts; None on the last one."""
+        ...
+
+    @property
+    def position(self) -> int:
+        """The position in the log that the page shows."""
+        ...
+
+
+class TaskQueries(Protocol):
+    """The read model of tasks."""
+
+    async def list(
+        self,
+        *,
+        owner: str,
+        status: str | None,
+        template_id: str | None,
+        since: datetime | None,
+        cursor: str | None,
+        limit: int,
+    ) -> TaskPage:
+        """The owner's tasks that match.
+
+        Raises:
+            ValueError: the cursor is none of ours.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Services:
+    """Everything that a route may use."""
+
+    settings: Settings
+    application: Application
+    log: Log
+    audio: AudioStore
+    tasks: TaskQueries
+    probes: Mapping[str, Probe]
+    hub: Hub
