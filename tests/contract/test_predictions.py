@@ -13,9 +13,12 @@ from typing import Any
 import pytest
 
 from tests.services.ports import free_port
-from tests.services.scripted_http import Act, Hang, Reply, Reset, ScriptedHttp, answer
+from tests.services.scripted_http import Act, Drip, Hang, Reply, Reset, ScriptedHttp, answer
+from tts.audio.inspect import inspect
 from tts.ports import Prediction, PredictionState, Speech, StepError, Treatment
 from tts.replicate_api import ReplicatePredictions
+from tts.sandbox import Behaviour, start_sandbox
+from tts.templates import HttpTemplates
 
 VERSION = "669b1cd618f2747d2237350e868f5c313f3b548fc803ca4e57adfaba778b042d"
 TOKEN = "r8_secret"  # noqa: S105 -- nobody's
@@ -66,14 +69,16 @@ async def server() -> AsyncIterator[ScriptedHttp]:
 
 
 @asynccontextmanager
-async def adapter(url: str, *, seconds: float = 5.0) -> AsyncIterator[ReplicatePredictions]:
+async def adapter(
+    url: str, *, seconds: float = 5.0, max_bytes: int = 1000
+) -> AsyncIterator[ReplicatePredictions]:
     """The adapter under test, closed at the end."""
     predictions = ReplicatePredictions(
         token=TOKEN,
         base_url=url,
         model_version=VERSION,
         timeout=seconds,
-        max_bytes=1000,
+        max_bytes=max_bytes,
         download_timeout=seconds,
     )
     try:
@@ -161,6 +166,7 @@ CREATE_FAILURES: dict[str, tuple[Act, tuple[str, Treatment]]] = {
     "a string as error": (answer("no", 422), ("invalid_input", Treatment.PERMANENT)),
     "reset after send": (Reset(), AMBIGUOUS),
     "no reply": (Hang(), AMBIGUOUS),
+    "endless reply": (Drip(), AMBIGUOUS),
     "reply cut short": (Reply(201, b'{"id": "gm3q"}', cut=5), AMBIGUOUS),
     "HTML": (Reply(200, b"<html>"), AMBIGUOUS),
     "an array": (answer([1], 201), AMBIGUOUS),
@@ -173,7 +179,9 @@ CREATE_FAILURES: dict[str, tuple[Act, tuple[str, Treatment]]] = {
 async def test_a_failed_creation_is_told_apart_and_never_repeated(server, act, expected):
     """Each failure has its treatment, and whatever it is, one request left, quickly."""
     server.on(CREATE, act)
-    async with adapter(server.url, seconds=0.3 if isinstance(act, Hang) else 5.0) as predictions:
+    async with adapter(
+        server.url, seconds=0.3 if isinstance(act, Hang | Drip) else 5.0
+    ) as predictions:
         with pytest.raises(StepError) as caught:
             await predictions.create(SPEECH, seconds_left=60)
     assert outcome(caught.value) == ("create", *expected)
@@ -266,6 +274,7 @@ POLL_FAILURES: dict[str, tuple[Act, tuple[str, Treatment]]] = {
     "504": (problem(504), UNAVAILABLE),
     "reset": (Reset(), UNAVAILABLE),
     "no reply": (Hang(), UNAVAILABLE),
+    "endless reply": (Drip(), UNAVAILABLE),
     "404": (problem(404), ("prediction_lost", Treatment.LOST)),
     "401": (problem(401), ("replicate_unauthorized", Treatment.CONFIGURATION)),
     "418": (Reply(418, b"teapot"), UNREADABLE),
@@ -306,7 +315,9 @@ async def test_a_failed_poll_is_told_apart_without_hidden_retries(server, act, e
     """Each failure has its treatment, after one request, although the client would make ten."""
     server.on(GET, act)
     started = monotonic()
-    async with adapter(server.url, seconds=0.3 if isinstance(act, Hang) else 5.0) as predictions:
+    async with adapter(
+        server.url, seconds=0.3 if isinstance(act, Hang | Drip) else 5.0
+    ) as predictions:
         with pytest.raises(StepError) as caught:
             await predictions.get(ID)
     assert outcome(caught.value) == ("poll", *expected)
@@ -508,6 +519,7 @@ DOWNLOAD_FAILURES: dict[str, tuple[Act, tuple[str, Treatment]]] = {
     "reset": (Reset(), AWAY),
     "truncated": (Reply(body=b"RIFF" * 100, cut=10), AWAY),
     "no reply": (Hang(), AWAY),
+    "endless reply": (Drip(), AWAY),
     "too large": (Reply(body=b"x" * 1001), REFUSED),
     "too large, not said": (
         Reply(
@@ -525,7 +537,9 @@ DOWNLOAD_FAILURES: dict[str, tuple[Act, tuple[str, Treatment]]] = {
 async def test_a_failed_download_is_told_apart(server, act, expected):
     """Each failure has its treatment; what was truncated is never taken for the whole."""
     server.on("GET /o.wav", act)
-    async with adapter(server.url, seconds=0.3 if isinstance(act, Hang) else 5.0) as predictions:
+    async with adapter(
+        server.url, seconds=0.3 if isinstance(act, Hang | Drip) else 5.0
+    ) as predictions:
         with pytest.raises(StepError) as caught:
             await predictions.download(f"{server.url}/o.wav")
     assert outcome(caught.value) == ("download", *expected)
@@ -550,6 +564,37 @@ async def test_an_address_of_no_use_is_refused(predictions, url):
     with pytest.raises(StepError) as caught:
         await predictions.download(url)
     assert outcome(caught.value) == ("download", *REFUSED)
+
+
+# --- the whole way
+
+
+async def test_a_prediction_goes_from_template_to_sound_in_the_sandbox():
+    """Template, creation, search, polling, cancellation and download fit together."""
+    sandbox = await start_sandbox(behaviour=Behaviour(boot_seconds=0.1, predict_seconds=0.1))
+    templates = HttpTemplates(sandbox.url, cache_seconds=0)
+    try:
+        async with adapter(sandbox.url, max_bytes=10_000_000) as predictions:
+            template = await templates.fetch("voice-1")
+            assert await templates.fetch("voice-1") == template
+            speech = Speech(TEXT, template.transcript, template.audio_url)
+            before = datetime.now(UTC)
+            created = await predictions.create(speech, seconds_left=60)
+            assert await predictions.find(speech, since=before) == [created.id]
+            seen = created
+            while seen.state is PredictionState.RUNNING:
+                await asyncio.sleep(0.05)
+                seen = await predictions.get(created.id)
+            await predictions.cancel(created.id)
+            await predictions.cancel("a" * 26)
+            info = inspect(await predictions.download(seen.output_url))
+            assert info.duration > 1
+            with pytest.raises(StepError) as caught:
+                await predictions.get("a" * 26)
+            assert outcome(caught.value) == ("poll", "prediction_lost", Treatment.LOST)
+    finally:
+        await templates.aclose()
+        await sandbox.stop()
 
 
 # --- the client

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.services.ports import free_port
-from tests.services.scripted_http import Act, Hang, Reply, Reset, ScriptedHttp
+from tests.services.scripted_http import Act, Drip, Hang, Reply, Reset, ScriptedHttp
 from tts.ports import StepError, Template, Treatment
 from tts.templates import HttpTemplates
 
@@ -172,6 +172,7 @@ TRANSIENT: dict[str, Act] = {
     "reset": Reset(),
     "truncated": Reply(body=b"half", cut=2),
     "no reply": Hang(),
+    "endless reply": Drip(),
 }
 
 
@@ -181,7 +182,9 @@ async def test_what_passes_is_transient_and_tried_again(server, route, act):
     """The next task asks anew, and what the host said about when is passed on."""
     good = SOUND if route == AUDIO else Reply(body=TEXT.encode())
     server.on(route, act, good)
-    async with adapter(server.url, timeout=0.3 if isinstance(act, Hang) else 5.0) as templates:
+    async with adapter(
+        server.url, timeout=0.3 if isinstance(act, Hang | Drip) else 5.0
+    ) as templates:
         error = await refusal(templates)
         assert (error.code, error.treatment) == ("template_unavailable", Treatment.TRANSIENT)
         assert error.retry_after == (7 if isinstance(act, Reply) and act.headers else None)

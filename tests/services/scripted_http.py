@@ -33,7 +33,12 @@ class Hang:
     """The whole request is read, and then nothing happens."""
 
 
-Act = Reply | Reset | Hang
+@dataclass(frozen=True)
+class Drip:
+    """A reply that never ends and never pauses for long, so that no read of it times out."""
+
+
+Act = Reply | Reset | Hang | Drip
 
 
 def answer(document: Any, status: int = 200, **headers: str) -> Reply:
@@ -123,6 +128,12 @@ class ScriptedHttp:
                 )
                 writer.transport.abort()
                 return False
+            case Drip():
+                writer.write(b"HTTP/1.1 200 Scripted\r\nContent-Length: 1000\r\n\r\n")
+                while True:
+                    writer.write(b" ")
+                    await writer.drain()
+                    await asyncio.sleep(0.05)
             case Reply():
                 chunked = "Transfer-Encoding" in act.headers
                 length = {} if chunked else {"Content-Length": str(len(act.body))}
