@@ -316,6 +316,7 @@ class Task(Aggregate):
 
         def apply(self, aggregate: Task) -> None:
             aggregate.status = Status.CANCELING
+            aggregate.due_at = None
             aggregate.cancel_by = self.by
             aggregate.cancel_reason = self.reason
 

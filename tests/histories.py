@@ -1,0 +1,150 @@
+"""Random but lawful lives of tasks, for tests of what reads the log."""
+
+from __future__ import annotations
+
+import contextlib
+from datetime import UTC, datetime, timedelta
+from random import Random
+from uuid import UUID
+
+from eventsourcing.persistence import Mapper, StoredEvent
+
+from tts.domain import DomainError, Task, TaskError
+from tts.store.transcoder import OrjsonTranscoder
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+MAPPER: Mapper[UUID] = Mapper(OrjsonTranscoder())
+
+
+def stored(task: Task) -> list[StoredEvent]:
+    """Take the task's new events as they are appended."""
+    return [MAPPER.to_stored_event(event) for event in task.collect_events()]
+
+
+def new_task(
+    random: Random,
+    *,
+    now: datetime = START,
+    owner: str = "",
+    template_id: str = "t1",
+    segments: int = 1,
+    max_attempts: int = 3,
+) -> Task:
+    """A task that was just requested."""
+    return Task.request(
+        id=UUID(int=random.getrandbits(128), version=4),
+        template_id=template_id,
+        text_hash="0" * 32,
+        text_length=10 * segments,
+        segments=[[10 * n, 10 * n + 10] for n in range(segments)],
+        owner=owner,
+        max_attempts=max_attempts,
+        deadline_at=now + timedelta(hours=1),
+        idempotency_key=None,
+        now=now,
+    )
+
+
+def live(task: Task, random: Random, *, steps: int) -> Task:
+    """Have ``steps`` commands drawn at random happen to the task; refused ones change nothing.
+
+    Time passes in between, so that delays end; steps that lead on are likelier than setbacks.
+    """
+    now = task.modified_on
+    for _ in range(steps):
+        now += timedelta(seconds=random.choice([0, 0.001, 1, 30]))
+        command = random.choice([_advance] * 6 + [_setback, _person])
+        with contextlib.suppress(DomainError):
+            command(task, random, now)
+    return task
+
+
+def _advance(task: Task, random: Random, now: datetime) -> None:
+    """The next thing that a relay or a processor would do."""
+    if task.cancel_requested:
+        task.confirm_cancel(now=now)
+    elif task.unqueued:
+        task.queue(now=now)
+    elif not task.claimed:
+        task.claim(worker=f"w{random.randrange(3)}", now=now)
+    else:
+        _work(task, random, now)
+
+
+def _work(task: Task, random: Random, now: datetime) -> None:
+    lease = task.lease
+    for index, segment in enumerate(task.segments):
+        if segment.downloaded:
+            continue
+        if segment.prediction_id is None and segment.intent_at is None:
+            task.start_processing(
+                lease=lease,
+                transcript_hash="h",
+                audio_url="https://templates.test/t1/source_audio.mp3",
+                audio_etag=None,
+                segments=[index],
+                now=now,
+            )
+        elif segment.prediction_id is None:
+            task.record_prediction(
+                lease=lease,
+                segment=index,
+                prediction_id=f"p{random.getrandbits(40):010x}",
+                model_version="v",
+                found=random.random() < 0.1,
+                now=now,
+            )
+        elif segment.output_url is None:
+            task.start_download(
+                lease=lease,
+                segment=index,
+                predict_time=random.choice([None, 1.5]),
+                output_url="https://replicate.test/out.wav",
+                now=now,
+            )
+        else:
+            task.complete_download(
+                lease=lease, segment=index, size=1000, sha256="s", duration=2.5, now=now
+            )
+        return
+    task.succeed(lease=lease, object_key=f"audio-{task.id}.wav", size=1000, duration=2.5, now=now)
+
+
+def _setback(task: Task, random: Random, now: datetime) -> None:
+    """A failure, or a second claim as after the first worker's death."""
+    error = TaskError("network", "poll", "connection reset")
+    abandoned = [n for n in range(len(task.segments)) if random.random() < 0.3]
+    settled = random.random() < 0.7
+    match random.randrange(3):
+        case 0:
+            task.claim(worker="w9", now=now)
+        case 1:
+            task.schedule_retry(
+                lease=task.lease,
+                error=error,
+                attempt=task.attempt + random.randrange(2),
+                delay=5.0,
+                due_at=now + timedelta(seconds=5),
+                abandoned=abandoned,
+                settled=settled,
+                now=now,
+            )
+        case _:
+            task.fail(
+                lease=task.lease,
+                error=error,
+                permanent=random.random() < 0.5,
+                abandoned=abandoned,
+                settled=settled,
+                now=now,
+            )
+
+
+def _person(task: Task, random: Random, now: datetime) -> None:
+    """A retry by hand, or rarely a cancellation."""
+    if task.final:
+        task.request_retry(
+            by="someone", reason="again", deadline_at=now + timedelta(hours=1), now=now
+        )
+    elif random.random() < 0.3:
+        task.request_cancel(by="someone", reason="enough", now=now)

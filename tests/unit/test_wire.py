@@ -1,0 +1,176 @@
+"""What clients see of the log."""
+
+import dataclasses
+import inspect
+import re
+from random import Random
+from uuid import uuid4
+
+import orjson
+import pytest
+
+from tests.histories import START, live, new_task, stored
+from tts.domain import FINAL, Status, Task
+from tts.ports import Recorded
+from tts.wire import UPDATES, task_answer, task_update
+
+CATALOGUE = {
+    cls.TOPIC: cls
+    for name, cls in vars(Task).items()
+    if inspect.isclass(cls)
+    and issubclass(cls, Task.Event | Task.Created)
+    and name not in {"Event", "Created"}
+}
+ALWAYS = {"taskId", "status", "timestamp", "position"}
+
+
+def link(key: str) -> str:
+    return f"https://audio.test/{key}"
+
+
+def update(topic: str, **state) -> dict:
+    state = {"timestamp": "2026-01-01T00:00:00+00:00", **state}
+    return task_update(Recorded(7, uuid4(), 3, topic, orjson.dumps(state)), link)
+
+
+def a_life(seed: int) -> tuple[Task, list[Recorded]]:
+    random = Random(seed)
+    task = live(new_task(random, segments=2), random, steps=40)
+    events = stored(task)
+    return task, [
+        Recorded(n, e.originator_id, e.originator_version, e.topic, e.state)
+        for n, e in enumerate(events, 1)
+    ]
+
+
+def test_every_event_of_the_catalogue_has_its_update():
+    """No event that a task can have is unknown to the streams, and none is there that it cannot."""
+    assert len(CATALOGUE) == 14
+    assert set(UPDATES) == set(CATALOGUE)
+
+
+@pytest.mark.parametrize("cls", CATALOGUE.values())
+def test_an_update_names_fields_that_its_event_has(cls):
+    """A misspelt field would only fail in front of a client."""
+    _, fields = UPDATES[cls.TOPIC]
+    assert set(fields) <= {field.name for field in dataclasses.fields(cls)}
+
+
+def test_every_status_is_shown_by_some_event():
+    """The original's statuses all occur."""
+    assert {status for status, _ in UPDATES.values()} == set(Status)
+
+
+def test_topics_are_explicit_and_short():
+    """Moving a class to another file must not orphan the log."""
+    for topic in CATALOGUE:
+        assert re.fullmatch(r"tts\.task\.[a-z_]+", topic)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_every_update_has_its_envelope_and_no_empty_field(seed):
+    """Task, status, time and position are always there; what is unknown is left out."""
+    task, events = a_life(seed)
+    for event in events:
+        shown = task_update(event, link)
+        assert shown.keys() >= ALWAYS
+        assert None not in shown.values()
+        assert (shown["taskId"], shown["position"]) == (str(task.id), event.position)
+        orjson.dumps(shown)
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_the_answer_agrees_with_the_last_update(seed):
+    """Who polls and who streams see the same status, time, attempt and audio."""
+    task, events = a_life(seed)
+    shown = task_update(events[-1], link)
+    answer = task_answer(task, events[-1].position, ("你好", ""), link)
+    assert answer["updatedAt"] == shown["timestamp"]
+    for name in ("taskId", "status", "position"):
+        assert answer[name] == shown[name]
+    for name in ("attempt", "error", "code", "step", "bytes", "retryAt"):
+        if name in shown and events[-1].topic != Task.DownloadCompleted.TOPIC:
+            assert answer[name] == shown[name]
+    if task.status is Status.SUCCEEDED:
+        assert answer["audioUrl"] == shown["audioUrl"] == link(f"audio-{task.id}.wav")
+    assert (answer["completedAt"] is not None) == (task.status in FINAL)
+
+
+def test_a_failure_shows_its_reason():
+    """The error is a sentence under ``error``, and code and step are for machines."""
+    shown = update(
+        Task.Failed.TOPIC, attempt=5, code="nsfw", step="poll", message="refused", permanent=True
+    )
+    assert {k: v for k, v in shown.items() if k not in ALWAYS} == {
+        "attempt": 5,
+        "code": "nsfw",
+        "step": "poll",
+        "error": "refused",
+        "permanent": True,
+    }
+    assert shown["status"] == "failed"
+
+
+def test_a_wait_shows_until_when():
+    """A client can count down to the retry."""
+    shown = update(
+        Task.RetryScheduled.TOPIC,
+        attempt=2,
+        code="network",
+        step="poll",
+        message="reset",
+        delay=5.0,
+        due_at="2026-01-01T00:00:05+00:00",
+    )
+    assert (shown["retryAt"], shown["delay"]) == ("2026-01-01T00:00:05+00:00", 5.0)
+
+
+def test_success_shows_a_url_and_no_key():
+    """Where audio lies is derived when it is read, so that the place can change."""
+    shown = update(
+        Task.Succeeded.TOPIC, attempt=1, object_key="a.wav", size=9, duration=None, predict_time=0.5
+    )
+    assert shown["audioUrl"] == "https://audio.test/a.wav"
+    assert "a.wav" not in {v for k, v in shown.items() if k != "audioUrl"}
+    assert "duration" not in shown
+
+
+def test_an_update_says_nothing_of_owner_or_upstream():
+    """What is in the log for us alone stays there."""
+    random = Random(1)
+    task = new_task(random, owner="somebody")
+    (event,) = stored(task)
+    shown = task_update(Recorded(1, event.originator_id, 1, event.topic, event.state), link)
+    assert shown.keys() == ALWAYS | {"templateId"}
+
+
+def test_an_unknown_event_is_an_error():
+    """A log from a newer version needs newer readers; nothing is skipped."""
+    with pytest.raises(KeyError):
+        update("tts.task.from_the_future")
+
+
+def test_an_answer_has_the_originals_fields():
+    """A task without a result has them as null."""
+    task = new_task(Random(2))
+    answer = task_answer(task, 1, ("你好", "开心地"), link)
+    assert answer == {
+        "taskId": str(task.id),
+        "status": "starting",
+        "templateId": "t1",
+        "ttsText": "你好",
+        "instruction": "开心地",
+        "audioUrl": None,
+        "createdAt": START.isoformat(),
+        "updatedAt": START.isoformat(),
+        "completedAt": None,
+        "attempt": 1,
+        "maxAttempts": 3,
+        "position": 1,
+    }
+
+
+def test_an_erased_text_is_null():
+    """The task's story stays when what was said is gone."""
+    answer = task_answer(new_task(Random(3)), 1, None, link)
+    assert (answer["ttsText"], answer["instruction"]) == (None, None)
