@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.services.postgres import Postgres
 from tests.services.rabbitmq import RabbitMQ
+from tests.services.stores import Backend
 
 
 @pytest.fixture(scope="session")
@@ -24,3 +26,12 @@ def rabbitmq() -> Iterator[RabbitMQ]:
     server = RabbitMQ()
     yield server
     server.stop()
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
+    """A fresh database of either kind."""
+    if request.param == "sqlite":
+        return Backend(f"sqlite:///{tmp_path / 'tts.db'}")
+    server: Postgres = request.getfixturevalue("postgres")
+    return Backend(server.create_database(), server)

@@ -30,9 +30,10 @@ CREATE TABLE IF NOT EXISTS checkpoints (
 );
 
 -- For people: SELECT * FROM task_log WHERE task_id = '…' ORDER BY position;
+-- jsonb cannot hold a NUL, which a message from elsewhere may: one such event must not close the view.
 CREATE OR REPLACE VIEW task_log AS
 SELECT notification_id AS position, originator_id AS task_id, originator_version AS version,
-       topic, convert_from(state, 'UTF8')::jsonb AS state
+       topic, replace(convert_from(state, 'UTF8'), '\u0000', '\ufffd')::jsonb AS state
 FROM stored_events;
 
 -- Appends a batch in one round trip and one transaction. One row per append comes back: the position
