@@ -274,6 +274,6 @@ Try it:
 
   curl -s {url}/api/tts -H 'Content-Type: application/json' \\
        -d '{{"templateId": "template1", "tts_text": "你好，欢迎使用语音合成服务。"}}'
-  curl -N {url}/events?from=start
+  curl -N '{url}/events?from=start'
 """
     )
