@@ -94,12 +94,13 @@ class RabbitMQ:
         """Run Erlang code in the node."""
         return self.ctl("eval", expression)
 
-    def ctl(self, *arguments: str) -> str:
+    def ctl(self, *arguments: str, stdin: str = "") -> str:
         """Run ``rabbitmqctl`` against the node and return what it printed."""
         done = subprocess.run(
             self._user.command([self._ctl, *arguments]),
             cwd=self._folder,
             env=self._env,
+            input=stdin,
             capture_output=True,
             text=True,
             check=False,

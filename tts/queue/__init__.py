@@ -1,0 +1,1 @@
+"""The queue between the relay and the processors: in-process, or RabbitMQ."""
