@@ -17,21 +17,14 @@ import httpx
 import orjson
 from replicate.client import Client
 
-from tts.ports import Prediction, PredictionState, Speech, StepError, Treatment
-from tts.replicate_errors import failed, lost, refused, unreached, unreadable
+from tts.ports import Prediction, Speech, StepError, Treatment
+from tts.replicate_errors import refused, unreached, unreadable
 from tts.replicate_output import Outputs
+from tts.replicate_wire import is_for, is_older, read, running, speech_input
 
 CONNECT_SECONDS = 5.0
 CANCEL_AFTER_SECONDS = (5, 24 * 3600)  # what the header may say
 PAGES = 10  # of 100 predictions each
-_STATES = {
-    "starting": PredictionState.RUNNING,
-    "processing": PredictionState.RUNNING,
-    "succeeded": PredictionState.SUCCEEDED,
-    "canceled": PredictionState.CANCELED,
-    "aborted": PredictionState.CANCELED,
-}
-_OF_NO_USE = {"failed", "canceled", "aborted"}
 
 
 class _Refusal(Exception):
@@ -91,14 +84,13 @@ class ReplicatePredictions:
             "POST",
             "/v1/predictions",
             said=(speech.text, speech.instruction),
-            json={"version": self._version, "input": _input(speech)},
+            json={"version": self._version, "input": speech_input(speech)},
             headers={"Cancel-After": f"{seconds}s"},
         )
         prediction_id = document.get("id")
         if not isinstance(prediction_id, str) or not prediction_id:
             raise unreadable("create", "it has no id")
-        version = str(document.get("version") or self._version)
-        return Prediction(prediction_id, PredictionState.RUNNING, version)
+        return running(document, prediction_id, self._version)
 
     async def get(self, prediction_id: str) -> Prediction:
         """Look at it.
@@ -108,21 +100,7 @@ class ReplicatePredictions:
         """
         path = f"/v1/predictions/{quote(prediction_id, safe='')}"
         document = await self._call("poll", "GET", path)
-        status = document.get("status")
-        if status == "failed":
-            raise failed(document.get("error"), _said(document))
-        state = _STATES.get(str(status))
-        if state is None:
-            raise unreadable("poll", f"its status is {str(status)[:40]!r}")
-        version = str(document.get("version") or self._version)
-        if state is not PredictionState.SUCCEEDED:
-            return Prediction(prediction_id, state, version)
-        output = document.get("output")
-        if isinstance(output, list):
-            output = output[0] if output else None
-        if not isinstance(output, str) or not output:
-            raise lost(data_removed=bool(document.get("data_removed")))
-        return Prediction(prediction_id, state, version, output, _predict_time(document))
+        return read(document, prediction_id, self._version)
 
     async def find(self, speech: Speech, *, since: datetime) -> list[str]:
         """The ids of predictions since then for this speech that may be of use, newest first.
@@ -167,7 +145,7 @@ class ReplicatePredictions:
 
     async def _find(self, speech: Speech, since: datetime) -> list[str]:
         since = since.astimezone(UTC).replace(microsecond=0)
-        wanted = _input(speech)
+        wanted = speech_input(speech)
         found: list[str] = []
         url = "/v1/predictions?" + urlencode({"created_after": since.isoformat()})
         for _ in range(PAGES):
@@ -178,10 +156,10 @@ class ReplicatePredictions:
             found += [
                 result["id"]
                 for result in results
-                if _is_for(result, wanted) and not _is_older(result, since)
+                if is_for(result, wanted) and not is_older(result, since)
             ]
             onward = page.get("next")
-            if not onward or (results and _is_older(results[-1], since)):
+            if not onward or (results and is_older(results[-1], since)):
                 return found
             url = self._own(onward)
         if found:
@@ -219,50 +197,3 @@ class ReplicatePredictions:
         if not isinstance(document, dict):
             raise unreadable(step, "it is no JSON object")
         return document
-
-
-def _input(speech: Speech) -> dict[str, str]:
-    """The model's input; it heeds an instruction at one task only, and that task demands one."""
-    fields = {
-        "source_audio": speech.audio_url,
-        "source_transcript": speech.transcript,
-        "tts_text": speech.text,
-        "task": "zero-shot voice clone",
-    }
-    if speech.instruction:
-        fields |= {"task": "Instructed Voice Generation", "instruction": speech.instruction}
-    return fields
-
-
-def _is_for(result: Any, wanted: dict[str, str]) -> bool:
-    """Whether a prediction was asked for the same; defaults that Replicate filled in may differ."""
-    if not isinstance(result, dict) or result.get("status") in _OF_NO_USE:
-        return False
-    given = result.get("input")
-    return (
-        isinstance(given, dict)
-        and isinstance(result.get("id"), str)
-        and all(given.get(name) == value for name, value in wanted.items())
-        and given.get("instruction", "") == wanted.get("instruction", "")
-    )
-
-
-def _is_older(result: dict[str, Any], since: datetime) -> bool:
-    """Whether it is surely older; one without a readable time is not."""
-    try:
-        return datetime.fromisoformat(result["created_at"]) < since
-    except (KeyError, TypeError, ValueError):
-        return False
-
-
-def _said(document: dict[str, Any]) -> list[str] | None:
-    given = document.get("input")
-    if not isinstance(given, dict) or not isinstance(given.get("tts_text"), str):
-        return None
-    return [given["tts_text"], str(given.get("instruction") or "")]
-
-
-def _predict_time(document: dict[str, Any]) -> float | None:
-    metrics = document.get("metrics")
-    seconds = metrics.get("predict_time") if isinstance(metrics, dict) else None
-    return float(seconds) if isinstance(seconds, int | float) else None

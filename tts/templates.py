@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -108,7 +107,7 @@ class HttpTemplates:
             stale = known if isinstance(known, _Known) else None
             look = asyncio.create_task(self._look(template_id, stale))
             self._under_way[template_id] = look
-            look.add_done_callback(self._forget(template_id))
+            look.add_done_callback(lambda _: self._under_way.pop(template_id))
         # Whoever gives up waiting leaves the look to the others.
         return await asyncio.shield(look)
 
@@ -119,14 +118,6 @@ class HttpTemplates:
             look.cancel()
         await asyncio.gather(*looks, return_exceptions=True)
         await self._client.aclose()
-
-    def _forget(self, template_id: str) -> Callable[[asyncio.Task[Template]], None]:
-        def forget(look: asyncio.Task[Template]) -> None:
-            del self._under_way[template_id]
-            if not look.cancelled():
-                look.exception()  # nobody may be left to see it, and asyncio would complain
-
-        return forget
 
     async def _look(self, template_id: str, stale: _Known | None) -> Template:
         now = asyncio.get_running_loop().time()

@@ -390,6 +390,13 @@ async def test_the_list_is_searched_for_exactly_our_speech(server, predictions):
     assert server.requests[0].target.endswith("?created_after=2026-05-01T12%3A00%3A00%2B00%3A00")
 
 
+async def test_the_search_takes_a_time_cut_to_the_second(server, predictions):
+    """Replicate's times may be coarser than ours; what it made in that second may be ours."""
+    coarse = listed("coarse", created_at="2026-05-01T12:00:00Z")
+    server.on(LIST, answer({"next": None, "results": [coarse]}))
+    assert await predictions.find(SPEECH, since=SINCE.replace(microsecond=900_000)) == ["coarse"]
+
+
 async def test_the_search_follows_the_pages(server, predictions):
     """A busy account's list is longer than a page."""
     onward = f"{server.url}/v1/predictions?cursor=2"
