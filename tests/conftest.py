@@ -9,6 +9,7 @@ import pytest
 
 from tests.services.postgres import Postgres
 from tests.services.rabbitmq import RabbitMQ
+from tests.services.s3 import S3
 from tests.services.stores import Backend
 
 
@@ -24,6 +25,14 @@ def postgres() -> Iterator[Postgres]:
 def rabbitmq() -> Iterator[RabbitMQ]:
     """A RabbitMQ for the whole run; take ``rabbitmq.create_vhost()`` for each test."""
     server = RabbitMQ()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3]:
+    """An S3 server for the whole run; its buckets are shared."""
+    server = S3()
     yield server
     server.stop()
 

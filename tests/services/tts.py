@@ -48,7 +48,11 @@ class Tts:
             except httpx.TransportError:
                 return False
 
-        wait_until(answers, f"{url} answers")
+        try:
+            wait_until(answers, f"{url} answers")
+        except BaseException:
+            self.kill()
+            raise
 
     def kill(self) -> None:
         """``kill -9``."""
