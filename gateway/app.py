@@ -47,7 +47,7 @@ def create_app(services: Services) -> Sanic[Any, Any]:
 def _answer(request: Request, error: Exception) -> HTTPResponse:
     """What Sanic itself refuses: no such route or method, a body that is too large."""
     response = errors.answer(request, error)
-    REQUESTS.labels(request.method, "none", response.status).inc()
+    REQUESTS.answered("any", "none", response.status)
     return response
 
 

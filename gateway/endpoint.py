@@ -33,7 +33,7 @@ def add(app: Sanic[Any, Any], method: str, path: str, handler: Handler) -> None:
             response = await handler(request, **parameters)
         except Exception as error:  # noqa: BLE001 -- every error has its answer in the table
             response = errors.answer(request, error)
-        REQUESTS.labels(method, path, response.status).inc()
+        REQUESTS.answered(method, path, response.status)
         return response
 
     name = f"{method}_{path.translate(_NAME)}"
@@ -41,12 +41,6 @@ def add(app: Sanic[Any, Any], method: str, path: str, handler: Handler) -> None:
 
 
 _NAME = {ord(character): "_" for character in "/<>:."}
-
-
-def success(data: object, status: int = 200, headers: dict[str, str] | None = None) -> HTTPResponse:
-    """The envelope of the original service."""
-    body = orjson.dumps({"success": True, "data": data})
-    return HTTPResponse(body, status, headers, "application/json")
 
 
 def task_id_of(text: str) -> UUID:

@@ -14,7 +14,7 @@ from sanic import HTTPResponse, Request, Sanic
 from sanic.response import html
 
 from gateway import endpoint
-from gateway.endpoint import success
+from gateway.answers import Success
 from gateway.services import Probe, Services
 from tts.ports import Unavailable
 
@@ -63,7 +63,7 @@ class System:
         parts = dict(zip(names, answers, strict=True))
         down = [f"{name}: {why}" for name, why in parts.items() if why != "ok"]
         if not down:
-            return success({"status": "ok", "parts": parts})
+            return Success({"status": "ok", "parts": parts})
         body = {
             "success": False,
             "error": "; ".join(down),
@@ -89,7 +89,7 @@ class System:
             "position": await self._services.log.position(),
             "streams": len(self._services.hub.streams),
         }
-        return success(answer)
+        return Success(answer)
 
     async def metrics(self, _request: Request) -> HTTPResponse:
         """Prometheus metrics of the whole process."""

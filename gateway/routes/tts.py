@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from http import HTTPStatus
 from time import perf_counter
 from typing import Any
 from uuid import UUID
@@ -11,7 +12,7 @@ import orjson
 from sanic import HTTPResponse, Request, Sanic
 
 from gateway import endpoint
-from gateway.endpoint import success
+from gateway.answers import Success
 from gateway.errors import (
     InvalidCursor,
     InvalidRequest,
@@ -19,7 +20,7 @@ from gateway.errors import (
     TaskMismatch,
     UnsupportedMediaType,
 )
-from gateway.metrics import ACCEPT_SECONDS
+from gateway.metrics import REQUESTS
 from gateway.models import (
     CancelRequest,
     RetryRequest,
@@ -70,19 +71,19 @@ class Tts:
             owner=request.ctx.owner,
             idempotency_key=key,
         )
-        ACCEPT_SECONDS.observe(perf_counter() - started)
+        REQUESTS.accepted(perf_counter() - started)
         prefer = request.headers.get("prefer")
         if prefer is not None and (wait := PREFER_WAIT.search(prefer)):
             seconds = min(int(wait[1]), self._services.settings.wait_max_seconds)
             if (ended := await self._services.hub.wait_final(task.id, seconds)) is not None:
-                return success(self._outcome(task.id, ended))
+                return Success(self._outcome(task.id, ended))
         answer = {
             "taskId": str(task.id),
             "message": "Audio generation started",
             "status": "started",
             "position": position,
         }
-        return success(answer, 202)
+        return Success(answer, HTTPStatus.ACCEPTED)
 
     async def retry(self, request: Request) -> HTTPResponse:
         """Give a failed task another round of attempts."""
@@ -105,7 +106,7 @@ class Tts:
             "message": "Retry initiated successfully",
             "position": position,
         }
-        return success(answer, 202)
+        return Success(answer, HTTPStatus.ACCEPTED)
 
     async def cancel(self, request: Request) -> HTTPResponse:
         """Ask for the end of a task; the status says whether it is there already."""
@@ -121,7 +122,7 @@ class Tts:
             "status": task.status.value,
             "position": position,
         }
-        return success(answer, 202)
+        return Success(answer, HTTPStatus.ACCEPTED)
 
     async def task(self, request: Request, task_id: str) -> HTTPResponse:
         """One task as the log has it, so that a client reads its own write."""
@@ -131,7 +132,7 @@ class Tts:
         assert task is not None  # noqa: S101 -- there is at least one event
         said = await self._application.store.payload(uuid)
         words = (said.text, said.instruction) if said else None
-        return success(task_answer(task, events[-1].position, words, self._services.audio.url))
+        return Success(task_answer(task, events[-1].position, words, self._services.audio.url))
 
     async def tasks(self, request: Request) -> HTTPResponse:
         """The owner's tasks, from the read model."""
@@ -152,7 +153,7 @@ class Tts:
             key = task.pop("objectKey", None)
             task["audioUrl"] = audio_url(key) if key else None
         answer = {"tasks": page.tasks, "nextCursor": page.next_cursor, "position": page.position}
-        return success(answer)
+        return Success(answer)
 
     async def _task(self, task_id: UUID, owner: str) -> Task:
         task = self._application.replay(await endpoint.events_of(self._services, task_id, owner))
