@@ -1,0 +1,2 @@
+export * from "./SSEClient.js";
+export { default } from "./SSEClient.js";

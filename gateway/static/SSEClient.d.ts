@@ -1,0 +1,204 @@
+/** Types of SSEClient.js and SSEClient.mjs. Times are ISO 8601 in UTC, durations milliseconds. */
+
+export type TaskStatus =
+  | "starting"
+  | "queued"
+  | "dequeued"
+  | "processing"
+  | "prediction_created"
+  | "downloading"
+  | "download_complete"
+  | "succeeded"
+  | "waiting_retry"
+  | "retrying"
+  | "failed"
+  | "canceling"
+  | "canceled";
+
+export interface Token {
+  token: string;
+  /** Without it the token is taken for good until the server refuses it. */
+  expiresAt?: string;
+}
+
+/** What is needed of an EventSource: the browser's, npm `eventsource`, `react-native-sse`, … */
+export interface EventSourceLike {
+  readonly readyState?: number;
+  addEventListener(type: any, listener: (event: any) => void): void;
+  close(): void;
+}
+
+export interface ClientOptions {
+  /** Where the service is, `https://tts.example.com`. Default: the page's own origin. */
+  baseUrl?: string;
+  /** A key for commands and queries; the stream gets a short-lived token for it. */
+  apiKey?: string;
+  /** Where the stream's tokens come from instead, such as your own backend. */
+  getToken?: () => Token | string | Promise<Token | string>;
+  /** Follow these tasks only, from their first status on. Default: all that you may see, from now. */
+  taskId?: string | string[];
+  /** Resume after this position; `client.position` of an earlier client. */
+  lastEventId?: number | string;
+  /** Where there is none (Node 20, React Native), or another than the platform's. */
+  EventSource?: new (url: string) => EventSourceLike;
+  fetch?: typeof globalThis.fetch;
+  /** The server's SSE_HEARTBEAT_INTERVAL_MS, 15000. After 2.5 of them in silence it reconnects. */
+  heartbeatInterval?: number;
+  /** Bounds of the pause before a reconnection, which doubles at every failure: 1000 and 30000. */
+  minReconnectDelay?: number;
+  maxReconnectDelay?: number;
+}
+
+export interface GenerateRequest {
+  templateId: string;
+  tts_text: string;
+  instruction?: string;
+  /** Wait for the audio: seconds, or true for as long as the server allows. */
+  wait?: number | boolean;
+  /** A repeated request with the same key answers with the task that exists. */
+  idempotencyKey?: string;
+}
+
+export interface Started {
+  taskId: string;
+  status: "started" | "succeeded";
+  message?: string;
+  /** Set when the task was waited for and has succeeded. */
+  audio_url?: string;
+  position?: number;
+}
+
+export interface RetryRequest {
+  taskId: string;
+  /** Only compared with the task's. */
+  templateId?: string;
+  tts_text?: string;
+}
+
+export interface Answer {
+  taskId: string;
+  message: string;
+  position: number;
+}
+
+/** A task's status as it stands, from the stream or from a query. */
+export interface TaskState {
+  taskId: string;
+  status: TaskStatus;
+  position: number;
+  attempt?: number;
+  audioUrl?: string | null;
+  /** Seconds of speech, and bytes of audio. */
+  duration?: number;
+  bytes?: number;
+  error?: string;
+  code?: string;
+  step?: string;
+  retryAt?: string;
+}
+
+export interface TaskUpdate extends TaskState {
+  timestamp: string;
+  templateId?: string;
+  predictionId?: string;
+  worker?: string;
+  predictTime?: number;
+  segment?: number;
+  /** Seconds until the next attempt. */
+  delay?: number;
+  /** Whether the failure is one that no repetition can mend. */
+  permanent?: boolean;
+  by?: string;
+  reason?: string;
+  /** After a reset: several statuses at once, as read from the service. */
+  snapshot?: true;
+}
+
+export interface Task extends TaskState {
+  templateId: string;
+  /** Null once it was erased. */
+  ttsText: string | null;
+  instruction: string | null;
+  createdAt: string;
+  updatedAt: string;
+  completedAt: string | null;
+  maxAttempts: number;
+}
+
+export interface Connected {
+  clientId: string;
+  timestamp: string;
+  position: number;
+}
+
+export interface EventMap {
+  /** A status of a task; each comes once, in order, across reconnections. */
+  task_update: TaskUpdate;
+  connected: Connected;
+  heartbeat: { timestamp: string; position: number };
+  /**
+   * The stream could not go on where it was asked to: what happened until `position` has to be
+   * fetched. The client does so for the unfinished tasks that it knows (see `snapshot`).
+   */
+  reset: { reason: string; requested: string; position: number; timestamp: string };
+  /** The stream is open, at first and after each reconnection. */
+  open: Connected;
+  /** The stream broke; `delay` is missing where EventSource itself tries again. */
+  reconnecting: { attempt: number; delay?: number; position?: number };
+  /** Something went wrong; `reconnecting` or `close` follows if it concerns the stream. */
+  error: TTSError;
+  /** The end, by `close()` or because the service refused the client for good. */
+  close: TTSError | undefined;
+}
+
+/** Why something was refused or did not work. */
+export class TTSError extends Error {
+  /**
+   * The service's code (`invalid_request`, `task_not_found`, …) or `no_answer`, `bad_answer`,
+   * `stream_broken`, `stream_silent`, `not_followed`, `timeout`, `aborted`, `closed`,
+   * `no_event_source`; of a task that ended without audio its code, or `canceled`.
+   */
+  readonly code?: string;
+  /** The HTTP status, if there was an answer. */
+  readonly status?: number;
+  readonly taskId?: string;
+  /** Seconds that the service asks to wait. */
+  readonly retryAfter?: number;
+  readonly cause?: unknown;
+  /** Whether asking again later can help. */
+  readonly transient: boolean;
+}
+
+export class TTSEventClient {
+  static readonly TTSError: typeof TTSError;
+
+  constructor(options?: ClientOptions);
+
+  readonly state: "closed" | "connecting" | "open" | "reconnecting";
+  /** The position of the last update. */
+  readonly position: number | undefined;
+
+  /** Resolves when the stream is open; rejects when it is refused for good, or closed before. */
+  connect(): Promise<Connected>;
+  /** Ends the stream; `connect()` takes it up again where it was. */
+  close(): void;
+
+  addEventListener<K extends keyof EventMap>(type: K, listener: (data: EventMap[K]) => void): void;
+  removeEventListener<K extends keyof EventMap>(
+    type: K,
+    listener: (data: EventMap[K]) => void,
+  ): void;
+
+  generateAudio(request: GenerateRequest): Promise<Started>;
+  /** Gives a failed task another round of attempts. */
+  retryAudio(request: RetryRequest): Promise<Answer>;
+  cancel(taskId: string): Promise<Answer & { status: TaskStatus }>;
+  getTask(taskId: string): Promise<Task>;
+  /** Resolves when the task has succeeded; rejects with a TTSError when it failed or was canceled. */
+  waitFor(
+    taskId: string,
+    options?: { timeout?: number; signal?: AbortSignal },
+  ): Promise<Task | TaskUpdate>;
+}
+
+export default TTSEventClient;

@@ -1,0 +1,407 @@
+/**
+ * Client of the text-to-speech service: commands over REST, every status as a server-sent event.
+ *
+ *   const client = new TTSEventClient({ baseUrl: "https://tts.example.com" });
+ *   await client.connect();
+ *   client.addEventListener("task_update", (update) => console.log(update.taskId, update.status));
+ *   const { taskId } = await client.generateAudio({ templateId: "template1", tts_text: "你好" });
+ *   const { audioUrl } = await client.waitFor(taskId, { timeout: 60_000 });
+ *
+ * A stream that breaks is opened again where it broke off: no update is missing, none comes twice.
+ *
+ * This file is a plain script, so that one file serves everybody without a build step: a <script>
+ * tag, `import "./SSEClient.js"` and `require("./SSEClient.js")` all define the global
+ * TTSEventClient, and `require` returns it as well. A script cannot contain `export`, so
+ * SSEClient.mjs, two lines long, is there for `import { TTSEventClient } from "./SSEClient.mjs"`.
+ * The types of all options, answers and events are in SSEClient.d.ts.
+ */
+(function () {
+  "use strict";
+
+  const STREAM_EVENTS = ["connected", "task_update", "heartbeat", "reset"];
+  const FINAL = new Set(["succeeded", "failed", "canceled"]);
+  const MISSED_HEARTBEATS = 2.5; // after that many intervals in silence a stream is given up
+  const TOKEN_MARGIN_MS = 10_000; // a token that is this near to its end is not used again
+  const WAIT_SECONDS = 60; // what `wait: true` asks for; the server may allow less
+  const CONNECTING = 0; // EventSource.readyState while it tries again by itself
+
+  /** Why something was refused or did not work: `code` for machines, `message` for people. */
+  class TTSError extends Error {
+    constructor(message, { code, status, taskId, retryAfter, cause } = {}) {
+      super(message);
+      this.name = "TTSError";
+      this.code = code;
+      this.status = status;
+      this.taskId = taskId;
+      this.retryAfter = retryAfter;
+      this.cause = cause;
+    }
+
+    /** Whether asking again later can help. */
+    get transient() {
+      return this.code === "no_answer" || this.status === 429 || this.status >= 500;
+    }
+  }
+
+  class TTSEventClient {
+    constructor(options = {}) {
+      this._base = (options.baseUrl ?? "").replace(/\/+$/, "");
+      this._apiKey = options.apiKey;
+      this._getToken = options.getToken;
+      this._EventSource = options.EventSource ?? globalThis.EventSource;
+      this._fetch = options.fetch ?? ((...args) => globalThis.fetch(...args));
+      this._tasks = [options.taskId ?? []].flat();
+      this._heartbeatInterval = options.heartbeatInterval ?? 15_000;
+      this._minDelay = options.minReconnectDelay ?? 1_000;
+      this._maxDelay = options.maxReconnectDelay ?? 30_000;
+      this._listeners = new Map();
+      this._unfinished = new Map(); // task id → position of its last update
+      this._stale = new Set(); // tasks of which a reset has hidden something
+      this._online = () => this._state === "reconnecting" && this._open();
+      this._position = options.lastEventId === undefined ? undefined : Number(options.lastEventId);
+      this._state = "closed";
+      this._failures = 0;
+    }
+
+    /** "closed", "connecting", "open" or "reconnecting". */
+    get state() {
+      return this._state;
+    }
+
+    /** The position of the last update; as `lastEventId` of a new client it resumes from there. */
+    get position() {
+      return this._position;
+    }
+
+    // --- listening
+
+    addEventListener(type, listener) {
+      if (!this._listeners.has(type)) this._listeners.set(type, new Set());
+      this._listeners.get(type).add(listener);
+    }
+
+    removeEventListener(type, listener) {
+      this._listeners.get(type)?.delete(listener);
+    }
+
+    // --- commands and queries
+
+    async generateAudio({ templateId, tts_text, instruction, wait, idempotencyKey }) {
+      const headers = {};
+      if (wait) headers.Prefer = `wait=${wait === true ? WAIT_SECONDS : wait}`;
+      if (idempotencyKey) headers["Idempotency-Key"] = idempotencyKey;
+      const body = { templateId, tts_text, instruction };
+      return this._expect(await this._call("POST", "/api/tts", body, headers));
+    }
+
+    async retryAudio({ taskId, templateId, tts_text }) {
+      const body = { taskId, templateId, tts_text };
+      return this._expect(await this._call("POST", "/api/tts/retry", body));
+    }
+
+    cancel(taskId) {
+      return this._call("POST", "/api/tts/cancel", { taskId });
+    }
+
+    getTask(taskId) {
+      return this._call("GET", `/api/tts/task/${encodeURIComponent(taskId)}`);
+    }
+
+    /**
+     * The task once it has succeeded; a TTSError when it fails, is canceled, or is not waited for
+     * any longer. What the stream says counts only beyond what the task itself says, which is read
+     * once the stream is open: so neither an early end is missed nor an old one mistaken for news.
+     */
+    waitFor(taskId, { timeout, signal } = {}) {
+      if (this._tasks.length && !this._tasks.includes(taskId)) {
+        const problem = new TTSError("the client follows other tasks", { code: "not_followed" });
+        return Promise.reject(problem);
+      }
+      let cleanUp;
+      const ended = new Promise((resolve, reject) => {
+        let newest; // what stands in the log, unknown until it was read
+        let heard; // the stream's last word
+        const judge = () => {
+          if (!newest) return;
+          if (heard && heard.position > newest.position) newest = heard;
+          if (newest.status === "succeeded") resolve(newest);
+          else if (FINAL.has(newest.status)) reject(endOf(newest));
+        };
+        const hear = (update) => {
+          if (update.taskId !== taskId) return;
+          heard = update;
+          judge();
+        };
+        const look = async () => {
+          try {
+            newest = await this.getTask(taskId);
+            judge();
+          } catch (error) {
+            if (!error.transient) reject(error);
+            else later = setTimeout(look, this._minDelay);
+          }
+        };
+        const startOver = () => {
+          newest = heard = undefined;
+          look();
+        };
+        const abandon = (code) => () =>
+          reject(new TTSError(`no longer waiting for task ${taskId}: ${code}`, { code, taskId }));
+        const closed = (error) => reject(error ?? new TTSError("closed", { code: "closed" }));
+        const aborted = abandon("aborted");
+        const listeners = { task_update: hear, connected: look, reset: startOver, close: closed };
+        // While no stream can be had, each new try is an occasion to look at the task itself.
+        listeners.reconnecting = look;
+        for (const [type, listener] of Object.entries(listeners)) {
+          this.addEventListener(type, listener);
+        }
+        let later;
+        const timer = timeout === undefined ? undefined : setTimeout(abandon("timeout"), timeout);
+        signal?.addEventListener("abort", aborted);
+        cleanUp = () => {
+          for (const [type, listener] of Object.entries(listeners)) {
+            this.removeEventListener(type, listener);
+          }
+          clearTimeout(timer);
+          clearTimeout(later);
+          signal?.removeEventListener("abort", aborted);
+        };
+        if (signal?.aborted) aborted();
+        else if (this._state === "open") look();
+        else this.connect().catch(reject);
+      });
+      return ended.finally(cleanUp);
+    }
+
+    // --- the connection
+
+    /** Resolves when the stream is open; rejects when it is refused for good, or closed before. */
+    connect() {
+      if (!this._EventSource) {
+        const hint = 'there is no EventSource here: pass one, as from npm "eventsource"';
+        return Promise.reject(new TTSError(hint, { code: "no_event_source" }));
+      }
+      if (this._state === "closed") {
+        this._connected = new Promise((resolve, reject) => {
+          this._settle = { resolve, reject };
+        });
+        this._connected.catch(() => {}); // whoever wants to know awaits it, or listens to "error"
+        this._failures = 0;
+        globalThis.addEventListener?.("online", this._online);
+        this._open();
+      }
+      return this._connected;
+    }
+
+    /** Ends the stream. `connect()` takes it up again where it was. */
+    close() {
+      this._end();
+    }
+
+    async _open() {
+      this._drop();
+      this._state = this._failures ? "reconnecting" : "connecting";
+      const attempt = (this._attempt = {}); // whoever finds another one has been overtaken
+      let url;
+      try {
+        url = await this._streamUrl();
+      } catch (error) {
+        if (attempt !== this._attempt) return;
+        if (error.transient === false) this._end(error);
+        else this._reconnect(error); // an error of the app's own getToken may pass, too
+        return;
+      }
+      if (attempt !== this._attempt) return;
+      const source = (this._source = new this._EventSource(url));
+      const current = (handle) => (event) => source === this._source && handle(event);
+      for (const type of STREAM_EVENTS) {
+        source.addEventListener(type, current((event) => this._receive(type, event.data)));
+      }
+      source.addEventListener("error", current((event) => this._failed(event)));
+      this._watch();
+    }
+
+    async _streamUrl() {
+      const query = this._tasks.map((taskId) => ["taskId", taskId]);
+      if (this._position !== undefined) query.push(["lastEventId", this._position]);
+      this._tokenEnds = Infinity;
+      if (this._getToken || this._apiKey) {
+        const given = await (this._getToken?.() ?? this._call("POST", "/api/stream-token"));
+        const { token, expiresAt } = typeof given === "string" ? { token: given } : given;
+        query.push(["token", token]);
+        if (expiresAt) this._tokenEnds = new Date(expiresAt).getTime();
+      }
+      const pairs = query.map((pair) => pair.map(encodeURIComponent).join("="));
+      return `${this._base}/events${pairs.length ? "?" : ""}${pairs.join("&")}`;
+    }
+
+    _failed(event) {
+      const why = event?.message ? `the stream broke: ${event.message}` : "the stream broke";
+      const error = new TTSError(why, { code: "stream_broken", status: event?.code });
+      const tokenIsGood = Date.now() < this._tokenEnds - TOKEN_MARGIN_MS;
+      if (this._source.readyState === CONNECTING && !this._failures && tokenIsGood) {
+        // EventSource tries again by itself. Its first try is left to it, since it alone knows when
+        // the server asked its clients to come back; after that we do it, with growing pauses.
+        this._failures = 1;
+        this._state = "reconnecting";
+        this._emit("error", error);
+        this._emit("reconnecting", { attempt: 1, position: this._position });
+      } else {
+        this._reconnect(error);
+      }
+    }
+
+    _reconnect(error) {
+      this._drop();
+      const longest = Math.min(this._minDelay * 2 ** this._failures, this._maxDelay);
+      const delay = Math.max(longest * (0.5 + Math.random() / 2), (error.retryAfter ?? 0) * 1000);
+      this._failures += 1;
+      this._state = "reconnecting";
+      this._timer = setTimeout(() => this._open(), delay);
+      this._emit("error", error);
+      this._emit("reconnecting", { attempt: this._failures, delay, position: this._position });
+    }
+
+    _receive(type, text) {
+      const data = JSON.parse(text);
+      this._watch();
+      if (type === "connected") {
+        this._position ??= data.position;
+        this._failures = 0;
+        this._state = "open";
+        this._settle.resolve(data);
+        this._emit("open", data);
+        this._stale.forEach((taskId) => this._reload(taskId));
+      } else if (type === "reset") {
+        this._position = data.position;
+        for (const taskId of this._unfinished.keys()) {
+          this._unfinished.set(taskId, 0);
+          this._stale.add(taskId);
+          this._reload(taskId);
+        }
+      } else if (type === "task_update" && !this._advance(data)) {
+        return;
+      }
+      this._emit(type, data);
+    }
+
+    /** Whether the update is news; remembers it. */
+    _advance({ taskId, status, position }) {
+      const old = position <= this._position || position <= this._unfinished.get(taskId);
+      if (position > this._position || this._position === undefined) this._position = position;
+      if (old) return false;
+      if (FINAL.has(status)) this._unfinished.delete(taskId);
+      else this._unfinished.set(taskId, position);
+      return true;
+    }
+
+    /** A task that was just begun, so that a `reset` before its first update does not hide it. */
+    _expect(answer) {
+      const passed = answer.position <= this._position;
+      if (!passed && !FINAL.has(answer.status)) this._unfinished.set(answer.taskId, 0);
+      return answer;
+    }
+
+    /** After a `reset`: what the stream will not tell any more, as one update. */
+    async _reload(taskId) {
+      let task;
+      try {
+        task = await this.getTask(taskId);
+      } catch (error) {
+        if (error.transient) {
+          setTimeout(() => this._state !== "closed" && this._reload(taskId), this._minDelay);
+        } else {
+          this._stale.delete(taskId);
+          this._unfinished.delete(taskId);
+        }
+        this._emit("error", error);
+        return;
+      }
+      if (!this._stale.delete(taskId)) return;
+      if (task.position <= this._unfinished.get(taskId)) return; // the stream was faster
+      if (FINAL.has(task.status)) this._unfinished.delete(taskId);
+      else this._unfinished.set(taskId, task.position);
+      this._emit("task_update", { ...task, timestamp: task.updatedAt, snapshot: true });
+    }
+
+    /** Gives the stream up when nothing comes any more: a dead connection can look open for hours. */
+    _watch() {
+      clearTimeout(this._watchdog);
+      this._watchdog = setTimeout(() => {
+        this._reconnect(new TTSError("no heartbeat came", { code: "stream_silent" }));
+      }, this._heartbeatInterval * MISSED_HEARTBEATS);
+    }
+
+    _drop() {
+      clearTimeout(this._timer);
+      clearTimeout(this._watchdog);
+      this._source?.close();
+      this._source = this._attempt = undefined;
+    }
+
+    _end(error) {
+      if (this._state === "closed") return;
+      this._drop();
+      this._state = "closed";
+      globalThis.removeEventListener?.("online", this._online);
+      this._settle.reject(error ?? new TTSError("the client was closed", { code: "closed" }));
+      if (error) this._emit("error", error);
+      this._emit("close", error);
+    }
+
+    // --- inside
+
+    _emit(type, data) {
+      for (const listener of [...(this._listeners.get(type) ?? [])]) {
+        try {
+          listener(data);
+        } catch (error) {
+          // As an EventTarget does: reported as uncaught, and the others are called all the same.
+          setTimeout(() => {
+            throw error;
+          });
+        }
+      }
+    }
+
+    async _call(method, path, body, headers = {}) {
+      const init = { method, headers: { Accept: "application/json", ...headers } };
+      if (this._apiKey) init.headers.Authorization = `Bearer ${this._apiKey}`;
+      if (body !== undefined) {
+        init.headers["Content-Type"] = "application/json";
+        init.body = JSON.stringify(body);
+      }
+      let response;
+      let answer;
+      try {
+        response = await this._fetch(this._base + path, init);
+        answer = await response.json();
+      } catch (cause) {
+        const status = response?.status;
+        const what = status ? `an answer that is not JSON (${status})` : "no answer";
+        const code = status ? "bad_answer" : "no_answer";
+        throw new TTSError(`${method} ${path}: ${what}`, { code, status, cause });
+      }
+      if (response.ok && answer?.success) return answer.data;
+      throw new TTSError(answer?.error ?? `${method} ${path}: ${response.status}`, {
+        code: answer?.code,
+        status: response.status,
+        taskId: answer?.taskId,
+        retryAfter: Number(response.headers.get("Retry-After")) || undefined,
+      });
+    }
+  }
+
+  function endOf({ taskId, status, error, code }) {
+    if (status === "canceled") {
+      return new TTSError(`task ${taskId} was canceled`, { code: "canceled", taskId });
+    }
+    return new TTSError(error ?? `task ${taskId} failed`, { code: code ?? "failed", taskId });
+  }
+
+  TTSEventClient.TTSError = TTSError;
+  globalThis.TTSEventClient = TTSEventClient;
+  if (typeof module === "object" && module.exports) {
+    module.exports = { TTSEventClient, TTSError, default: TTSEventClient };
+  }
+})();

@@ -1,0 +1,3 @@
+import "./SSEClient.js";
+export const { TTSEventClient, TTSEventClient: { TTSError } } = globalThis;
+export default TTSEventClient;
