@@ -126,7 +126,7 @@ def _setback(task: Task, random: Random, now: datetime) -> None:
                 delay=5.0,
                 due_at=now + timedelta(seconds=5),
                 abandoned=abandoned,
-                settled=settled,
+                settled=[0] if settled else [],
                 now=now,
             )
         case _:
@@ -135,7 +135,7 @@ def _setback(task: Task, random: Random, now: datetime) -> None:
                 error=error,
                 permanent=random.random() < 0.5,
                 abandoned=abandoned,
-                settled=settled,
+                settled=[0] if settled else [],
                 now=now,
             )
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import click
 import uvloop
+
 from gateway.app import Gateway
 from projections.database import open_database
 from projections.runner import Projector
 from projections.tasks import TaskQueries, TasksProjection
-
 from tts import bootstrap
 from tts.config import ConfigError, Settings, load
 from tts.observe import configure_logging

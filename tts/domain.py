@@ -240,7 +240,8 @@ class Task(Aggregate):
     class RetryScheduled(Event):
         """The attempt ended without a result; ``attempt`` is the one that starts at ``due_at``.
 
-        ``abandoned`` segments lost their prediction; ``settled`` says that no creation is in doubt.
+        ``abandoned`` segments lost their prediction; for ``settled`` ones it is certain that the
+        intended creation did not happen. Every other open intent stays open.
         """
 
         TOPIC = "tts.task.retry_scheduled"
@@ -251,7 +252,7 @@ class Task(Aggregate):
         delay: float
         due_at: datetime
         abandoned: list[int]
-        settled: bool
+        settled: list[int]
 
         def apply(self, aggregate: Task) -> None:
             aggregate.status = Status.WAITING_RETRY
@@ -259,7 +260,7 @@ class Task(Aggregate):
             aggregate.claimed = False
             aggregate.due_at = self.due_at
             aggregate.error = TaskError(self.code, self.step, self.message)
-            aggregate._release(self.abandoned, settled=self.settled)
+            aggregate._release(self.abandoned, self.settled)
 
     class RetryStarted(Event):
         """The delay is over and a worker claimed the task for its next attempt."""
@@ -298,14 +299,14 @@ class Task(Aggregate):
         message: str
         permanent: bool
         abandoned: list[int]
-        settled: bool
+        settled: list[int]
 
         def apply(self, aggregate: Task) -> None:
             aggregate.status = Status.FAILED
             aggregate.claimed = False
             aggregate.error = TaskError(self.code, self.step, self.message)
             aggregate.completed_at = self.timestamp
-            aggregate._release(self.abandoned, settled=self.settled)
+            aggregate._release(self.abandoned, self.settled)
 
     class CancelRequested(Event):
         """Somebody wants the task stopped; a processor cancels upstream and confirms."""
@@ -398,12 +399,11 @@ class Task(Aggregate):
         self.claimed = True
         self.due_at = None
 
-    def _release(self, abandoned: list[int], *, settled: bool) -> None:
+    def _release(self, abandoned: list[int], settled: list[int]) -> None:
         for index in abandoned:
             self.segments[index].abandon()
-        if settled:
-            for segment in self.segments:
-                segment.intent_at = None
+        for index in settled:
+            self.segments[index].intent_at = None
 
     # --- commands
 
@@ -596,7 +596,7 @@ class Task(Aggregate):
         delay: float,
         due_at: datetime,
         abandoned: list[int],
-        settled: bool,
+        settled: list[int],
         now: datetime,
     ) -> None:
         """End this attempt; ``attempt`` is the next one's number (the same if none was used up)."""
@@ -626,7 +626,7 @@ class Task(Aggregate):
         error: TaskError,
         permanent: bool,
         abandoned: list[int],
-        settled: bool,
+        settled: list[int],
         now: datetime,
     ) -> None:
         """End the task without a result, until somebody asks for a retry."""

@@ -51,7 +51,7 @@ class RetryLater:
     delay: float
     due_at: datetime
     abandoned: list[int]
-    settled: bool
+    settled: list[int]
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class GiveUp:
     error: TaskError
     permanent: bool
     abandoned: list[int]
-    settled: bool
+    settled: list[int]
 
 
 def decide(
@@ -70,13 +70,19 @@ def decide(
     failure: StepError,
     policy: RetryPolicy,
     *,
+    creating: bool,
     now: datetime,
     random: Callable[[], float],
 ) -> RetryLater | GiveUp:
-    """Turn a failure at ``segment`` (None: not about one) into the event to append."""
+    """Turn a failure at ``segment`` (None: not about one) into the event to append.
+
+    ``creating`` says that the failed step was the creation itself. Only then can its refusal settle
+    an intent: whatever else fails, a creation that is in doubt stays in doubt.
+    """
     error = TaskError(failure.code, failure.step, failure.message)
     treatment = failure.treatment
-    settled = treatment is not Treatment.AMBIGUOUS
+    refused = creating and treatment is not Treatment.AMBIGUOUS
+    settled = [segment] if refused and segment is not None else []
     abandoned: list[int] = []
     if treatment is Treatment.LOST and segment is not None:
         abandoned = [segment]

@@ -38,6 +38,7 @@ from tts.steps import (
 
 logger = logging.getLogger(__name__)
 
+INLINE = "data:"  # stands in the log for an output that is no address but the audio itself
 POLL_FAILURES = 10  # in a row, before the attempt ends
 POLL_PAUSE_CAP_SECONDS = 15.0
 CANCEL_TRIES = 5
@@ -114,11 +115,11 @@ class Run:
                 "internal_error",
                 _name(step),
                 f"{type(error).__name__} at {_name(step)}; the processor's log has its trace",
-                Treatment.TRANSIENT,
+                Treatment.AMBIGUOUS if isinstance(step, Create) else Treatment.TRANSIENT,
             )
         else:
             return ""
-        await self._record(failure)
+        await self._record(failure, creating=isinstance(step, Create))
         return failure.code
 
     async def _perform(self, step: Step) -> None:  # noqa: C901 -- one case a step
@@ -276,7 +277,7 @@ class Run:
         error = TaskError("deadline_exceeded", "deadline", "the task's deadline has passed")
         await self._append(
             lambda task, now: task.fail(
-                lease=self._held, error=error, permanent=False, abandoned=[], settled=False, now=now
+                lease=self._held, error=error, permanent=False, abandoned=[], settled=[], now=now
             )
         )
 
@@ -294,7 +295,7 @@ class Run:
 
     # --- what several steps do
 
-    async def _record(self, failure: StepError) -> None:
+    async def _record(self, failure: StepError, *, creating: bool) -> None:
         logger.warning(
             "%s failed: %s",
             failure.step,
@@ -309,6 +310,7 @@ class Run:
             self._segment,
             failure,
             self._outside.policy,
+            creating=creating,
             now=self._application.now(),
             random=random.random,
         )
@@ -366,6 +368,9 @@ class Run:
         output_url = prediction.output_url
         if output_url is None:
             raise ValueError(f"prediction {prediction.id} has no output")
+        if output_url.startswith(INLINE):  # the audio itself, which does not belong into the log
+            output_url = INLINE
+            self._seen[segment] = prediction
         await self._append(
             lambda task, now: task.start_download(
                 lease=self._held,
@@ -381,8 +386,13 @@ class Run:
         state = self.task.segments[segment]
         if state.output_url is None or state.prediction_id is None:
             raise ValueError(f"segment {segment} has no output to fetch")
+        output_url: str | None = state.output_url
+        if output_url == INLINE:
+            seen = self._seen.pop(segment, None)
+            seen = seen or await self._outside.predictions.get(state.prediction_id)
+            output_url = seen.output_url
         try:
-            return await self._outside.predictions.download(state.output_url)
+            return await self._outside.predictions.download(output_url or INLINE)
         except StepError as failure:
             if failure.treatment is not Treatment.LOST:
                 raise

@@ -75,7 +75,7 @@ def put_off(
         delay=5.0,
         due_at=LATER,
         abandoned=list(abandoned),
-        settled=settled,
+        settled=[0] if settled else [],
         now=NOW,
     )
 
@@ -92,7 +92,7 @@ def fail(
         error=ERROR,
         permanent=False,
         abandoned=list(abandoned),
-        settled=settled,
+        settled=[0] if settled else [],
         now=LATER,
     )
 

@@ -250,7 +250,7 @@ class TaskLife(RuleBasedStateMachine):
                 delay=5.0,
                 due_at=self.now + timedelta(seconds=5),
                 abandoned=abandoned,
-                settled=settled,
+                settled=[0] if settled else [],
                 now=self.now,
             ),
         )
@@ -273,7 +273,7 @@ class TaskLife(RuleBasedStateMachine):
                 error=error,
                 permanent=permanent,
                 abandoned=abandoned,
-                settled=settled,
+                settled=[0] if settled else [],
                 now=self.now,
             ),
         )

@@ -32,16 +32,20 @@ def a_task(*, attempt: int = 1, deadline: timedelta = timedelta(hours=1)) -> Tas
     return task
 
 
-def decided(treatment: Treatment, *, retry_after: float | None = None, **task):
+def decided(
+    treatment: Treatment, *, retry_after: float | None = None, creating: bool = True, **task
+):
     failure = StepError("some_code", "poll", "it broke", treatment, retry_after=retry_after)
-    return decide(a_task(**task), 0, failure, POLICY, now=NOW, random=lambda: 0.5)
+    return decide(
+        a_task(**task), 0, failure, POLICY, creating=creating, now=NOW, random=lambda: 0.5
+    )
 
 
 class TestDecisions:
     def test_a_permanent_failure_ends_the_task_at_once(self):
         """No attempt is spent on what cannot get better."""
         assert decided(Treatment.PERMANENT) == GiveUp(
-            error=decided(Treatment.PERMANENT).error, permanent=True, abandoned=[], settled=True
+            error=decided(Treatment.PERMANENT).error, permanent=True, abandoned=[], settled=[0]
         )
 
     def test_a_transient_failure_uses_an_attempt_and_waits_longer_each_time(self):
@@ -85,18 +89,27 @@ class TestDecisions:
         """The next attempt has to look for the prediction before it makes another."""
         decision = decided(Treatment.AMBIGUOUS)
         assert isinstance(decision, RetryLater)
-        assert not decision.settled
+        assert decision.settled == []
+
+    @pytest.mark.parametrize("treatment", list(Treatment))
+    def test_only_the_refusal_of_a_creation_settles_it(self, treatment):
+        """A template that fails while a creation is in doubt leaves the doubt."""
+        assert decided(treatment, creating=False).settled == []
+        refused = treatment is not Treatment.AMBIGUOUS
+        assert decided(treatment, creating=True).settled == ([0] if refused else [])
 
     def test_a_lost_prediction_is_replaced_at_most_twice(self):
         """A prediction that is of no use is given up; the third one is the last."""
         task = a_task()
         failure = StepError("prediction_lost", "poll", "gone", Treatment.LOST)
         task.segments[0].creations = 1
-        decision = decide(task, 0, failure, POLICY, now=NOW, random=lambda: 0)
+        decision = decide(task, 0, failure, POLICY, creating=False, now=NOW, random=lambda: 0)
         assert decision.abandoned == [0]
         assert isinstance(decision, RetryLater)
         task.segments[0].creations = MAX_CREATIONS
-        assert isinstance(decide(task, 0, failure, POLICY, now=NOW, random=lambda: 0), GiveUp)
+        assert isinstance(
+            decide(task, 0, failure, POLICY, creating=False, now=NOW, random=lambda: 0), GiveUp
+        )
 
     def test_a_retry_that_would_come_after_the_deadline_is_a_failure_now(self):
         """It says that time ran out, and what the last failure was."""

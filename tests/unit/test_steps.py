@@ -135,7 +135,7 @@ class TestTime:
             delay=5,
             due_at=due,
             abandoned=[],
-            settled=True,
+            settled=[0],
             now=NOW,
         )
         assert next_step(task, None, NOW) == WaitUntil(due)
