@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import tempfile
@@ -52,6 +53,7 @@ class Tts:
             wait_until(answers, f"{url} answers")
         except BaseException:
             self.kill()
+            shutil.rmtree(self._folder)
             raise
 
     def kill(self) -> None:
@@ -59,8 +61,9 @@ class Tts:
         self._process.stop(signal.SIGKILL)
 
     def stop(self) -> None:
-        """SIGTERM, and wait for the end."""
+        """SIGTERM, wait for the end, and remove the folder with the log."""
         self._process.stop(signal.SIGTERM)
+        shutil.rmtree(self._folder)
 
     @property
     def log(self) -> str:
