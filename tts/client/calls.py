@@ -1,0 +1,132 @@
+"""The requests, as arguments for httpx, and the reading of their answers. No I/O."""
+
+from __future__ import annotations
+
+import math
+from datetime import datetime
+from typing import Any
+from urllib.parse import quote
+
+import httpx
+
+from tts.client.errors import NO_ANSWER, TTSError
+from tts.client.results import Accepted, Task
+
+Call = dict[str, Any]
+
+PAGE = 200
+
+
+def generate(
+    template_id: str,
+    text: str,
+    *,
+    instruction: str | None,
+    wait: float,
+    idempotency_key: str | None,
+) -> Call:
+    """``POST /api/tts``; ``wait`` in seconds."""
+    body = {"templateId": template_id, "tts_text": text}
+    headers = {}
+    if instruction is not None:
+        body["instruction"] = instruction
+    if wait:
+        headers["Prefer"] = f"wait={math.ceil(wait)}"
+    if idempotency_key is not None:
+        headers["Idempotency-Key"] = idempotency_key
+    return {"method": "POST", "url": "/api/tts", "json": body, "headers": headers}
+
+
+def retry(task_id: str) -> Call:
+    """``POST /api/tts/retry``."""
+    return {"method": "POST", "url": "/api/tts/retry", "json": {"taskId": task_id}}
+
+
+def cancel(task_id: str) -> Call:
+    """``POST /api/tts/cancel``."""
+    return {"method": "POST", "url": "/api/tts/cancel", "json": {"taskId": task_id}}
+
+
+def task(task_id: str) -> Call:
+    """``GET /api/tts/task/:taskId``."""
+    return {"method": "GET", "url": f"/api/tts/task/{quote(task_id, safe='')}"}
+
+
+def tasks(
+    *, status: str | None, template_id: str | None, since: datetime | None, cursor: str | None
+) -> Call:
+    """``GET /api/tts/tasks``: one page."""
+    asked = {
+        "status": status,
+        "templateId": template_id,
+        "since": since.isoformat() if since else None,
+        "cursor": cursor,
+        "limit": PAGE,
+    }
+    given = {name: value for name, value in asked.items() if value is not None}
+    return {"method": "GET", "url": "/api/tts/tasks", "params": given}
+
+
+def answer(response: httpx.Response) -> Any:
+    """The data of the envelope.
+
+    Raises:
+        TTSError: the service refused, or it was not the service that answered.
+    """
+    try:
+        envelope = response.json()
+        if response.is_success and envelope["success"]:
+            return envelope["data"]
+        message, code = envelope["error"], envelope["code"]
+    except (ValueError, LookupError, TypeError) as error:
+        raise TTSError(
+            f"{response.url} answered {response.status_code} with something unknown",
+            code="bad_answer",
+            status=response.status_code,
+        ) from error
+    after = response.headers.get("Retry-After", "")
+    raise TTSError(
+        message,
+        code=code,
+        status=response.status_code,
+        task_id=envelope.get("taskId"),
+        retry_after=float(after) if after.isdigit() else None,
+    )
+
+
+def no_answer(error: httpx.TransportError) -> TTSError:
+    """What a failure of the connection is to the caller."""
+    return TTSError(f"no answer: {error or type(error).__name__}", code=NO_ANSWER)
+
+
+def succeeded(task: Task) -> Task:
+    """The task, if it ended well.
+
+    Raises:
+        TTSError: it did not.
+    """
+    if task.status == "succeeded":
+        return task
+    if task.status == "canceled":
+        raise TTSError("the task was canceled", code="canceled", task_id=task.task_id)
+    raise TTSError(task.error or "failed", code=task.code or "failed", task_id=task.task_id)
+
+
+def started(data: dict[str, Any]) -> Accepted:
+    """The answer to ``generate``, whose one field in snake case is the original service's."""
+    return Accepted(
+        task_id=data["taskId"],
+        status=data["status"],
+        audio_url=data.get("audio_url"),
+        position=data.get("position"),
+    )
+
+
+def accepted(task: Task) -> Accepted:
+    """The same from a task that was waited for."""
+    return Accepted(
+        task_id=task.task_id,
+        status=task.status,
+        audio_url=task.audio_url,
+        position=task.position,
+    )

@@ -1,0 +1,89 @@
+"""What the service answers, as frozen dataclasses. Times are in UTC, durations in seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from datetime import datetime
+from typing import Any, Self
+
+FINAL = frozenset({"succeeded", "failed", "canceled"})
+TIMES = frozenset({"timestamp", "created_at", "updated_at", "completed_at", "retry_at"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class State:
+    """What every kind of answer about a task says."""
+
+    task_id: str
+    status: str
+    audio_url: str | None = None
+
+    @property
+    def final(self) -> bool:
+        """Whether the task is over, unless somebody has it retried."""
+        return self.status in FINAL
+
+    @classmethod
+    def read(cls, data: Mapping[str, Any]) -> Self:
+        """From the wire's names; fields that are not ours are left out."""
+        values: dict[str, Any] = {}
+        for field in fields(cls):
+            value = data.get(_camel(field.name))
+            if value is not None:
+                values[field.name] = datetime.fromisoformat(value) if field.name in TIMES else value
+        return cls(**values)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Accepted(State):
+    """The answer to ``generate``: ``started``, or ``succeeded`` with the audio's URL."""
+
+    position: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Standing(State):
+    """How a task stands, and at which position of the log."""
+
+    position: int
+    attempt: int | None = None
+    template_id: str | None = None
+    duration: float | None = None
+    bytes: int | None = None
+    error: str | None = None
+    code: str | None = None
+    step: str | None = None
+    retry_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task(Standing):
+    """A task. Lists leave the text out, and so does a task whose text was erased."""
+
+    tts_text: str | None = None
+    instruction: str | None = None
+    max_attempts: int | None = None
+    created_at: datetime
+    updated_at: datetime
+    completed_at: datetime | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Update(Standing):
+    """One status of a task, when it was reached, and what belongs to it."""
+
+    timestamp: datetime
+    worker: str | None = None
+    prediction_id: str | None = None
+    segment: int | None = None
+    predict_time: float | None = None
+    delay: float | None = None
+    permanent: bool | None = None
+    by: str | None = None
+    reason: str | None = None
+
+
+def _camel(name: str) -> str:
+    first, *rest = name.split("_")
+    return first + "".join(word.capitalize() for word in rest)
