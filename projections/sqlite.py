@@ -12,10 +12,9 @@ from typing import Self, TypeVar
 
 from projections.ports import Row, Transaction, schema
 from tts.ports import Unavailable
+from tts.store.sqlite_file import connect
 
 T = TypeVar("T")
-
-BUSY_SECONDS = 5.0  # another process may be projecting
 
 
 class SQLiteDatabase:
@@ -104,11 +103,7 @@ class SQLiteConnection:
         return self._connection
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._path, isolation_level=None, check_same_thread=False, timeout=BUSY_SECONDS
-        )
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=NORMAL")
+        connection = connect(self._path, synchronous="NORMAL")
         # SQLite compares bytes by itself, and does not know PostgreSQL's name for that order.
         connection.executescript(schema().replace('COLLATE "C"', ""))
         return connection

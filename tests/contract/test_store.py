@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
+from contextlib import AsyncExitStack
 from random import Random
 from uuid import UUID, uuid4
 
@@ -11,10 +13,12 @@ import pytest
 from eventsourcing.application import Application
 from eventsourcing.persistence import StoredEvent
 
+from projections.database import open_database
 from tests.histories import live, new_task, stored
-from tests.services.stores import Backend, Store, line
+from tests.services.stores import Backend, Store
 from tts.domain import Task
 from tts.ports import Conflict, Payload
+from tts.store import sqlite_file
 
 SAID = Payload("你好", "开心地", "salt")
 
@@ -209,16 +213,27 @@ async def test_the_newest_event_of_each_task_in_the_order_of_the_log(store):
 # --- who else uses the database
 
 
-async def test_several_processes_open_a_new_database_at_once(backend):
-    """Making the tables is no race."""
-    with (
-        backend.process("write", "1", "1") as a,
-        backend.process("write", "1", "2") as b,
-        backend.process("write", "1", "3") as c,
-        backend.process("write", "1", "4") as d,
-    ):
-        for process in (a, b, c, d):
-            assert await asyncio.to_thread(line, process) == "ready"
+async def test_many_open_a_new_database_at_once(backend):
+    """Making the tables, and switching a new file to WAL, are no race."""
+    async with AsyncExitStack() as stack:
+        opening = [stack.enter_async_context(backend.store()) for _ in range(12)]
+        reading = [stack.enter_async_context(open_database(backend.url)) for _ in range(12)]
+        stores = (await asyncio.gather(*opening, *reading))[:12]
+        await asyncio.gather(*(store.append(some(uuid4(), 1)) for store in stores))
+        assert len(await stores[0].read(0, 100)) == 12
+
+
+def test_a_collision_while_a_file_is_made_is_waited_out():
+    """SQLite refuses at once there, whatever its timeout."""
+    answers = [sqlite3.OperationalError("database is locked")] * 2 + [None]
+
+    class Colliding:
+        def execute(self, _: str) -> None:
+            if (answer := answers.pop(0)) is not None:
+                raise answer
+
+    sqlite_file._switch_to_wal(Colliding())
+    assert answers == []
 
 
 async def test_a_plain_eventsourcing_application_reads_and_saves(backend):

@@ -288,3 +288,10 @@ async def test_a_leader_learns_that_its_session_is_gone(postgres_backend):
 async def _lead_once(store: Store) -> None:
     async with store.leadership("relay"):
         pass
+
+
+async def test_a_leaders_session_does_not_outlive_its_machine(postgres_backend):
+    """A machine that vanishes without a word is found out within seconds, not in two hours."""
+    async with postgres_backend.store() as store, store.leadership("relay") as leadership:
+        cursor = await leadership._connection.execute("SHOW tcp_keepalives_idle")
+        assert await cursor.fetchone() == ("5",)

@@ -12,7 +12,6 @@ from uuid import uuid4
 import pytest
 from eventsourcing.persistence import StoredEvent
 
-from projections import sqlite
 from projections.database import open_database
 from projections.ports import Database
 from projections.runner import Projector, reset
@@ -21,6 +20,7 @@ from tests.histories import START, live, new_task, stored
 from tests.services.stores import Backend, Store
 from tts.domain import Status, Task
 from tts.ports import Payload, Unavailable
+from tts.store import sqlite_file
 from tts.wire import task_answer
 
 PATIENCE = 30  # seconds until a test gives up
@@ -412,7 +412,7 @@ async def test_an_outage_is_waited_out(postgres):
 
 async def test_a_locked_file_is_waited_out(tmp_path, monkeypatch, caplog):
     """Somebody's open transaction on the SQLite file delays the projector, and stops nothing."""
-    monkeypatch.setattr(sqlite, "BUSY_SECONDS", 0.05)
+    monkeypatch.setattr(sqlite_file, "BUSY_SECONDS", 0.05)
     backend = Backend(f"sqlite:///{tmp_path / 'tts.db'}")
     async with (
         backend.store() as store,

@@ -27,7 +27,21 @@ T = TypeVar("T")
 PATIENCE_SECONDS = 5.0  # an append or a read waits this long for the server before it gives up
 LEADERSHIP_CHECK_SECONDS = 1.0
 PARTIAL = "TT001"  # raised by tts_append
-OPTIONS = "-c statement_timeout=10000 -c idle_in_transaction_session_timeout=10000"
+# A peer whose machine vanished without a word is found out within seconds, on either side: else its
+# session would keep the leadership for the system's two hours.
+_KEEPALIVES: dict[str, Any] = {
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
+_SERVER_KEEPALIVES = (
+    "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 "
+)
+OPTIONS = (
+    _SERVER_KEEPALIVES + "-c statement_timeout=10000 -c idle_in_transaction_session_timeout=10000"
+)
+LONG_LIVED = _SERVER_KEEPALIVES + "-c statement_timeout=0"
 ERRORS = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError)
 
 _APPEND = (
@@ -58,7 +72,7 @@ class PostgresStore:
             max_size=readers,
             open=False,
             timeout=PATIENCE_SECONDS,
-            kwargs={"autocommit": True, "options": OPTIONS},
+            kwargs={"autocommit": True, "options": OPTIONS, **_KEEPALIVES},
         )
         self._writer: AsyncConnection | None = None
         self._group = GroupCommit(self._commit)
@@ -134,7 +148,7 @@ class PostgresStore:
         """See :class:`tts.ports.Coordination`; an advisory lock of a session of its own."""
         while True:
             try:
-                connection = await self._connect("-c statement_timeout=0")
+                connection = await self._connect(LONG_LIVED)
                 break
             except ERRORS:
                 await asyncio.sleep(LEADERSHIP_CHECK_SECONDS)
@@ -164,7 +178,11 @@ class PostgresStore:
 
     async def _connect(self, options: str = OPTIONS) -> AsyncConnection:
         return await AsyncConnection.connect(
-            self._url, autocommit=True, options=options, connect_timeout=int(PATIENCE_SECONDS)
+            self._url,
+            autocommit=True,
+            options=options,
+            connect_timeout=int(PATIENCE_SECONDS),
+            **_KEEPALIVES,
         )
 
     async def _query(self, sql: str, params: tuple[object, ...]) -> list[tuple[Any, ...]]:
@@ -227,7 +245,7 @@ class PostgresStore:
         failures = 0
         while True:
             try:
-                async with await self._connect("-c statement_timeout=0") as connection:
+                async with await self._connect(LONG_LIVED) as connection:
                     await connection.execute("LISTEN stored_events")
                     failures = 0
                     # What was committed before the LISTEN was announced to nobody.

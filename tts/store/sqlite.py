@@ -21,6 +21,7 @@ from eventsourcing.persistence import StoredEvent
 
 from tts.ports import Payload, Recorded, Unavailable
 from tts.store.group_commit import Append, GroupCommit
+from tts.store.sqlite_file import connect
 from tts.store.tailer import WakeUps, follow
 
 T = TypeVar("T")
@@ -149,12 +150,7 @@ class SQLiteStore:
     # --- inside
 
     def _connect(self) -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            self._path, isolation_level=None, check_same_thread=False, timeout=5
-        )
-        connection.execute("PRAGMA journal_mode=WAL")
-        connection.execute("PRAGMA synchronous=FULL")
-        return connection
+        return connect(self._path, synchronous="FULL")
 
     async def _commit(self, batch: list[Append]) -> list[int | None]:
         positions = await self._in(self._writing, lambda: self._write(batch))
