@@ -82,7 +82,9 @@ def change(event: Recorded) -> Values:
 
 
 def _error(state: Values) -> Values:
-    return {name: state[name] for name in ("code", "step", "message")}
+    # PostgreSQL stores no NUL, and a message from elsewhere must not be able to stop the read model.
+    message = state["message"].replace("\0", "\N{REPLACEMENT CHARACTER}")
+    return {"code": state["code"], "step": state["step"], "message": message}
 
 
 class TasksProjection:

@@ -18,7 +18,7 @@ from projections.runner import Projector, reset
 from projections.tasks import BadCursor, TaskPage, TaskQueries, TasksProjection
 from tests.histories import START, live, new_task, stored
 from tests.services.stores import Backend, Store
-from tts.domain import Status, Task
+from tts.domain import Status, Task, TaskError
 from tts.ports import Payload, Unavailable
 from tts.store import sqlite_file
 from tts.wire import task_answer
@@ -179,6 +179,23 @@ async def test_a_read_model_that_is_reset_comes_out_the_same(store, database):
         await reset(database, TasksProjection())
         await caught_up(store, database)
         assert await tables(database) == before
+
+
+async def test_a_message_from_elsewhere_stops_no_read_model(store, database):
+    """Not even with a character that PostgreSQL does not store."""
+    task = new_task(Random(31))
+    lease = task.claim(worker="w", now=START)
+    task.fail(
+        lease=lease,
+        error=TaskError("model", "poll", "bad\0 output"),
+        permanent=True,
+        abandoned=[],
+        settled=True,
+        now=START,
+    )
+    await store.append(stored(task))
+    await project(store, database)
+    assert (await listing(database)).tasks[0]["error"] == "bad\ufffd output"
 
 
 async def test_nothing_that_was_said_is_in_a_read_model(store, database):
