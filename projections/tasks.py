@@ -82,7 +82,7 @@ def change(event: Recorded) -> Values:
 
 
 def _error(state: Values) -> Values:
-    # PostgreSQL stores no NUL, and a message from elsewhere must not be able to stop the read model.
+    # PostgreSQL stores no NUL, and a message from elsewhere must not stop the read model.
     message = state["message"].replace("\0", "\N{REPLACEMENT CHARACTER}")
     return {"code": state["code"], "step": state["step"], "message": message}
 

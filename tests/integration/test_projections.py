@@ -190,7 +190,7 @@ async def test_a_message_from_elsewhere_stops_no_read_model(store, database):
         error=TaskError("model", "poll", "bad\0 output"),
         permanent=True,
         abandoned=[],
-        settled=True,
+        settled=[],
         now=START,
     )
     await store.append(stored(task))

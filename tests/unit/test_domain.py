@@ -66,7 +66,7 @@ def put_off(
     lease: int | None = None,
     attempt: int = 2,
     abandoned: tuple[int, ...] = (),
-    settled: bool = True,
+    settled: tuple[int, ...] = (0,),
 ) -> None:
     task.schedule_retry(
         lease=lease or task.lease,
@@ -75,7 +75,7 @@ def put_off(
         delay=5.0,
         due_at=LATER,
         abandoned=list(abandoned),
-        settled=[0] if settled else [],
+        settled=list(settled),
         now=NOW,
     )
 
@@ -85,14 +85,14 @@ def fail(
     *,
     lease: int | None = None,
     abandoned: tuple[int, ...] = (),
-    settled: bool = True,
+    settled: tuple[int, ...] = (0,),
 ) -> None:
     task.fail(
         lease=lease or task.lease,
         error=ERROR,
         permanent=False,
         abandoned=list(abandoned),
-        settled=[0] if settled else [],
+        settled=list(settled),
         now=LATER,
     )
 
@@ -356,12 +356,20 @@ def test_a_download_needs_a_prediction_and_its_end_a_start():
 @pytest.mark.parametrize("end", [put_off, fail])
 def test_an_unsettled_intent_outlives_its_attempt(end):
     """When the reply to a creation was lost, the next worker has to look for it."""
-    task = given(*PROCESSING, partial(end, settled=False))
+    task = given(*PROCESSING, partial(end, settled=()))
     assert task.segments[0].intent_at == NOW
     assert task.running_upstream
-    settled = given(*PROCESSING, partial(end, settled=True))
+    settled = given(*PROCESSING, partial(end, settled=(0,)))
     assert settled.segments[0].intent_at is None
     assert not settled.running_upstream
+
+
+@pytest.mark.parametrize("end", [put_off, fail])
+def test_only_the_segment_that_was_refused_is_settled(end):
+    """The others' creations stay in doubt, and are looked for before they are repeated."""
+    both = partial(start, segments=(0, 1))
+    task = given(*CLAIMED, both, partial(end, settled=(1,)), segments=2)
+    assert [segment.intent_at for segment in task.segments] == [NOW, None]
 
 
 @pytest.mark.parametrize("end", [put_off, fail])
@@ -443,7 +451,7 @@ def test_an_idle_task_is_canceled_at_once(before):
         {
             "claimed": CLAIMED,
             "predicted": PREDICTED,
-            "waiting, unsettled": (*PROCESSING, partial(put_off, settled=False)),
+            "waiting, unsettled": (*PROCESSING, partial(put_off, settled=())),
             "waiting, running": (*PREDICTED, put_off),
         }
     ),

@@ -235,10 +235,10 @@ class TaskLife(RuleBasedStateMachine):
         error=st.sampled_from(ERRORS),
         costs=st.booleans(),
         abandoned=some_segments,
-        settled=st.booleans(),
+        settled=some_segments,
     )
     def schedule_retry(
-        self, n: int, error: TaskError, abandoned: list[int], *, costs: bool, settled: bool
+        self, n: int, error: TaskError, abandoned: list[int], settled: list[int], *, costs: bool
     ) -> None:
         worker = self.workers[n]
         self.work(
@@ -250,7 +250,7 @@ class TaskLife(RuleBasedStateMachine):
                 delay=5.0,
                 due_at=self.now + timedelta(seconds=5),
                 abandoned=abandoned,
-                settled=[0] if settled else [],
+                settled=settled,
                 now=self.now,
             ),
         )
@@ -260,10 +260,10 @@ class TaskLife(RuleBasedStateMachine):
         error=st.sampled_from(ERRORS),
         permanent=st.booleans(),
         abandoned=some_segments,
-        settled=st.booleans(),
+        settled=some_segments,
     )
     def fail(
-        self, n: int, error: TaskError, abandoned: list[int], *, permanent: bool, settled: bool
+        self, n: int, error: TaskError, abandoned: list[int], settled: list[int], *, permanent: bool
     ) -> None:
         worker = self.workers[n]
         self.work(
@@ -273,7 +273,7 @@ class TaskLife(RuleBasedStateMachine):
                 error=error,
                 permanent=permanent,
                 abandoned=abandoned,
-                settled=[0] if settled else [],
+                settled=settled,
                 now=self.now,
             ),
         )
