@@ -1,0 +1,63 @@
+"""The JavaScript client under ``/client/`` and its example page."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.resources import files
+from typing import Any
+
+from sanic import HTTPResponse, Request, Sanic
+
+from gateway import endpoint
+from gateway.services import Services
+
+JAVASCRIPT = "text/javascript; charset=utf-8"
+TYPESCRIPT = "application/typescript; charset=utf-8"
+FILES = {
+    "/client/SSEClient.js": JAVASCRIPT,
+    "/client/SSEClient.mjs": JAVASCRIPT,
+    "/client/SSEClient.d.ts": TYPESCRIPT,
+    "/client/SSEClient.d.mts": TYPESCRIPT,
+    "/sse-client-example.html": "text/html; charset=utf-8",
+    "/sse-client-example.js": JAVASCRIPT,
+    "/sse-client-example.css": "text/css; charset=utf-8",
+}
+# The page takes nothing from elsewhere, save for the audio, which may lie in a bucket.
+PAGE_POLICY = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "media-src 'self' http: https:; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+
+
+def add_to(app: Sanic[Any, Any], _services: Services) -> None:
+    """Add a route for each file."""
+    folder = files("gateway") / "static"
+    for path, content_type in FILES.items():
+        body = (folder / path.rpartition("/")[2]).read_bytes()
+        endpoint.add(app, "GET", path, _File(body, content_type).answer)
+
+
+class _File:
+    """The handler of one file, which is small enough to stay in memory."""
+
+    def __init__(self, body: bytes, content_type: str) -> None:
+        self._body = body
+        self._content_type = content_type
+        self._headers = {
+            "ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"',
+            "Cache-Control": "no-cache",
+            "X-Content-Type-Options": "nosniff",
+            # Any site may use the client; whom the API answers is another question.
+            "Access-Control-Allow-Origin": "*",
+            "Cross-Origin-Resource-Policy": "cross-origin",
+        }
+        if content_type.startswith("text/html"):
+            self._headers["Content-Security-Policy"] = PAGE_POLICY
+            self._headers["Referrer-Policy"] = "no-referrer"
+
+    async def answer(self, request: Request) -> HTTPResponse:
+        """The file, unless the client has it."""
+        if request.headers.get("if-none-match") == self._headers["ETag"]:
+            return HTTPResponse(status=304, headers=self._headers)
+        return HTTPResponse(self._body, headers=self._headers, content_type=self._content_type)
