@@ -17,7 +17,7 @@ from sanic.log import logger as sanic_logger
 from gateway import errors
 from gateway.hub import Hub
 from gateway.metrics import REQUESTS
-from gateway.routes import audio, events, system, tts
+from gateway.routes import audio, events, pages, system, tts
 from gateway.services import Probe, Services, TaskQueries
 from tts.application import Application
 from tts.config import Settings
@@ -39,7 +39,7 @@ def create_app(services: Services) -> Sanic[Any, Any]:
     # A request may wait for its task; only then does an answer take long.
     app.config.RESPONSE_TIMEOUT = services.settings.wait_max_seconds + 30
     app.exception(Exception)(_answer)
-    for routes in (tts, events, system, audio):
+    for routes in (tts, events, system, audio, pages):
         routes.add_to(app, services)
     return app
 
