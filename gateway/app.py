@@ -106,20 +106,23 @@ class Gateway:
     async def stop(self) -> None:
         """Accept nobody any more, send the streams away, and let requests in flight finish.
 
-        What is not done ``SHUTDOWN_SECONDS`` later is cut off.
+        What is not done ``SHUTDOWN_SECONDS`` later is cut off. Stopping twice does nothing more.
         """
-        self._server.server.close()
+        server, self._server = self._server, None
+        if server is None:
+            return
+        server.server.close()
         await self.hub.aclose()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.shutdown_seconds):
-                while connections := list(self._server.connections):
-                    for connection in connections:
+                while server.connections or self.hub.streams:
+                    for connection in list(server.connections):
                         connection.close_if_idle()
                     await asyncio.sleep(DRAIN_POLL_SECONDS)
-        for connection in list(self._server.connections):
+        for connection in list(server.connections):
             connection.abort()
         self.hub.abort()
-        await self._server.wait_closed()
+        await server.wait_closed()
         Sanic.unregister_app(self._app)
 
 

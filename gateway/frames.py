@@ -10,6 +10,8 @@ import orjson
 from tts.ports import Recorded
 from tts.wire import task_update as update_of
 
+RETRY_MS = 2000
+
 
 def task_update(event: Recorded, audio_url: Callable[[str], str]) -> bytes:
     """One event of the log; its ``id`` is the position, from where a client resumes."""
@@ -20,10 +22,12 @@ def task_update(event: Recorded, audio_url: Callable[[str], str]) -> bytes:
 def connected(client_id: str, cursor: int) -> bytes:
     """The first frame. Its ``id`` is where the stream starts.
 
-    So a client that loses the connection before the first update resumes without a gap.
+    So a client that loses the connection before the first update resumes without a gap. It also
+    says after which time a client that lost the connection comes back.
     """
     data = {"clientId": client_id, "timestamp": _now(), "position": cursor}
-    return b"id: %d\nevent: connected\ndata: %b\n\n" % (cursor, orjson.dumps(data))
+    head = b"retry: %d\nid: %d\nevent: connected\n" % (RETRY_MS, cursor)
+    return head + b"data: %b\n\n" % orjson.dumps(data)
 
 
 def reset(reason: str, requested: str, position: int) -> bytes:
@@ -42,7 +46,7 @@ def heartbeat(position: int) -> bytes:
 
 
 def retry(seconds: float) -> bytes:
-    """How long a client waits before it connects again."""
+    """How long a client that is sent away waits before it connects again."""
     return b"retry: %d\n\n" % (seconds * 1000)
 
 

@@ -21,7 +21,6 @@ logger = logging.getLogger(__name__)
 
 TASKS_MAX = 100  # in one stream
 BATCH = 500  # events of history read and encoded at a time: a few milliseconds
-RETRY_SECONDS = 2.0
 DIGITS_MAX = 19  # a longer number is beyond every position that a store can have
 
 
@@ -87,8 +86,7 @@ class Events:
 
     async def _begin(self, stream: Stream, start: Start, *, until: int) -> None:
         try:
-            head = HEAD + frames.retry(RETRY_SECONDS)
-            head += frames.connected(secrets.token_hex(8), start.cursor)
+            head = HEAD + frames.connected(secrets.token_hex(8), start.cursor)
             if start.refused:
                 head += frames.reset(start.refused, start.asked, start.cursor)
             await stream.write(head)
