@@ -7,7 +7,7 @@ above it sees a vendor's type.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -112,8 +112,8 @@ class EventStore(Protocol):
 class Log(Protocol):
     """The whole log in the order of positions (ascending, not contiguous)."""
 
-    async def read(self, after: int, limit: int) -> list[Recorded]:
-        """Up to ``limit`` events with a position greater than ``after``."""
+    async def read(self, after: int, limit: int, topics: Collection[str] = ()) -> list[Recorded]:
+        """Up to ``limit`` events with a position greater than ``after``, of ``topics`` (or all)."""
         ...
 
     async def position(self) -> int:
@@ -127,8 +127,13 @@ class Log(Protocol):
         """
         ...
 
-    def follow(self, after: int, *, batch: int = 500) -> AsyncIterator[list[Recorded]]:
-        """Every event after ``after``, once, in order, for ever; batches are never empty."""
+    def follow(
+        self, after: int, *, batch: int = 500, topics: Collection[str] = ()
+    ) -> AsyncIterator[list[Recorded]]:
+        """Every event after ``after``, once, in order, for ever; batches are never empty.
+
+        With ``topics`` only events of those, and only those wake the follower.
+        """
         ...
 
 

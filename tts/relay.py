@@ -125,8 +125,8 @@ class Relay:
             await self.rebuild()
         saving = asyncio.create_task(self._save_checkpoints())
         try:
-            async for events in self._log.follow(self.position, batch=200):
-                await asyncio.gather(*(self._relay(e) for e in events if e.topic in ORDERS))
+            async for events in self._log.follow(self.position, batch=200, topics=ORDERS):
+                await asyncio.gather(*map(self._relay, events))
                 self.position = events[-1].position
         finally:
             saving.cancel()

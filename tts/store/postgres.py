@@ -6,14 +6,17 @@ import asyncio
 import contextlib
 import logging
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from functools import partial
 from importlib.resources import files
 from typing import Any, TypeVar
 from uuid import UUID
 
+import orjson
 import psycopg
 from eventsourcing.persistence import StoredEvent
 from psycopg import AsyncConnection
+from psycopg.sql import SQL, Identifier
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from tts.ports import Payload, Recorded, Unavailable
@@ -26,6 +29,7 @@ T = TypeVar("T")
 
 PATIENCE_SECONDS = 5.0  # an append or a read waits this long for the server before it gives up
 LEADERSHIP_CHECK_SECONDS = 1.0
+EVERYTHING = "stored_events"  # the channel that every append notifies
 PARTIAL = "TT001"  # raised by tts_append
 # A peer whose machine vanished without a word is found out within seconds, on either side: else its
 # session would keep the leadership for the system's two hours.
@@ -44,14 +48,14 @@ OPTIONS = (
 LONG_LIVED = _SERVER_KEEPALIVES + "-c statement_timeout=0"
 ERRORS = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError)
 
-_APPEND = (
-    "SELECT last_position FROM tts_append(%b::uuid[], %b::bigint[], %b::text[], %b::bytea[], "
-    "%b::int[], %b::uuid[], %b::text[], %b::text[], %b::text[])"
-)
+_APPEND = "SELECT last_position FROM tts_append(%s::json)"
 _COLUMNS = (
     "SELECT notification_id, originator_id, originator_version, topic, state FROM stored_events "
 )
 _READ = _COLUMNS + "WHERE notification_id > %s ORDER BY notification_id LIMIT %s"
+_READ_TOPICS = (
+    _COLUMNS + "WHERE notification_id > %s AND topic = ANY (%s) ORDER BY notification_id LIMIT %s"
+)
 _EVENTS = _COLUMNS + "WHERE originator_id = %s ORDER BY originator_version"
 _NEWEST = (
     "SELECT notification_id, originator_id, originator_version, topic, state FROM stored_events e "
@@ -78,6 +82,7 @@ class PostgresStore:
         self._group = GroupCommit(self._commit)
         self._wake_ups = WakeUps()
         self._listening: asyncio.Task[None] | None = None
+        self._channels: frozenset[str] = frozenset()
 
     async def open(self) -> None:
         """Make the tables if need be, and connect."""
@@ -90,7 +95,6 @@ class PostgresStore:
             await self._pool.open(wait=True, timeout=PATIENCE_SECONDS)
         except ERRORS as error:
             raise Unavailable(f"PostgreSQL: {error}") from error
-        self._listening = asyncio.create_task(self._listen())
 
     async def aclose(self) -> None:
         """Settle what was asked for and disconnect."""
@@ -124,9 +128,13 @@ class PostgresStore:
 
     # --- Log
 
-    async def read(self, after: int, limit: int) -> list[Recorded]:
+    async def read(self, after: int, limit: int, topics: Collection[str] = ()) -> list[Recorded]:
         """See :class:`tts.ports.Log`."""
-        return [Recorded(*row) for row in await self._query(_READ, (after, limit))]
+        if topics:
+            rows = await self._query(_READ_TOPICS, (after, list(topics), limit))
+        else:
+            rows = await self._query(_READ, (after, limit))
+        return [Recorded(*row) for row in rows]
 
     async def position(self) -> int:
         """See :class:`tts.ports.Log`."""
@@ -137,9 +145,12 @@ class PostgresStore:
         """See :class:`tts.ports.Log`."""
         return [Recorded(*row) for row in await self._query(_NEWEST, (list(excluding),))]
 
-    def follow(self, after: int, *, batch: int = 500) -> AsyncIterator[list[Recorded]]:
+    def follow(
+        self, after: int, *, batch: int = 500, topics: Collection[str] = ()
+    ) -> AsyncIterator[list[Recorded]]:
         """See :class:`tts.ports.Log`."""
-        return follow(self.read, self._wake_ups, after, batch)
+        self._listen_to(topics or (EVERYTHING,))
+        return follow(partial(self.read, topics=topics), self._wake_ups, after, batch)
 
     # --- Coordination
 
@@ -208,24 +219,7 @@ class PostgresStore:
     async def _write(self, batch: list[Append]) -> list[int | None]:
         if self._writer is None or self._writer.closed:
             self._writer = await self._connect()
-        events = [(n, event) for n, append in enumerate(batch) for event in append.events]
-        said = [(append.task_id, append.payload) for append in batch if append.payload]
-        cursor = await self._writer.execute(
-            _APPEND,
-            (
-                [event.originator_id for _, event in events],
-                [event.originator_version for _, event in events],
-                [event.topic for _, event in events],
-                [event.state for _, event in events],
-                [n for n, _ in events],
-                [task_id for task_id, _ in said],
-                [payload.text for _, payload in said],
-                [payload.instruction for _, payload in said],
-                [payload.salt for _, payload in said],
-            ),
-            prepare=True,
-            binary=True,
-        )
+        cursor = await self._writer.execute(_APPEND, (_as_json(batch),), prepare=True, binary=True)
         return [row[0] for row in await cursor.fetchall()]
 
     async def _same(self, append: Append) -> int | None:
@@ -241,12 +235,20 @@ class PostgresStore:
                 return None
         return stored[append.events[-1].originator_version].position
 
+    def _listen_to(self, channels: Collection[str]) -> None:
+        if not self._channels.issuperset(channels):
+            self._channels = self._channels.union(channels)
+            if self._listening is not None:
+                self._listening.cancel()
+            self._listening = asyncio.create_task(self._listen())
+
     async def _listen(self) -> None:
         failures = 0
         while True:
             try:
                 async with await self._connect(LONG_LIVED) as connection:
-                    await connection.execute("LISTEN stored_events")
+                    for channel in self._channels:
+                        await connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
                     failures = 0
                     # What was committed before the LISTEN was announced to nobody.
                     self._wake_ups.kick()
@@ -273,6 +275,24 @@ class SessionLeadership:
                 async with asyncio.timeout(PATIENCE_SECONDS):
                     await self._connection.execute("SELECT 1")
                 await asyncio.sleep(LEADERSHIP_CHECK_SECONDS)
+
+
+def _as_json(batch: list[Append]) -> str:
+    events = []
+    for n, append in enumerate(batch):
+        for event in append.events:
+            row = {
+                "append": n,
+                "id": event.originator_id,
+                "version": event.originator_version,
+                "topic": event.topic,
+                "state": event.state.decode(),
+            }
+            events.append(row)
+        if append.payload is not None:
+            said = append.payload
+            row |= {"text": said.text, "instruction": said.instruction, "salt": said.salt}
+    return orjson.dumps(events).decode()
 
 
 async def _try_lock(connection: AsyncConnection, key: int) -> bool:

@@ -10,8 +10,9 @@ import asyncio
 import contextlib
 import fcntl
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,7 +32,7 @@ LEADERSHIP_POLL_SECONDS = 0.2
 
 _READ = (
     "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events "
-    "WHERE rowid > ? ORDER BY rowid LIMIT ?"
+    "WHERE rowid > ? {wanted} ORDER BY rowid LIMIT ?"
 )
 _EVENTS = (
     "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events "
@@ -103,9 +104,10 @@ class SQLiteStore:
 
     # --- Log
 
-    async def read(self, after: int, limit: int) -> list[Recorded]:
+    async def read(self, after: int, limit: int, topics: Collection[str] = ()) -> list[Recorded]:
         """See :class:`tts.ports.Log`."""
-        return await self._select(_READ, (after, limit))
+        wanted = f"AND topic IN ({','.join('?' * len(topics))})" if topics else ""
+        return await self._select(_READ.format(wanted=wanted), (after, *topics, limit))
 
     async def position(self) -> int:
         """See :class:`tts.ports.Log`."""
@@ -116,9 +118,11 @@ class SQLiteStore:
         """See :class:`tts.ports.Log`."""
         return await self._select(_NEWEST.format(marks=",".join("?" * len(excluding))), excluding)
 
-    def follow(self, after: int, *, batch: int = 500) -> AsyncIterator[list[Recorded]]:
+    def follow(
+        self, after: int, *, batch: int = 500, topics: Collection[str] = ()
+    ) -> AsyncIterator[list[Recorded]]:
         """See :class:`tts.ports.Log`."""
-        return follow(self.read, self._wake_ups, after, batch)
+        return follow(partial(self.read, topics=topics), self._wake_ups, after, batch)
 
     # --- Coordination
 
