@@ -138,7 +138,7 @@
             judge();
           } catch (error) {
             if (!error.transient) reject(error);
-            else later = setTimeout(look, this._minDelay);
+            else if (!over) later = setTimeout(look, this._minDelay);
           }
         };
         const startOver = () => {
@@ -156,9 +156,11 @@
           this.addEventListener(type, listener);
         }
         let later;
+        let over = false;
         const timer = timeout === undefined ? undefined : setTimeout(abandon("timeout"), timeout);
         signal?.addEventListener("abort", aborted);
         cleanUp = () => {
+          over = true;
           for (const [type, listener] of Object.entries(listeners)) {
             this.removeEventListener(type, listener);
           }

@@ -54,13 +54,15 @@
   const saved = JSON.parse(sessionStorage.getItem("tts-example") ?? "{}");
   const tasks = new Map((saved.tasks ?? []).map((task) => [task.taskId, task]));
   const cards = new Map();
-  let language = localStorage.getItem("tts-language") ?? "zh";
+  let language = localStorage.getItem("tts-language") ?? (navigator.language.startsWith("zh") ? "zh" : "en");
   let reconnections = 0;
   let client;
 
   const say = (key, value) => WORDS[language][key].replace("{}", value);
-  const clock = (time) =>
-    new Date(time).toLocaleTimeString("en-GB", { hour12: false, fractionalSecondDigits: 3 });
+  const CLOCK = new Intl.DateTimeFormat("en-GB", {
+    hour: "2-digit", minute: "2-digit", second: "2-digit", fractionalSecondDigits: 3,
+  });
+  const clock = (time) => CLOCK.format(new Date(time));
   const lasted = (ms) => (ms < 1000 ? `${Math.round(ms)} ms` : `${(ms / 1000).toFixed(ms < 10_000 ? 2 : 1)} s`);
 
   function element(tag, className, text) {
@@ -174,7 +176,8 @@
     card.dataset.status = last.status;
     card.classList.toggle("running", !FINAL.has(last.status));
     part(".badge").textContent = words.status[last.status] ?? last.status;
-    const total = updates.length > 1 ? Date.parse(last.timestamp) - Date.parse(updates[0].timestamp) : 0;
+    const whole = updates.length > 1 && updates[0].status === "starting";
+    const total = whole ? Date.parse(last.timestamp) - Date.parse(updates[0].timestamp) : 0;
     const facts = [shown.templateId, last.duration && say("spoken", last.duration.toFixed(1)), total && lasted(total)];
     part(".meta").textContent = facts.filter(Boolean).join(" · ");
     part(".said").textContent = shown.text ?? "";

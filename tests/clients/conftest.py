@@ -1,0 +1,76 @@
+"""What the clients need: the service, Node's packages, and a browser."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Page, async_playwright
+
+from tests.clients.service import Service
+from tests.services.process import ServiceError, program
+
+HERE = Path(__file__).parent
+INSTALL = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(HERE)]
+CHROMIUM = [
+    "--no-sandbox",
+    "--headless=new",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--mute-audio",
+]
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[..., Service]]:
+    """Starts a service with these settings, stopped at the end of the test."""
+    started: list[Service] = []
+
+    def start(**env: str) -> Service:
+        started.append(Service(tmp_path / f"data-{len(started)}", **env))
+        return started[-1]
+
+    yield start
+    for service in started:
+        service.stop()
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """One service for all tests of a module that leave it running."""
+    running = Service(tmp_path_factory.mktemp("data"))
+    yield running
+    running.stop()
+
+
+@pytest.fixture(scope="session")
+def node() -> str:
+    """Node, with the packages of ``package.json`` beside this file."""
+    node, npm = program("node", "nodejs"), program("npm", "npm")
+    if not (HERE / "node_modules" / "typescript").exists():
+        done = subprocess.run([npm, *INSTALL[1:]], capture_output=True, text=True, check=False)
+        if done.returncode:
+            raise ServiceError(f"mend it with: {' '.join(INSTALL)}\n{done.stderr}")
+    return node
+
+
+@pytest.fixture
+async def page() -> AsyncIterator[Page]:
+    """An empty page of a Chinese browser; an error in its console fails the test."""
+    chromium = shutil.which("chromium") or program("chromium-browser", "chromium")
+    problems: list[str] = []
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
+        context = await browser.new_context(locale="zh-CN")
+        context.set_default_timeout(20_000)
+        page = await context.new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        yield page
+        await browser.close()
+    assert not problems

@@ -1,0 +1,322 @@
+/** The client's promises, each against a scripted service. Run: node --test tests/clients/javascript */
+import assert from "node:assert/strict";
+import { createRequire } from "node:module";
+import { afterEach, describe, it } from "node:test";
+
+import { EventSource } from "eventsource";
+
+import { TTSEventClient, TTSError } from "../../../gateway/static/SSEClient.mjs";
+import { answer, connected, data, reset, RETRY_SOON, serve, stream, update } from "./scripted.mjs";
+
+const cleanUp = [];
+afterEach(() => {
+  while (cleanUp.length) cleanUp.pop()();
+});
+
+/** A client on a service with these routes; `heard` collects what it emits. */
+async function open(routes, options = {}) {
+  const service = await serve(routes);
+  const client = new TTSEventClient({
+    baseUrl: service.url,
+    EventSource,
+    minReconnectDelay: 20,
+    maxReconnectDelay: 100,
+    ...options,
+  });
+  const heard = [];
+  for (const type of ["task_update", "open", "reconnecting", "error", "reset", "close"]) {
+    client.addEventListener(type, (value) => heard.push([type, value]));
+  }
+  cleanUp.push(service.close, () => client.close());
+  const updates = () => heard.filter(([type]) => type === "task_update").map(([, value]) => value);
+  const types = () => heard.map(([type]) => type);
+  return { client, service, updates, types };
+}
+
+async function until(condition, what) {
+  const deadline = Date.now() + 5_000;
+  while (!condition()) {
+    assert.ok(Date.now() < deadline, `not in time: ${what}`);
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
+
+const positions = (updates) => updates.map(({ position }) => position);
+
+describe("the stream", () => {
+  it("hands out each update once, in order", async () => {
+    const { client, updates } = await open({
+      "GET /events": (_, response) =>
+        stream(response, connected(0), ...[1, 2, 2, 1, 3].map((n) => update(n, "queued"))),
+    });
+    await client.connect();
+    await until(() => client.position === 3, "position 3");
+    assert.deepEqual(positions(updates()), [1, 2, 3]);
+  });
+
+  it("resumes after the last update when the connection ends", async () => {
+    const { client, service, updates, types } = await open({
+      "GET /events": (_, response, nth) => {
+        stream(response, RETRY_SOON, connected(nth === 1 ? 0 : 2), update(nth + 1, "queued"));
+        if (nth === 1) response.end();
+      },
+    });
+    await client.connect();
+    await until(() => client.position === 3, "position 3");
+    assert.deepEqual(positions(updates()), [2, 3]);
+    assert.equal(service.asked("GET /events")[1].headers["last-event-id"], "2");
+    assert.deepEqual(types(), ["open", "task_update", "error", "reconnecting", "open", "task_update"]);
+  });
+
+  it("connects again by itself, ever more slowly, where EventSource gives up", async () => {
+    const delays = [];
+    const { client, service } = await open({
+      "GET /events": (_, response, nth) =>
+        nth < 4 ? answer(response, 503, {}) : stream(response, connected(7)),
+    });
+    client.addEventListener("reconnecting", ({ delay }) => delays.push(delay));
+    await client.connect();
+    assert.equal(client.state, "open");
+    assert.equal(service.asked("GET /events").length, 4);
+    assert.equal(delays.length, 3);
+    delays.forEach((delay, n) => assert.ok(delay >= 10 * 2 ** n && delay <= 20 * 2 ** n, `${delays}`));
+  });
+
+  it("gives up a connection on which no heartbeat comes", async () => {
+    const options = { heartbeatInterval: 40 };
+    const { client, service } = await open(
+      { "GET /events": (_, response, nth) => stream(response, connected(nth)) },
+      options,
+    );
+    await client.connect();
+    await until(() => service.asked("GET /events").length === 2, "a second connection");
+    assert.equal(service.asked("GET /events")[1].query.get("lastEventId"), "1");
+  });
+
+  it("starts where an earlier client stopped, and follows the tasks it is told to", async () => {
+    const { client, service } = await open(
+      { "GET /events": (_, response) => stream(response, connected(5)) },
+      { lastEventId: 5, taskId: ["a", "b c"] },
+    );
+    await client.connect();
+    const { query } = service.asked("GET /events")[0];
+    assert.deepEqual([query.getAll("taskId"), query.get("lastEventId")], [["a", "b c"], "5"]);
+  });
+
+  it("is taken up again by connect() after close()", async () => {
+    const { client, service, types } = await open({
+      "GET /events": (_, response, nth) => stream(response, connected(0), update(nth, "queued")),
+    });
+    await client.connect();
+    await until(() => client.position === 1, "position 1");
+    client.close();
+    assert.equal(client.state, "closed");
+    await client.connect();
+    await until(() => client.position === 2, "position 2");
+    assert.equal(service.asked("GET /events")[1].query.get("lastEventId"), "1");
+    assert.ok(types().includes("close"));
+  });
+
+  it("reads unfinished tasks again after a reset, and shows nothing older afterwards", async () => {
+    const { client, updates } = await open({
+      "GET /events": (_, response, nth) => {
+        stream(response, RETRY_SOON, connected(nth === 1 ? 0 : 50));
+        if (nth === 1) return response.end(update(1, "queued") + update(2, "queued", "done") + update(3, "failed", "done"));
+        response.write(reset(50));
+        setTimeout(() => response.write(update(55, "dequeued") + update(61, "succeeded")), 100);
+      },
+      "GET /api/tts/task/t": (_, response) =>
+        data(response, { taskId: "t", status: "downloading", position: 60, updatedAt: "now" }),
+    });
+    await client.connect();
+    await until(() => client.position === 61, "position 61");
+    assert.deepEqual(positions(updates()), [1, 2, 3, 60, 61]);
+    assert.deepEqual([updates()[3].snapshot, updates()[3].timestamp], [true, "now"]);
+  });
+
+  it("needs an EventSource, and says where to get one", async () => {
+    const client = new TTSEventClient({ EventSource: undefined });
+    await assert.rejects(client.connect(), { code: "no_event_source", message: /npm/ });
+  });
+});
+
+describe("tokens", () => {
+  const token = (response, name, seconds) =>
+    data(response, { token: name, expiresAt: new Date(Date.now() + seconds * 1000).toISOString() });
+
+  it("are made with the key for each connection, so that a refused one is replaced", async () => {
+    const { client, service } = await open(
+      {
+        "POST /api/stream-token": (_, response, nth) => token(response, `token ${nth}`, 60),
+        "GET /events": ({ query }, response) =>
+          query.get("token") === "token 2" ? stream(response, connected(0)) : answer(response, 401, {}),
+      },
+      { apiKey: "key" },
+    );
+    await client.connect();
+    const asked = service.asked("POST /api/stream-token");
+    assert.deepEqual(asked.map(({ headers }) => headers.authorization), ["Bearer key", "Bearer key"]);
+  });
+
+  it("are renewed before a connection is tried with one that has expired", async () => {
+    const { client, service } = await open(
+      {
+        "POST /api/stream-token": (_, response, nth) => token(response, `token ${nth}`, 5),
+        "GET /events": (_, response, nth) => {
+          stream(response, RETRY_SOON, connected(nth));
+          if (nth === 1) response.end();
+        },
+      },
+      { apiKey: "key" },
+    );
+    await client.connect();
+    await until(() => service.asked("GET /events").length === 2, "a second connection");
+    const used = service.asked("GET /events").map(({ query }) => query.get("token"));
+    assert.deepEqual(used, ["token 1", "token 2"]);
+  });
+
+  it("may come from the app's own backend, which may fail for a while", async () => {
+    let calls = 0;
+    const getToken = () => {
+      calls += 1;
+      if (calls === 1) throw new TypeError("backend is away");
+      return "from the app";
+    };
+    const routes = { "GET /events": (_, response) => stream(response, connected(0)) };
+    const { client, service } = await open(routes, { getToken });
+    await client.connect();
+    assert.equal(service.asked("GET /events")[0].query.get("token"), "from the app");
+  });
+
+  it("that are refused for good end the client with the reason", async () => {
+    const refusal = { success: false, error: "the key was revoked", code: "unauthorized" };
+    const { client, service, types } = await open(
+      { "POST /api/stream-token": (_, response) => answer(response, 401, refusal) },
+      { apiKey: "key" },
+    );
+    await assert.rejects(client.connect(), { code: "unauthorized", status: 401 });
+    assert.deepEqual(types(), ["error", "close"]);
+    assert.equal(service.asked("GET /events").length, 0);
+  });
+});
+
+describe("waitFor", () => {
+  const task = (status, position, more = {}) => ({ taskId: "t", status, position, ...more });
+  const quiet = (_, response) => stream(response, connected(9));
+
+  it("finds an end that came before anybody listened", async () => {
+    const { client } = await open({
+      "GET /events": quiet,
+      "GET /api/tts/task/t": (_, response) => data(response, task("succeeded", 8, { audioUrl: "u" })),
+    });
+    assert.equal((await client.waitFor("t")).audioUrl, "u");
+  });
+
+  it("takes the end from the stream", async () => {
+    let live;
+    const { client } = await open({
+      "GET /events": (_, response) => stream((live = response), connected(0)),
+      "GET /api/tts/task/t": (_, response) => {
+        data(response, task("queued", 2));
+        live.write(update(3, "succeeded", "other") + update(4, "succeeded", "t", { audioUrl: "u" }));
+      },
+    });
+    assert.equal((await client.waitFor("t")).audioUrl, "u");
+  });
+
+  it("does not take an end for news that came before a retry", async () => {
+    let live;
+    const { client } = await open({
+      "GET /events": (_, response) => stream((live = response), connected(0), update(4, "failed")),
+      "GET /api/tts/task/t": (_, response) => {
+        data(response, task("retrying", 5));
+        setTimeout(() => live.write(update(5, "retrying") + update(9, "succeeded")), 50);
+      },
+    });
+    assert.equal((await client.waitFor("t")).position, 9);
+  });
+
+  it("rejects with the code and the message of a failure", async () => {
+    const { client } = await open({
+      "GET /events": quiet,
+      "GET /api/tts/task/t": (_, response) =>
+        data(response, task("failed", 8, { error: "no such template", code: "template_not_found" })),
+    });
+    const problem = { code: "template_not_found", message: "no such template", taskId: "t" };
+    await assert.rejects(client.waitFor("t"), problem);
+  });
+
+  it("looks at the task itself while no stream can be had", async () => {
+    const { client } = await open({
+      "GET /events": (_, response) => answer(response, 503, {}),
+      "GET /api/tts/task/t": (_, response, nth) =>
+        nth === 1 ? answer(response, 503, {}) : data(response, task("succeeded", 8)),
+    });
+    assert.equal((await client.waitFor("t")).status, "succeeded");
+  });
+
+  it("ends by timeout, by signal, by close(), and for a task that does not exist", async () => {
+    const { client } = await open({
+      "GET /events": quiet,
+      "GET /api/tts/task/t": (_, response) => data(response, task("queued", 1)),
+    });
+    await assert.rejects(client.waitFor("t", { timeout: 30 }), { code: "timeout", taskId: "t" });
+    const abort = new AbortController();
+    const aborted = assert.rejects(client.waitFor("t", { signal: abort.signal }), { code: "aborted" });
+    abort.abort();
+    await aborted;
+    await assert.rejects(client.waitFor("unknown"), { code: "not_found", status: 404 });
+    const closed = assert.rejects(client.waitFor("t"), { code: "closed" });
+    client.close();
+    await closed;
+  });
+});
+
+describe("commands", () => {
+  it("send what the service expects", async () => {
+    const { client, service } = await open({
+      "POST /api/tts": (_, response) => data(response, { taskId: "t", status: "started", position: 1 }),
+      "POST /api/tts/retry": (_, response) => data(response, { taskId: "t", position: 2 }),
+      "POST /api/tts/cancel": (_, response) => data(response, { taskId: "t", status: "canceled" }),
+    }, { apiKey: "key" });
+    const request = { templateId: "template1", tts_text: "你好" };
+    await client.generateAudio({ ...request, wait: true, idempotencyKey: "k" });
+    await client.retryAudio({ taskId: "t", ...request });
+    await client.cancel("t");
+    const [generate] = service.asked("POST /api/tts");
+    assert.deepEqual(generate.body, request);
+    assert.equal(generate.headers.prefer, "wait=60");
+    assert.equal(generate.headers["idempotency-key"], "k");
+    assert.equal(generate.headers.authorization, "Bearer key");
+    assert.deepEqual(service.asked("POST /api/tts/retry")[0].body, { taskId: "t", ...request });
+    assert.deepEqual(service.asked("POST /api/tts/cancel")[0].body, { taskId: "t" });
+  });
+
+  it("reject with the service's own words", async () => {
+    const refusal = { success: false, error: "too many", code: "rate_limited", taskId: "t" };
+    const { client } = await open({
+      "POST /api/tts": (_, response) => answer(response, 429, refusal, { "Retry-After": "7" }),
+    });
+    const error = await client.generateAudio({}).catch((refused) => refused);
+    assert.ok(error instanceof TTSError && error.transient);
+    const told = [error.message, error.code, error.status, error.taskId, error.retryAfter];
+    assert.deepEqual(told, ["too many", "rate_limited", 429, "t", 7]);
+  });
+
+  it("tell an absent service from one that answers nonsense", async () => {
+    const { client, service } = await open({
+      "POST /api/tts": (_, response) => response.writeHead(502).end("<html>"),
+    });
+    await assert.rejects(client.generateAudio({}), { code: "bad_answer", status: 502 });
+    service.close();
+    await assert.rejects(client.generateAudio({}), { code: "no_answer", status: undefined });
+  });
+});
+
+describe("the file", () => {
+  it("is a script: it defines a global, and require() returns the same", () => {
+    const required = createRequire(import.meta.url)("../../../gateway/static/SSEClient.js");
+    assert.equal(required.TTSEventClient, globalThis.TTSEventClient);
+    assert.equal(required.TTSEventClient, TTSEventClient);
+  });
+});

@@ -1,0 +1,29 @@
+/** Compiled, not run: the declarations fit how an app uses the client. */
+import TTSClient, { TTSError, TTSEventClient, type TaskUpdate } from "../../../gateway/static/SSEClient.mjs";
+import { TTSEventClient as Required } from "../../../gateway/static/SSEClient.js";
+import { EventSource } from "eventsource";
+
+const options = { baseUrl: "https://tts.example.com", apiKey: "key", EventSource };
+const client: TTSEventClient = new TTSClient(options);
+new Required({ getToken: async () => ({ token: "t", expiresAt: "2025-01-31T12:00:00Z" }) });
+
+export async function use(signal: AbortSignal): Promise<string | null | undefined> {
+  await client.connect();
+  const show = (update: TaskUpdate): void => console.log(update.status, update.error?.length);
+  client.addEventListener("task_update", show);
+  client.addEventListener("error", (error) => console.log(error.code, error.transient));
+  client.addEventListener("reset", ({ position }) => position.toFixed());
+  client.removeEventListener("task_update", show);
+  // @ts-expect-error -- there is no such event
+  client.addEventListener("progress", () => undefined);
+  // @ts-expect-error -- the text is missing
+  await client.generateAudio({ templateId: "template1" });
+  const { taskId } = await client.generateAudio({ templateId: "t", tts_text: "你好", wait: 5 });
+  try {
+    return (await client.waitFor(taskId, { timeout: 5_000, signal })).audioUrl;
+  } catch (error) {
+    if (error instanceof TTSError && error.code === "timeout") await client.cancel(taskId);
+    else await client.retryAudio({ taskId });
+    return (await client.getTask(taskId)).error;
+  }
+}

@@ -1,0 +1,76 @@
+"""A whole service for the clients to talk to, which can be killed and started again."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+from httpx_sse import connect_sse
+
+from tests.services.ports import free_port
+from tests.services.process import wait_until
+from tests.services.tts import Tts
+
+TEXT = "你好，欢迎使用语音合成服务。"
+FINAL = {"succeeded", "failed", "canceled"}
+
+
+class Service:
+    """``tts up`` with its sandbox."""
+
+    def __init__(self, folder: Path, **env: str) -> None:
+        port, sandbox_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self._process = Tts(
+            "up",
+            "--port",
+            str(port),
+            "--data",
+            str(folder),
+            env={"SANDBOX_PORT": str(sandbox_port), "REPLICATE_POLL_INTERVAL_MS": "50", **env},
+        )
+        self._process.wait_for(f"{self.url}/health")
+
+    def restart(self) -> None:
+        """``kill -9`` and a new start."""
+        self._process.kill()
+        self._process.start()
+        self._process.wait_for(f"{self.url}/health")
+
+    def stop(self) -> None:
+        """SIGTERM, and wait for the end."""
+        self._process.stop()
+
+    def speak(self, text: str = TEXT, template: str = "template1") -> str:
+        """Post a text; the task's id."""
+        body = {"templateId": template, "tts_text": text}
+        answer = httpx.post(f"{self.url}/api/tts", json=body, trust_env=False)
+        return str(answer.raise_for_status().json()["data"]["taskId"])
+
+    def task(self, task_id: str) -> dict[str, Any]:
+        """The task as it stands."""
+        answer = httpx.get(f"{self.url}/api/tts/task/{task_id}", trust_env=False)
+        task: dict[str, Any] = answer.raise_for_status().json()["data"]
+        return task
+
+    def wait_over(self, task_id: str) -> None:
+        """Return when the task is over."""
+        wait_until(lambda: self.task(task_id)["status"] in FINAL, f"task {task_id} is over")
+
+    def told(self, *task_ids: str) -> list[tuple[int, str]]:
+        """Position and status of everything that the log says of tasks that are over."""
+        last = max(self.task(task_id)["position"] for task_id in task_ids)
+        found = []
+        with (
+            httpx.Client(base_url=self.url, trust_env=False) as http,
+            connect_sse(http, "GET", "/events", params={"taskId": task_ids}) as source,
+        ):
+            for event in source.iter_sse():
+                if event.event == "task_update":
+                    update = json.loads(event.data)
+                    found.append((update["position"], update["status"]))
+                    if update["position"] == last:
+                        break
+        return found
