@@ -1,2 +1,2 @@
 export * from "./SSEClient.js";
-export { default } from "./SSEClient.js";
+export { TTSEventClient as default } from "./SSEClient.js";

@@ -200,5 +200,3 @@ export class TTSEventClient {
     options?: { timeout?: number; signal?: AbortSignal },
   ): Promise<Task | TaskUpdate>;
 }
-
-export default TTSEventClient;

@@ -404,6 +404,6 @@
   TTSEventClient.TTSError = TTSError;
   globalThis.TTSEventClient = TTSEventClient;
   if (typeof module === "object" && module.exports) {
-    module.exports = { TTSEventClient, TTSError, default: TTSEventClient };
+    module.exports = { TTSEventClient, TTSError };
   }
 })();
