@@ -17,6 +17,7 @@ import httpx
 import orjson
 from replicate.client import Client
 
+from tts.http_transport import AiohttpTransport
 from tts.ports import Prediction, Speech, StepError, Treatment
 from tts.replicate_errors import refused, unreached, unreadable
 from tts.replicate_output import Outputs
@@ -34,7 +35,7 @@ class _Refusal(Exception):
         self.body = body
 
 
-class _NoHiddenRetries(httpx.AsyncHTTPTransport):
+class _NoHiddenRetries(AiohttpTransport):
     """Raises what the client would repeat ten times behind our back or strip of its headers."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:

@@ -11,6 +11,7 @@ from urllib.parse import unquote_to_bytes
 import httpx
 
 from tts.fetch import FetchError, fetch, retry_after
+from tts.http_transport import AiohttpTransport
 from tts.ports import StepError, Treatment
 
 _GONE = {
@@ -29,6 +30,7 @@ class Outputs:
         self._max_bytes = max_bytes
         self._timeout = timeout
         self._client = httpx.AsyncClient(
+            transport=AiohttpTransport(),
             timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)),
             headers={"Accept-Encoding": "identity"},
         )

@@ -12,6 +12,7 @@ from http import HTTPStatus
 import httpx
 
 from tts.fetch import Fetched, FetchError, ForeignRedirect, fetch, retry_after
+from tts.http_transport import AiohttpTransport
 from tts.ports import StepError, Template, Treatment
 
 REMEMBER_REFUSAL_SECONDS = 60.0
@@ -86,7 +87,7 @@ class HttpTemplates:
         self._cache_size = cache_size
         self._cache: OrderedDict[str, _Known | _Refused] = OrderedDict()
         self._under_way: dict[str, asyncio.Task[Template]] = {}
-        self._client = httpx.AsyncClient(timeout=timeout)
+        self._client = httpx.AsyncClient(transport=AiohttpTransport(), timeout=timeout)
 
     async def fetch(self, template_id: str) -> Template:
         """The template; those who ask for one at the same time share one look at it.
