@@ -9,7 +9,7 @@ import orjson
 from sanic import HTTPResponse
 from sanic.http import Stage
 
-_HEADS = {
+_HEADS: dict[tuple[int, bool], bytes] = {
     (status, keep_alive): (
         f"HTTP/1.1 {status.value} {status.phrase}\r\n"
         "content-type: application/json\r\n"
@@ -38,7 +38,7 @@ class Success(HTTPResponse):
         """Called by Sanic once, after the handler; the request's body has been read by then."""
         http: Any = self.stream
         assert self.body is not None  # noqa: S101 -- see above
-        head = _HEADS[HTTPStatus(self.status), http.keep_alive]
+        head = _HEADS[self.status, http.keep_alive]
         await http.protocol.send(head + b"%d\r\n\r\n" % len(self.body) + self.body)
         http.response_func = None
         http.stage = Stage.IDLE

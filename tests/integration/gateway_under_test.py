@@ -79,10 +79,11 @@ class Reader:
     async def updates(self, count: int) -> list[dict[str, Any]]:
         """The data of the next ``count`` task_updates, whose ids are their positions."""
         found = []
-        while len(found) < count:
-            event = await self.of("task_update")
-            assert event.id == str(event.json()["position"])
-            found.append(event.json())
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while len(found) < count:
+                event = await self.of("task_update")
+                assert event.id == str(event.json()["position"])
+                found.append(event.json())
         return found
 
     async def rest(self) -> list[ServerSentEvent]:

@@ -476,7 +476,7 @@ class TestAudio:
     @pytest.mark.parametrize(
         "key",
         [
-            f"audio-{uuid4()}.wav",
+            "audio-00000000-0000-4000-8000-000000000000.wav",
             "x.wav",
             "..%2Ftts.db",
             "%2e%2e%2ftts.db",
