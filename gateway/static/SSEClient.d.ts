@@ -155,7 +155,7 @@ export interface EventMap {
 export class TTSError extends Error {
   /**
    * The service's code (`invalid_request`, `task_not_found`, …) or `no_answer`, `bad_answer`,
-   * `stream_broken`, `stream_silent`, `not_followed`, `timeout`, `aborted`, `closed`,
+   * `stream_broken`, `stream_silent`, `offline`, `not_followed`, `timeout`, `aborted`, `closed`,
    * `no_event_source`; of a task that ended without audio its code, or `canceled`.
    */
   readonly code?: string;

@@ -57,7 +57,11 @@
       this._listeners = new Map();
       this._unfinished = new Map(); // task id → position of its last update
       this._stale = new Set(); // tasks of which a reset has hidden something
-      this._online = () => this._state === "reconnecting" && this._open();
+      // Browsers say when the network comes and goes; a stream cannot tell that it is dead.
+      this._network = {
+        online: () => this._state === "reconnecting" && this._open(),
+        offline: () => this._source && this._reconnect(new TTSError("offline", { code: "offline" })),
+      };
       this._position = options.lastEventId === undefined ? undefined : Number(options.lastEventId);
       this._state = "closed";
       this._failures = 0;
@@ -189,7 +193,9 @@
         });
         this._connected.catch(() => {}); // whoever wants to know awaits it, or listens to "error"
         this._failures = 0;
-        globalThis.addEventListener?.("online", this._online);
+        for (const [type, react] of Object.entries(this._network)) {
+          globalThis.addEventListener?.(type, react);
+        }
         this._open();
       }
       return this._connected;
@@ -345,7 +351,9 @@
       if (this._state === "closed") return;
       this._drop();
       this._state = "closed";
-      globalThis.removeEventListener?.("online", this._online);
+      for (const [type, react] of Object.entries(this._network)) {
+        globalThis.removeEventListener?.(type, react);
+      }
       this._settle.reject(error ?? new TTSError("the client was closed", { code: "closed" }));
       if (error) this._emit("error", error);
       this._emit("close", error);

@@ -25,7 +25,7 @@ def test_every_promise_of_the_client_holds_against_a_scripted_service(node):
 def test_the_declarations_compile_with_an_app_that_uses_them(node):
     """TypeScript users get the types of the module and of the script."""
     compiler = HERE / "node_modules" / "typescript" / "bin" / "tsc"
-    options = "--noEmit --strict --target es2022 --module nodenext --lib es2022,dom".split()
+    options = ["--noEmit", "--strict", "--module", "nodenext", "--lib", "es2022,dom"]
     command = [node, compiler, *options, SCRIPTS / "types.ts"]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout
@@ -44,6 +44,7 @@ class Follower:
         self.heard.extend(json.loads(line) for line in process.stdout)
 
     def join(self) -> None:
+        """Return when the process has ended and all that it said is heard."""
         self._reader.join()
 
     def updates(self) -> list[tuple[int, str]]:

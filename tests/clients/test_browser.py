@@ -1,0 +1,173 @@
+"""The example page in a real browser, as somebody would use it."""
+
+import asyncio
+
+import pytest
+from playwright.async_api import Locator, Page, expect
+
+from tests.clients.service import TEXT, Service
+
+IN_ORDER = [
+    "starting",
+    "queued",
+    "dequeued",
+    "processing",
+    "prediction_created",
+    "downloading",
+    "download_complete",
+    "succeeded",
+]
+
+
+class Example:
+    """The page's controls."""
+
+    def __init__(self, page: Page, service: Service) -> None:
+        self.page = page
+        self.url = f"{service.url}/sse-client-example.html"
+
+    async def open(self) -> None:
+        """Load the page and wait for its stream."""
+        await self.page.goto(self.url)
+        await self.connected()
+
+    async def connected(self) -> None:
+        """Return when the stream is open."""
+        await expect(self.page.locator("#connection")).to_have_attribute("data-state", "open")
+
+    async def generate(self, text: str = TEXT, template: str = "template1") -> Locator:
+        """Have a text spoken; its card."""
+        await self.page.fill("#template", template)
+        await self.page.fill("#text", text)
+        known = await self.page.locator(".task").count()
+        await self.page.click("#generate")
+        await expect(self.page.locator(".task")).to_have_count(known + 1)
+        newest = self.page.locator(".task").first
+        task_id = await newest.get_attribute("data-task-id")
+        return self.page.locator(f'.task[data-task-id="{task_id}"]')
+
+
+async def reach(card: Locator, status: str) -> None:
+    await expect(card).to_have_attribute("data-status", status, timeout=30_000)
+
+
+async def timeline(card: Locator) -> list[tuple[int, str]]:
+    steps = "steps => steps.map(({dataset}) => [Number(dataset.position), dataset.status])"
+    return [tuple(step) for step in await card.locator(".timeline li").evaluate_all(steps)]
+
+
+async def told(service: Service, card: Locator) -> list[tuple[int, str]]:
+    return await asyncio.to_thread(service.told, await card.get_attribute("data-task-id"))
+
+
+@pytest.fixture
+async def example(page, service):
+    example = Example(page, service)
+    await example.open()
+    return example
+
+
+async def test_a_text_is_spoken_and_heard(example):
+    """Every status arrives with its time, and the audio plays by itself."""
+    card = await example.generate()
+    await reach(card, "succeeded")
+    assert [status for _, status in await timeline(card)] == IN_ORDER
+    times = await card.locator("time").all_inner_texts()
+    assert times == sorted(times)
+    audio = card.locator("audio")
+    played = "(audio) => audio.duration > 1 && audio.currentTime > 0.2 && !audio.error"
+    await example.page.wait_for_function(played, arg=await audio.element_handle())
+    await expect(card.locator(".said")).to_have_text(TEXT)
+
+
+async def test_a_failure_is_explained_and_can_be_retried(example):
+    """The reason stands on the card, and another round goes on under it."""
+    card = await example.generate(template="missing1")
+    await reach(card, "failed")
+    await expect(card.locator(".problem")).to_contain_text("template_not_found")
+    await card.locator(".retry").click()
+    await expect(card.locator('[data-status="failed"]')).to_have_count(2)
+    assert [status for _, status in await timeline(card)].count("retrying") == 1
+
+
+async def test_a_task_can_be_canceled(example):
+    """The button is there while the task runs."""
+    card = await example.generate()
+    await card.locator(".cancel").click()
+    await reach(card, "canceled")
+    await expect(card.locator(".cancel")).to_be_hidden()
+
+
+async def test_what_is_said_is_text_and_never_markup(example):
+    """Neither a text nor an answer of the service can run a script."""
+    text = "<img src=x onerror=\"document.title='broken'\"><script>document.title='broken'</script>"
+    card = await example.generate(text)
+    await reach(card, "succeeded")
+    await expect(card.locator(".said")).to_have_text(text)
+    assert await card.locator("img, script").count() == 0
+    assert await example.page.title() == "语音合成 · 实时状态"
+
+
+async def test_the_page_speaks_english_as_well(example):
+    """The switch changes everything at once, and is remembered."""
+    card = await example.generate()
+    await reach(card, "succeeded")
+    await expect(card.locator(".badge")).to_have_text("成功")
+    await example.page.click("#language")
+    await expect(card.locator(".badge")).to_have_text("Succeeded")
+    await example.page.reload()
+    await expect(example.page.locator("#generate")).to_have_text("Generate")
+
+
+async def test_what_happens_while_disconnected_arrives_later(example, service):
+    """Disconnecting, and even reloading the page, hides nothing for good."""
+    card = await example.generate()
+    await example.page.click("#disconnect")
+    await expect(example.page.locator("#connection")).to_have_attribute("data-state", "closed")
+    task_id = await card.get_attribute("data-task-id")
+    await asyncio.to_thread(service.wait_over, task_id)
+    await example.page.reload()
+    await reach(card, "succeeded")
+    assert await timeline(card) == await told(service, card)
+
+
+async def test_a_lost_network_leaves_no_gap(example, service):
+    """The stream resumes where it broke, when the network is back."""
+    card = await example.generate()
+    await reach(card, "prediction_created")
+    await example.page.context.set_offline(True)
+    await expect(example.page.locator("#connection")).to_have_attribute(
+        "data-state", "reconnecting"
+    )
+    task_id = await card.get_attribute("data-task-id")
+    await asyncio.to_thread(service.wait_over, task_id)
+    await example.page.context.set_offline(False)
+    await reach(card, "succeeded")
+    assert await timeline(card) == await told(service, card)
+
+
+async def test_a_killed_gateway_leaves_no_gap_and_no_double(page, start):
+    """After kill -9 and a new start the timelines are those of the log."""
+    service = start()
+    example = Example(page, service)
+    await example.open()
+    cards = [await example.generate(), await example.generate()]
+    await reach(cards[-1], "prediction_created")
+    await asyncio.to_thread(service.restart)
+    await example.connected()
+    cards.append(await example.generate())
+    for card in cards:
+        await reach(card, "succeeded")
+        assert await timeline(card) == await told(service, card)
+
+
+async def test_the_client_is_a_module_and_a_script(example, service):
+    """Both ways to load it give the same class, also to a page of another origin."""
+    module = f"{service.url}/client/SSEClient.mjs"
+    both = f"async () => (await import('{module}')).TTSEventClient === window.TTSEventClient"
+    assert await example.page.evaluate(both)
+    other = await example.page.context.new_page()
+    await other.goto(f"{service.url}/health".replace("127.0.0.1", "localhost"))
+    await other.add_script_tag(url=f"{service.url}/client/SSEClient.js")
+    assert await other.evaluate("typeof new TTSEventClient().connect") == "function"
+    assert await other.evaluate(f"async () => !!(await import('{module}')).default")

@@ -1,0 +1,120 @@
+"""How the Python client follows a stream, without a service; and that its two forms agree."""
+
+import inspect
+import re
+
+import httpx
+import pytest
+from httpx_sse import ServerSentEvent, SSEError
+
+from tests.services.scripted_http import Hang, Reply, ScriptedHttp, answer
+from tts.client import AsyncClient, TTSError, asynchronous, blocking
+from tts.client.following import Following
+
+LOST = httpx.ReadError("gone")
+
+
+def pauses(following: Following, count: int) -> list[float]:
+    return [following.pause(LOST) for _ in range(count)]
+
+
+def stream() -> Following:
+    return Following([], None, heartbeat=15, seconds=None)
+
+
+class TestPauses:
+    def test_they_double_up_to_a_bound_and_differ_between_clients(self):
+        """A gateway that comes back is not trampled down."""
+        following = stream()
+        for n, pause in enumerate(pauses(following, 10)):
+            longest = min(0.5 * 2**n, 15)
+            assert longest / 2 <= pause <= longest
+        assert len({stream().pause(LOST) for _ in range(5)}) == 5
+
+    def test_they_start_anew_once_connected(self):
+        """One bad hour does not make the next reconnection slow."""
+        following = stream()
+        pauses(following, 8)
+        following.accept(ServerSentEvent(event="connected", data='{"position": 7}'))
+        assert following.pause(LOST) <= 0.5
+        assert following.request()["params"]["lastEventId"] == 7
+
+    def test_the_service_may_ask_for_longer_ones(self):
+        """By the stream's retry hint, once, or by Retry-After."""
+        following = stream()
+        following.accept(ServerSentEvent(retry=40_000))
+        assert following.pause() == 40
+        assert following.pause() < 2
+        busy = TTSError("busy", code="unavailable", status=503, retry_after=50)
+        assert following.pause(busy) == 50
+
+    @pytest.mark.parametrize(
+        "error",
+        [
+            TTSError("no key", code="unauthorized", status=401),
+            TTSError("no task", code="task_not_found", status=404),
+            SSEError("text/html"),
+        ],
+    )
+    def test_what_no_repetition_can_mend_is_raised(self, error):
+        """Nobody waits for ever for what cannot come."""
+        with pytest.raises(TTSError):
+            stream().pause(error)
+
+
+async def test_a_connection_without_heartbeats_is_given_up():
+    """A dead connection can look open for hours; 2.5 intervals are enough."""
+    task = {
+        "taskId": "t",
+        "status": "queued",
+        "position": 1,
+        "createdAt": "2025-01-31T12:00:00+00:00",
+        "updatedAt": "2025-01-31T12:00:00+00:00",
+    }
+    done = (
+        b'id: 2\nevent: task_update\ndata: {"taskId": "t", "status": "succeeded", '
+        b'"position": 2, "timestamp": "2025-01-31T12:00:01+00:00"}\n\n'
+    )
+    async with ScriptedHttp() as server:
+        server.on("GET /api/tts/task/t", answer({"success": True, "data": task}))
+        server.on("GET /events", Hang(), Reply(200, done, {"Content-Type": "text/event-stream"}))
+        async with AsyncClient(server.url, heartbeat=0.1, trust_env=False) as client:
+            statuses = [update.status async for update in client.events("t")]
+        assert statuses == ["succeeded"]
+        assert len(server.asked("GET /events")) == 2
+
+
+async def test_an_answer_of_somebody_else_is_told_from_none():
+    """A proxy's error page is bad_answer with its status; no connection is no_answer."""
+    async with ScriptedHttp() as server:
+        server.on("GET /api/tts/task/t", Reply(502, b"<html>"))
+        async with AsyncClient(server.url, trust_env=False) as client:
+            with pytest.raises(TTSError) as proxy:
+                await client.task("t")
+            assert (proxy.value.code, proxy.value.status) == ("bad_answer", 502)
+    async with AsyncClient(server.url, trust_env=False) as client:
+        with pytest.raises(TTSError) as absent:
+            await client.task("t")
+        assert (absent.value.code, absent.value.transient) == ("no_answer", True)
+
+
+def test_the_blocking_client_is_the_asynchronous_one_without_await():
+    """Two files, one text: a change to either has to be made to both."""
+    words = {
+        "AsyncClient": "Client",
+        "AsyncGenerator": "Iterator",
+        "AsyncIterator": "Iterator",
+        "aclose": "close",
+        "aconnect_sse": "connect_sse",
+        "aiter_sse": "iter_sse",
+        "aread": "read",
+        "__aenter__": "__enter__",
+        "__aexit__": "__exit__",
+        "asyncio": "time",
+    }
+    text = re.sub(r"\b(async|await) ", "", inspect.getsource(asynchronous.AsyncClient))
+    text = re.sub(r"  # noqa: ASYNC.*", "", text)
+    for asynchronous_word, word in words.items():
+        text = text.replace(asynchronous_word, word)
+    twin = inspect.getsource(blocking.Client)
+    assert re.sub(r"[\s,]", "", text) == re.sub(r"[\s,]", "", twin)
