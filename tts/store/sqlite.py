@@ -1,6 +1,6 @@
 """The event store in one SQLite file (WAL, ``synchronous=FULL``): the embedded deployment's.
 
-Writing has one thread and reading another, each with its own connection, so that neither a flush to
+Flushing has one thread and reading another, each with its own connection, so that neither a slow
 disk nor a long read holds up the event loop.
 """
 
@@ -22,14 +22,17 @@ from eventsourcing.persistence import StoredEvent
 
 from tts.ports import Payload, Recorded, Unavailable
 from tts.store.group_commit import Append, GroupCommit
-from tts.store.sqlite_file import connect
+from tts.store.sqlite_file import BUSY_SECONDS, connect
 from tts.store.tailer import WakeUps, follow
 
 T = TypeVar("T")
 
 OTHER_PROCESSES_POLL_SECONDS = 0.05  # PRAGMA data_version reads shared memory: a few microseconds
 LEADERSHIP_POLL_SECONDS = 0.2
+BUSY_POLL_SECONDS = 0.002
 
+_INSERT = "INSERT OR IGNORE INTO stored_events VALUES (?, ?, ?, ?)"
+_INSERT_PAYLOAD = "INSERT INTO payloads VALUES (?, ?, ?, ?)"
 _READ = (
     "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events "
     "WHERE rowid > ? {wanted} ORDER BY rowid LIMIT ?"
@@ -53,6 +56,7 @@ class SQLiteStore:
         self._path = path
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="sqlite-write")
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="sqlite-read")
+        self._turn = asyncio.Lock()  # of the one connection that writes
         self._group = GroupCommit(self._commit)
         self._wake_ups = WakeUps()
         self._watching: asyncio.Task[None] | None = None
@@ -64,6 +68,7 @@ class SQLiteStore:
             self._writer = await self._in(self._writing, self._connect)
             schema = files(__package__).joinpath("sqlite.sql").read_text()
             await self._in(self._writing, lambda: self._writer.executescript(schema))
+            self._writer.execute("PRAGMA busy_timeout=0")
             self._reader = await self._in(self._reading, self._connect)
             self._watcher = self._connect()
         except sqlite3.Error as error:
@@ -149,7 +154,10 @@ class SQLiteStore:
             "INSERT INTO checkpoints VALUES (?, ?) ON CONFLICT (name) "
             "DO UPDATE SET position = max(position, excluded.position)"
         )
-        await self._in(self._writing, lambda: self._writer.execute(sql, (name, position)))
+        async with self._turn:
+            await self._begin()
+            self._writer.execute(sql, (name, position))
+            await self._in(self._writing, self._writer.commit)
 
     # --- inside
 
@@ -157,21 +165,51 @@ class SQLiteStore:
         return connect(self._path, synchronous="FULL")
 
     async def _commit(self, batch: list[Append]) -> list[int | None]:
-        positions = await self._in(self._writing, lambda: self._write(batch))
+        # The rows are written here and only the flush goes to the thread: every statement in a
+        # thread would wait for the interpreter's lock, milliseconds each while the loop is busy.
+        async with self._turn:
+            await self._begin()
+            try:
+                positions = self._insert_all(batch)
+                await self._in(self._writing, self._writer.commit)
+            except BaseException:
+                self._writer.rollback()
+                raise
         self._wake_ups.kick()
         return positions
 
-    def _write(self, batch: list[Append]) -> list[int | None]:
-        execute = self._writer.execute
-        execute("BEGIN IMMEDIATE")
-        try:
-            positions = [self._insert(append) for append in batch]
-            execute("COMMIT")
-        except BaseException:
-            if self._writer.in_transaction:
-                execute("ROLLBACK")
-            raise
-        return positions
+    async def _begin(self) -> None:
+        """Start a transaction; wait, but not in SQLite, while another process has one."""
+        deadline = asyncio.get_running_loop().time() + BUSY_SECONDS
+        while True:
+            try:
+                self._writer.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise Unavailable(f"SQLite file {self._path}: {error}") from error
+                await asyncio.sleep(BUSY_POLL_SECONDS)
+            else:
+                return
+
+    def _insert_all(self, batch: list[Append]) -> list[int | None]:
+        execute, executemany = self._writer.execute, self._writer.executemany
+        execute("SAVEPOINT batch")
+        (last,) = execute("SELECT coalesce(max(rowid), 0) FROM stored_events").fetchone()
+        rows: list[tuple[object, ...]] = []
+        said: list[tuple[object, ...]] = []
+        positions: list[int | None] = []
+        for append in batch:
+            task_id = append.task_id.hex
+            rows += [(task_id, e.originator_version, e.topic, e.state) for e in append.events]
+            positions.append(last + len(rows))  # rowids go up by one while the lock is held
+            if append.payload is not None:
+                payload = append.payload
+                said.append((task_id, payload.text, payload.instruction, payload.salt))
+        if executemany(_INSERT, rows).rowcount == len(rows):
+            executemany(_INSERT_PAYLOAD, said)
+            return positions
+        execute("ROLLBACK TO batch")
+        return [self._insert(append) for append in batch]
 
     def _insert(self, append: Append) -> int | None:
         execute = self._writer.execute
@@ -179,7 +217,7 @@ class SQLiteStore:
         position = None
         for n, event in enumerate(append.events):
             row = (task_id, event.originator_version, event.topic, event.state)
-            cursor = execute("INSERT OR IGNORE INTO stored_events VALUES (?, ?, ?, ?)", row)
+            cursor = execute(_INSERT, row)
             if cursor.rowcount == 0:
                 for written in append.events[:n]:
                     execute(
@@ -191,10 +229,7 @@ class SQLiteStore:
             position = cursor.lastrowid
         if append.payload is not None:
             said = append.payload
-            execute(
-                "INSERT INTO payloads VALUES (?, ?, ?, ?)",
-                (task_id, said.text, said.instruction, said.salt),
-            )
+            execute(_INSERT_PAYLOAD, (task_id, said.text, said.instruction, said.salt))
         return position
 
     def _same(self, append: Append) -> int | None:
