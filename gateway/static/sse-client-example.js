@@ -29,7 +29,7 @@
     en: {
       title: "Text to speech, live", other: "中文", compose: "Speak a text", template: "Template (reference voice)",
       text: "Text", instruction: "Instruction (optional)", instructionHint: "for instance: cheerfully", autoplay: "Play when done",
-      generate: "Generate", stream: "Live connection", connect: "Connect", disconnect: "Disconnect", position: "Position",
+      generate: "Generate", stream: "Connection", connect: "Connect", disconnect: "Disconnect", position: "Position",
       reconnections: "Reconnections", heartbeat: "Last heartbeat", apiKey: "API key (if the service asks for one)", useKey: "Use",
       streamHint: "Tasks go on while disconnected. On reconnection what was missed comes in order: nothing is lost, nothing comes twice.",
       tasks: "Tasks", clear: "Clear", empty: "No tasks yet. Enter a text and press Generate: every status appears here as it happens.",

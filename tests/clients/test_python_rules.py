@@ -62,6 +62,18 @@ class TestPauses:
             stream().pause(error)
 
 
+def test_an_update_that_comes_again_is_dropped():
+    """Whatever a proxy or a gateway repeats, nobody sees a status twice."""
+    following = stream()
+    update = (
+        '{"taskId": "t", "status": "queued", "position": %d, '
+        '"timestamp": "2025-01-31T12:00:00+00:00"}'
+    )
+    events = [ServerSentEvent(event="task_update", data=update % n) for n in (1, 2, 2, 1, 3)]
+    accepted = [following.accept(event) for event in events]
+    assert [update.position for update in accepted if update] == [1, 2, 3]
+
+
 async def test_a_connection_without_heartbeats_is_given_up():
     """A dead connection can look open for hours; 2.5 intervals are enough."""
     task = {

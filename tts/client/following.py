@@ -63,7 +63,7 @@ class Following:
         """
         params: dict[str, Any] = {"taskId": self._tasks}
         if self._position is not None:
-            params["x"] = self._position
+            params["lastEventId"] = self._position
         silence = min(self._silence, self._left())
         return {"params": params, "timeout": httpx.Timeout(self._silence, read=silence)}
 
