@@ -53,7 +53,8 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def node() -> str:
     """Node, with the packages of ``package.json`` beside this file."""
     node, npm = program("node", "nodejs"), program("npm", "npm")
-    if not (HERE / "node_modules" / "typescript").exists():
+    installed, wanted = HERE / "node_modules" / ".package-lock.json", HERE / "package.json"
+    if not installed.exists() or installed.stat().st_mtime < wanted.stat().st_mtime:
         done = subprocess.run([npm, *INSTALL[1:]], capture_output=True, text=True, check=False)
         if done.returncode:
             raise ServiceError(f"mend it with: {' '.join(INSTALL)}\n{done.stderr}")
@@ -62,7 +63,7 @@ def node() -> str:
 
 @pytest.fixture
 async def page() -> AsyncIterator[Page]:
-    """An empty page of a Chinese browser; an error in its console fails the test."""
+    """An empty page of a Chinese browser; errors of scripts and of the policy fail the test."""
     chromium = shutil.which("chromium") or program("chromium-browser", "chromium")
     problems: list[str] = []
     async with async_playwright() as playwright:
@@ -71,6 +72,10 @@ async def page() -> AsyncIterator[Page]:
         context.set_default_timeout(20_000)
         page = await context.new_page()
         page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on(
+            "console",
+            lambda message: "Security Policy" in message.text and problems.append(message.text),
+        )
         yield page
         await browser.close()
     assert not problems

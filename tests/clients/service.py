@@ -14,6 +14,12 @@ from tests.services.process import wait_until
 from tests.services.tts import Tts
 
 TEXT = "你好，欢迎使用语音合成服务。"
+SLOW = "这句话要慢慢地说。"  # three seconds: long enough to do something meanwhile
+ENDLESS = "这句话永远说不完。"  # until it is canceled
+FATES = [
+    {"route": "prediction", "fault": "slow", "args": {"predict_seconds": 3}, "match": SLOW},
+    {"route": "prediction", "fault": "endless", "match": ENDLESS},
+]
 FINAL = {"succeeded", "failed", "canceled"}
 
 
@@ -32,6 +38,8 @@ class Service:
             env={"SANDBOX_PORT": str(sandbox_port), "REPLICATE_POLL_INTERVAL_MS": "50", **env},
         )
         self._process.wait_for(f"{self.url}/health")
+        sandbox = f"http://127.0.0.1:{sandbox_port}/sandbox/faults"
+        httpx.put(sandbox, json=FATES, trust_env=False).raise_for_status()
 
     def restart(self) -> None:
         """``kill -9`` and a new start."""

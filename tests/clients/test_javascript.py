@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clients.service import Service
+from tests.clients.service import SLOW, Service
 from tests.services.process import wait_until
 
 HERE = Path(__file__).parent
@@ -77,7 +77,7 @@ def test_a_client_in_node_misses_nothing_when_the_gateway_is_killed(node, start,
     """Ours, npm eventsource and npm reconnecting-eventsource hear each status once, in order."""
     service = start()
     with following(node, service, kind) as follower:
-        tasks = [service.speak(), service.speak()]
+        tasks = [service.speak(), service.speak(SLOW)]
         follower.wait_for("prediction_created", times=2)
         service.restart()
         tasks.append(service.speak())

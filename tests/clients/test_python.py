@@ -4,7 +4,7 @@ import threading
 import httpx
 import pytest
 
-from tests.clients.service import TEXT, Service
+from tests.clients.service import ENDLESS, SLOW, TEXT, Service
 from tests.services.process import wait_until
 from tts.client import AsyncClient, Client, CursorReset, TTSError, calls
 
@@ -73,7 +73,7 @@ class TestBlocking:
 
     def test_a_cancellation_ends_the_waiting(self, client):
         """What was canceled is not waited for any longer."""
-        task_id = client.generate("template1", TEXT).task_id
+        task_id = client.generate("template1", ENDLESS).task_id
         assert client.cancel(task_id) in {"canceling", "canceled"}
         with pytest.raises(TTSError) as ended:
             client.wait_for(task_id)
@@ -81,11 +81,11 @@ class TestBlocking:
 
     def test_waiting_can_be_limited(self, client):
         """A deadline ends the waiting, not the task."""
-        task_id = client.generate("template1", TEXT).task_id
+        task_id = client.generate("template1", SLOW).task_id
         with pytest.raises(TTSError) as ended:
             client.wait_for(task_id, timeout=0.1)
         assert (ended.value.code, ended.value.task_id) == ("timeout", task_id)
-        assert client.wait_for(task_id, timeout=20).tts_text == TEXT
+        assert client.wait_for(task_id, timeout=20).tts_text == SLOW
 
     def test_a_refusal_says_why(self, client):
         """The service's own words, code and status."""
@@ -123,7 +123,7 @@ class TestAsync:
 
     async def test_a_deadline_and_a_cancellation_end_the_waiting(self, async_client):
         """Each with its code."""
-        task_id = (await async_client.generate("template1", TEXT)).task_id
+        task_id = (await async_client.generate("template1", ENDLESS)).task_id
         with pytest.raises(TTSError) as late:
             await async_client.wait_for(task_id, timeout=0.1)
         assert late.value.code == "timeout"
@@ -167,7 +167,7 @@ class TestRestarts:
     def test_the_blocking_client_follows_across_a_restart_too(self, start):
         """Its rules are the same ones."""
         service = start()
-        task_id = service.speak()
+        task_id = service.speak(SLOW)
         seen = []
         with Client(service.url, trust_env=False) as client:
             for update in client.events(task_id):
@@ -192,6 +192,6 @@ class TestRestarts:
         """A log that was restored from a backup is shorter than what the follower has seen."""
         service = start()
         with Client(service.url, trust_env=False) as client:
-            task_id = service.speak()
+            task_id = service.speak(SLOW)
             statuses = [update.status for update in client.events(task_id, after=1_000_000)]
         assert statuses == IN_ORDER
