@@ -12,7 +12,7 @@
  * This file is a plain script, so that one file serves everybody without a build step: a <script>
  * tag, `import "./SSEClient.js"` and `require("./SSEClient.js")` all define the global
  * TTSEventClient, and `require` returns it as well. A script cannot contain `export`, so
- * SSEClient.mjs, two lines long, is there for `import { TTSEventClient } from "./SSEClient.mjs"`.
+ * SSEClient.mjs, three lines long, is there for `import { TTSEventClient } from "./SSEClient.mjs"`.
  * The types of all options, answers and events are in SSEClient.d.ts.
  */
 (function () {
