@@ -10,6 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from eventsourcing.domain import Aggregate
@@ -127,6 +128,22 @@ class Task(Aggregate):
         max_attempts: int
         deadline_at: datetime
         idempotency_key: str | None
+
+        def mutate(self, _: Any) -> Any:
+            """The new task, without the library's look at signatures: accepting is a hot path."""
+            task = Task.__new__(Task)
+            task.__base_init__(self.originator_id, self.originator_version, self.timestamp)
+            task.__init__(  # type: ignore[misc]
+                template_id=self.template_id,
+                text_hash=self.text_hash,
+                text_length=self.text_length,
+                segments=self.segments,
+                owner=self.owner,
+                max_attempts=self.max_attempts,
+                deadline_at=self.deadline_at,
+                idempotency_key=self.idempotency_key,
+            )
+            return task
 
     class Queued(Event):
         """The broker confirmed the message that asks a processor to work on this attempt."""
@@ -423,9 +440,10 @@ class Task(Aggregate):
         now: datetime,
     ) -> Task:
         """A new task; ``segments`` are ``[start, end)`` ranges that cover the text."""
-        return cls._create(
-            cls.Requested,
-            id=id,
+        requested = cls.Requested(  # type: ignore[call-arg] # the metaclass's dataclass is unseen
+            originator_topic=cls.TOPIC,
+            originator_id=id,
+            originator_version=cls.INITIAL_VERSION,
             timestamp=now,
             template_id=template_id,
             text_hash=text_hash,
@@ -436,6 +454,9 @@ class Task(Aggregate):
             deadline_at=deadline_at,
             idempotency_key=idempotency_key,
         )
+        task: Task = requested.mutate(None)
+        task.pending_events.append(requested)
+        return task
 
     def queue(self, *, now: datetime) -> None:
         """The broker has the message that asks for this round."""

@@ -52,10 +52,12 @@ class GroupCommit:
         self._commit = commit
         self._waiting: list[Append] = []
         self._draining: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def append(self, events: Sequence[StoredEvent], payload: Payload | None) -> int:
         """Append and return the last event's position; see :meth:`tts.ports.EventStore.append`."""
-        done: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        loop = self._loop = self._loop or asyncio.get_running_loop()
+        done: asyncio.Future[int] = loop.create_future()
         self._waiting.append(Append(events, payload, done))
         if self._draining is None:
             self._draining = asyncio.create_task(self._drain())
