@@ -43,6 +43,11 @@ def add(app: Sanic[Any, Any], method: str, path: str, handler: Handler) -> None:
 _NAME = {ord(character): "_" for character in "/<>:."}
 
 
+def query_of(request: Request) -> dict[str, str]:
+    """The first value of each field of the query; one that is given without a value is empty."""
+    return {name: values[0] for name, values in request.get_args(keep_blank_values=True).items()}
+
+
 def task_id_of(text: str) -> UUID:
     """The id that a client names, in its one spelling.
 

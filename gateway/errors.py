@@ -11,8 +11,8 @@ from sanic import HTTPResponse, Request
 from sanic.exceptions import SanicException
 
 from tts.application import IdempotencyMismatch, TaskNotFound
-from tts.domain import TransitionRefused
-from tts.ports import Conflict, Unavailable
+from tts.domain import TaskErased, TransitionRefused
+from tts.ports import Conflict, StepError, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -85,9 +85,15 @@ TABLE: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
     TaskMismatch: (HTTPStatus.UNPROCESSABLE_ENTITY, "task_mismatch"),
     IdempotencyMismatch: (HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
     Conflict: (HTTPStatus.CONFLICT, "conflict"),
+    TaskErased: (HTTPStatus.CONFLICT, "task_erased"),
     Unavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"),
+    StepError: (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"),  # the audio store, at an erasure
 }
-REFUSALS = {"request_retry": "task_not_failed", "request_cancel": "task_is_over"}
+REFUSALS = {
+    "request_retry": "task_not_failed",
+    "request_cancel": "task_is_over",
+    "erase": "task_not_over",
+}
 HTTP_CODES = {
     HTTPStatus.NOT_FOUND: "not_found",
     HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",

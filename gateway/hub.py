@@ -12,13 +12,15 @@ from uuid import UUID
 from gateway import frames
 from gateway.metrics import HUB_POSITION
 from gateway.subscribers import Subscriber, Subscribers
-from tts.domain import FINAL
+from tts.domain import FINAL, Task
 from tts.ports import Log, Recorded, Unavailable
 from tts.wire import UPDATES
 
 logger = logging.getLogger(__name__)
 
-FINAL_TOPICS = frozenset(topic for topic, (status, _) in UPDATES.items() if status in FINAL)
+FINAL_TOPICS = frozenset(
+    topic for topic, (status, _) in UPDATES.items() if status in FINAL or topic == Task.Erased.TOPIC
+)
 HEARTBEATS_AT_ONCE = 500  # streams served in one turn of the loop: a few milliseconds
 RETURN_WITHIN_SECONDS = 5.0  # a closing gateway spreads its clients' return over this time
 

@@ -24,6 +24,7 @@ M = TypeVar("M", bound=BaseModel)
 
 LIST_LIMIT = 50
 LIST_LIMIT_MAX = 200
+POSITION_MAX = 2**63 - 1
 
 
 def _no_nul(value: str) -> str:
@@ -52,6 +53,14 @@ def _instant(value: object) -> object:
     return instant
 
 
+def _digits(value: object) -> object:
+    """Pydantic alone would take ``1.0`` and ``1_000`` for integers, too."""
+    if not (isinstance(value, str) and value.isascii() and value.isdigit()):
+        raise PydanticCustomError("digits", "must be a non-negative integer")
+    return value
+
+
+Digits = BeforeValidator(_digits)
 TemplateId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Said = Annotated[str, AfterValidator(_no_nul)]
 Text = Annotated[Said, AfterValidator(_not_blank)]
@@ -94,7 +103,17 @@ class TaskFilter(BaseModel):
     template_id: TemplateId | None = Field(default=None, alias="templateId")
     since: Annotated[datetime, BeforeValidator(_instant)] | None = None
     cursor: Said | None = None
-    limit: Annotated[int, Field(ge=1, le=LIST_LIMIT_MAX)] = LIST_LIMIT
+    limit: Annotated[int, Digits, Field(ge=1, le=LIST_LIMIT_MAX)] = LIST_LIMIT
+
+
+class TimeTravel(BaseModel):
+    """The query of everything that can be seen as it was at a position."""
+
+    model_config = ConfigDict(frozen=True)
+
+    as_of: Annotated[int, Digits, Field(ge=0, le=POSITION_MAX)] | None = Field(
+        default=None, alias="asOf"
+    )
 
 
 def speech_request(settings: Settings) -> type[SpeechRequest]:

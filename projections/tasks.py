@@ -16,7 +16,7 @@ import orjson
 from projections.ports import Database, Transaction
 from tts.domain import Task
 from tts.ports import Recorded
-from tts.wire import UPDATES
+from tts.wire import status_of
 
 NAME = "tasks"
 FIXED = ("task_id", "owner", "template_id", "created_at")
@@ -51,10 +51,13 @@ Values = dict[str, Any]
 
 def change(event: Recorded) -> Values:
     """The columns that an event sets; a KeyError for a topic that this version does not know."""
-    status, _ = UPDATES[event.topic]
     state = orjson.loads(event.state)
     at = state["timestamp"]
-    values: Values = {"status": status.value, "updated_at": at, "position": event.position}
+    values: Values = {
+        "status": status_of(event.topic, state),
+        "updated_at": at,
+        "position": event.position,
+    }
     match event.topic:
         case Task.Requested.TOPIC:
             values |= dict.fromkeys(COLUMNS) | values
@@ -78,6 +81,8 @@ def change(event: Recorded) -> Values:
         case Task.Succeeded.TOPIC:
             values |= {"code": None, "step": None, "message": None, "completed_at": at}
             values |= {name: state[name] for name in ("object_key", "size", "duration")}
+        case Task.Erased.TOPIC:
+            values |= {"object_key": None}
     return values
 
 

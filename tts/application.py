@@ -14,7 +14,7 @@ from eventsourcing.persistence import Mapper, StoredEvent
 
 from tts import segments
 from tts.domain import Task
-from tts.ports import Conflict, EventStore, Payload, Recorded
+from tts.ports import AudioStore, Conflict, EventStore, Payload, Recorded
 from tts.store.transcoder import OrjsonTranscoder
 
 IDEMPOTENCY_NAMESPACE = UUID("6f1d7e9a-52b0-4b1e-9a43-0c8a3d8f2b61")
@@ -125,6 +125,28 @@ class Application:
 
         return await self.change(task_id, command)
 
+    async def erase(self, task_id: UUID, audio: AudioStore, *, by: str) -> tuple[Task, int]:
+        """Remove the words and the audio of a task that is over; asking again is fine.
+
+        The event goes first: from then on nobody can retry the task, so nothing is made anew behind
+        the removal. When this returns, everything is gone; when it raises, it can be asked again.
+
+        Raises:
+            TaskNotFound: no such task.
+            TransitionRefused: it is not over.
+            StepError, Unavailable: something is still there.
+        """
+
+        def command(task: Task) -> None:
+            if task.erased_at is None:
+                task.erase(by=by, now=self.now())
+
+        task, position = await self.change(task_id, command)
+        # Audio may lie there although the task did not succeed, if its worker died in between.
+        await audio.delete(object_key(task_id))
+        await self.store.erase(task_id)
+        return task, position
+
     # --- loading and saving
 
     async def load(self, task_id: UUID) -> tuple[Task, int]:
@@ -186,6 +208,11 @@ class Application:
             except Conflict:
                 continue
         raise Conflict(f"task {task_id} changed {CONFLICT_TRIES} times while it was to be changed")
+
+
+def object_key(task_id: UUID) -> str:
+    """Where a task's audio lies; the same at every try, so that a repetition overwrites."""
+    return f"audio-{task_id}.wav"
 
 
 def _task_id(owner: str, idempotency_key: str | None) -> UUID:

@@ -50,6 +50,13 @@ class TransitionRefused(DomainError):
         self.status = task.status
 
 
+class TaskErased(DomainError):
+    """What was said and spoken is gone for good, so nothing can be done for the task again."""
+
+    def __init__(self, task_id: UUID) -> None:
+        super().__init__(f"task {task_id} is erased")
+
+
 class LeaseLost(DomainError):
     """Another worker has claimed the task since; the one that asks must stop."""
 
@@ -349,6 +356,17 @@ class Task(Aggregate):
             aggregate.status = Status.CANCELED
             aggregate.completed_at = self.timestamp
 
+    class Erased(Event):
+        """The words and the audio go; ``status`` is the one that the task ended in and keeps."""
+
+        TOPIC = "tts.task.erased"
+        by: str
+        status: str
+
+        def apply(self, aggregate: Task) -> None:
+            aggregate.object_key = None
+            aggregate.erased_at = self.timestamp
+
     # --- state
 
     def __init__(
@@ -385,6 +403,7 @@ class Task(Aggregate):
         self.size: int | None = None
         self.duration: float | None = None
         self.completed_at: datetime | None = None
+        self.erased_at: datetime | None = None
 
     @property
     def final(self) -> bool:
@@ -667,6 +686,8 @@ class Task(Aggregate):
     def request_retry(self, *, by: str, reason: str, deadline_at: datetime, now: datetime) -> None:
         """Give a failed task another round; what was paid for and is still there is used again."""
         self._require("request_retry", self.status is Status.FAILED, "it has not failed")
+        if self.erased_at is not None:
+            raise TaskErased(self.id)
         self.trigger_event(
             self.RetryRequested, timestamp=now, by=by, reason=reason, deadline_at=deadline_at
         )
@@ -686,6 +707,12 @@ class Task(Aggregate):
         self.trigger_event(
             self.Canceled, timestamp=now, by=self.cancel_by, reason=self.cancel_reason
         )
+
+    def erase(self, *, by: str, now: datetime) -> None:
+        """Give up what was said and spoken, once nothing runs; there is no way back."""
+        self._require("erase", self.final, "it is not over")
+        self._require("erase", self.erased_at is None, "already erased")
+        self.trigger_event(self.Erased, timestamp=now, by=by, status=self.status.value)
 
     # --- guards
 

@@ -108,6 +108,10 @@ class EventStore(Protocol):
         """What was said, or None if it was erased or never there."""
         ...
 
+    async def erase(self, task_id: UUID) -> None:
+        """Remove what was said; when it returns, that is on disk. Nothing there is fine."""
+        ...
+
 
 class Log(Protocol):
     """The whole log in the order of positions (ascending, not contiguous)."""

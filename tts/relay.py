@@ -25,7 +25,12 @@ NAME = "relay"
 SLACK_SECONDS = 0.25
 CHECKPOINT_SECONDS = 1.0  # what is published again after a crash
 BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
-FINAL_TOPICS = (Task.Succeeded.TOPIC, Task.Failed.TOPIC, Task.Canceled.TOPIC)
+FINAL_TOPICS = (
+    Task.Succeeded.TOPIC,
+    Task.Failed.TOPIC,
+    Task.Canceled.TOPIC,
+    Task.Erased.TOPIC,
+)
 ORDERS = frozenset(
     {
         Task.Requested.TOPIC,

@@ -12,7 +12,7 @@ from datetime import datetime
 from eventsourcing.persistence import StoredEvent
 
 from tts import retry
-from tts.application import Application
+from tts.application import Application, object_key
 from tts.brief import Brief
 from tts.domain import DomainError, LeaseLost, Task, TaskError, TransitionRefused
 from tts.outside import Outside
@@ -251,7 +251,7 @@ class Run:
             if data is None:
                 return
         info = self._outside.inspect(data)
-        key = object_key(self.task)
+        key = object_key(self.task.id)
         await self._outside.audio.put(key, data, info.content_type)
         self._stored = True
         await self._append(
@@ -290,7 +290,7 @@ class Run:
             if prediction_id is not None:
                 await self._outside.predictions.cancel(prediction_id)
         if self._stored:
-            await self._outside.audio.delete(object_key(self.task))
+            await self._outside.audio.delete(object_key(self.task.id))
         await self._append(lambda task, now: task.confirm_cancel(now=now))
 
     # --- what several steps do
@@ -445,11 +445,6 @@ class Run:
 
     def _about(self) -> dict[str, object]:
         return {"task_id": str(self.task.id), "attempt": self.task.attempt}
-
-
-def object_key(task: Task) -> str:
-    """Where a task's audio lies; the same at every try, so that a repetition overwrites."""
-    return f"audio-{task.id}.wav"
 
 
 def _name(step: Step) -> str:

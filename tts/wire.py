@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 
 import orjson
@@ -10,13 +11,14 @@ import orjson
 from tts.domain import Status, Task
 from tts.ports import Recorded
 
-# topic -> the status it shows, and which of the event's fields go out under which name
+# topic -> the status it shows (None: the one that it carries), and which of the event's fields go
+# out under which name
 _ATTEMPT = {"attempt": "attempt"}
 _SEGMENT = {**_ATTEMPT, "segment": "segment"}
 _ERROR = {**_ATTEMPT, "code": "code", "step": "step", "message": "error"}
 _BY = {"by": "by", "reason": "reason"}
 
-UPDATES: dict[str, tuple[Status, dict[str, str]]] = {
+UPDATES: dict[str, tuple[Status | None, dict[str, str]]] = {
     Task.Requested.TOPIC: (Status.STARTING, {"template_id": "templateId"}),
     Task.Queued.TOPIC: (Status.QUEUED, _ATTEMPT),
     Task.Dequeued.TOPIC: (Status.DEQUEUED, {**_ATTEMPT, "worker": "worker"}),
@@ -46,7 +48,14 @@ UPDATES: dict[str, tuple[Status, dict[str, str]]] = {
     Task.Failed.TOPIC: (Status.FAILED, {**_ERROR, "permanent": "permanent"}),
     Task.CancelRequested.TOPIC: (Status.CANCELING, _BY),
     Task.Canceled.TOPIC: (Status.CANCELED, _BY),
+    Task.Erased.TOPIC: (None, {"by": "by"}),
 }
+
+
+def status_of(topic: str, state: dict[str, Any]) -> str:
+    """The status that a task has after an event; a KeyError for an unknown topic."""
+    status, _ = UPDATES[topic]
+    return state["status"] if status is None else status.value
 
 
 def task_update(event: Recorded, audio_url: Callable[[str], str]) -> dict[str, Any]:
@@ -56,10 +65,10 @@ def task_update(event: Recorded, audio_url: Callable[[str], str]) -> dict[str, A
     to the status. An unknown topic is a KeyError: a log from a newer version needs newer readers.
     """
     state = orjson.loads(event.state)
-    status, fields = UPDATES[event.topic]
+    _, fields = UPDATES[event.topic]
     update: dict[str, Any] = {
         "taskId": str(event.task_id),
-        "status": status.value,
+        "status": status_of(event.topic, state),
         "timestamp": state["timestamp"],
         "position": event.position,
     }
@@ -68,7 +77,28 @@ def task_update(event: Recorded, audio_url: Callable[[str], str]) -> dict[str, A
             update[wire_name] = state[name]
     if "object_key" in state:
         update["audioUrl"] = audio_url(state["object_key"])
+    if event.topic == Task.Erased.TOPIC:
+        update["erased"] = True
     return update
+
+
+def timeline(events: list[Recorded], audio_url: Callable[[str], str]) -> dict[str, Any]:
+    """The data of ``GET /api/tts/task/:taskId/events``, from one task's events (at least one).
+
+    Each is its ``task_update`` and ``lasted``: the seconds until the next, null for the newest.
+    """
+    updates = [task_update(event, audio_url) for event in events]
+    times = [datetime.fromisoformat(update["timestamp"]) for update in updates]
+    for update, began, ended in zip(updates, times, times[1:], strict=False):
+        update["lasted"] = (ended - began).total_seconds()
+    newest = updates[-1]
+    newest["lasted"] = None
+    return {
+        "taskId": newest["taskId"],
+        "status": newest["status"],
+        "position": newest["position"],
+        "events": updates,
+    }
 
 
 def task_answer(
@@ -95,4 +125,6 @@ def task_answer(
         answer["retryAt"] = task.due_at.isoformat()
     if task.size is not None:
         answer |= {"bytes": task.size, "duration": task.duration}
+    if task.erased_at is not None:
+        answer["erasedAt"] = task.erased_at.isoformat()
     return answer

@@ -25,14 +25,16 @@ from gateway.models import (
     CancelRequest,
     RetryRequest,
     TaskFilter,
+    TimeTravel,
     parse_body,
     parse_query,
     speech_request,
 )
 from gateway.services import Services
-from tts.domain import Task
+from tts.application import TaskNotFound
+from tts.domain import Task, TaskErased
 from tts.ports import Recorded
-from tts.wire import task_answer
+from tts.wire import task_answer, timeline
 
 JSON_TYPES = re.compile(r"application/(?:json|[\w.+-]+\+json)\s*(?:;|$)", re.IGNORECASE)
 PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
@@ -46,6 +48,8 @@ def add_to(app: Sanic[Any, Any], services: Services) -> None:
     endpoint.add(app, "POST", "/api/tts/retry", tts.retry)
     endpoint.add(app, "POST", "/api/tts/cancel", tts.cancel)
     endpoint.add(app, "GET", "/api/tts/task/<task_id:str>", tts.task)
+    endpoint.add(app, "GET", "/api/tts/task/<task_id:str>/events", tts.timeline)
+    endpoint.add(app, "DELETE", "/api/tts/task/<task_id:str>", tts.erase)
     endpoint.add(app, "GET", "/api/tts/tasks", tts.tasks)
 
 
@@ -126,17 +130,37 @@ class Tts:
 
     async def task(self, request: Request, task_id: str) -> HTTPResponse:
         """One task as the log has it, so that a client reads its own write."""
-        uuid = endpoint.task_id_of(task_id)
-        events = await endpoint.events_of(self._services, uuid, request.ctx.owner)
+        events = await self._events(request, task_id)
         task = self._application.replay(events)
         assert task is not None  # noqa: S101 -- there is at least one event
-        said = await self._application.store.payload(uuid)
+        said = await self._application.store.payload(task.id)
         words = (said.text, said.instruction) if said else None
         return Success(task_answer(task, events[-1].position, words, self._services.audio.url))
 
+    async def timeline(self, request: Request, task_id: str) -> HTTPResponse:
+        """Everything that happened to a task, and how long each status lasted."""
+        return Success(timeline(await self._events(request, task_id), self._services.audio.url))
+
+    async def erase(self, request: Request, task_id: str) -> HTTPResponse:
+        """Remove what was said and spoken; statuses and times stay."""
+        uuid = endpoint.task_id_of(task_id)
+        await endpoint.events_of(self._services, uuid, request.ctx.owner)
+        task, position = await self._application.erase(
+            uuid, self._services.audio, by=request.ctx.owner or "client"
+        )
+        assert task.erased_at is not None  # noqa: S101 -- that is what erase does
+        answer = {
+            "taskId": str(uuid),
+            "message": "Text and audio erased",
+            "status": task.status.value,
+            "erasedAt": task.erased_at.isoformat(),
+            "position": position,
+        }
+        return Success(answer)
+
     async def tasks(self, request: Request) -> HTTPResponse:
         """The owner's tasks, from the read model."""
-        wanted = parse_query(TaskFilter, {name: values[0] for name, values in request.args.items()})
+        wanted = parse_query(TaskFilter, endpoint.query_of(request))
         try:
             page = await self._services.tasks.list(
                 owner=request.ctx.owner,
@@ -154,6 +178,17 @@ class Tts:
             task["audioUrl"] = audio_url(key) if key else None
         answer = {"tasks": page.tasks, "nextCursor": page.next_cursor, "position": page.position}
         return Success(answer)
+
+    async def _events(self, request: Request, task_id: str) -> list[Recorded]:
+        """The task's events, up to the position that the client asks for."""
+        as_of = parse_query(TimeTravel, endpoint.query_of(request)).as_of
+        uuid = endpoint.task_id_of(task_id)
+        events = await endpoint.events_of(self._services, uuid, request.ctx.owner)
+        if as_of is None:
+            return events
+        if events[0].position > as_of:
+            raise TaskNotFound(f"task {uuid} did not exist at position {as_of}")
+        return [event for event in events if event.position <= as_of]
 
     async def _task(self, task_id: UUID, owner: str) -> Task:
         task = self._application.replay(await endpoint.events_of(self._services, task_id, owner))
@@ -175,6 +210,8 @@ class Tts:
                 code=state["code"],
                 permanent=state["permanent"],
             )
+        if ended.topic == Task.Erased.TOPIC:
+            raise TaskErased(task_id)
         raise SpeechFailed(
             "the task was canceled", task_id=str(task_id), code="canceled", permanent=True
         )

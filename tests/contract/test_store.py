@@ -166,6 +166,41 @@ async def test_a_conflicting_request_changes_nothing_that_was_said(store):
     assert await store.payload(task) == SAID
 
 
+async def test_an_erased_payload_is_gone_and_the_events_stay(store):
+    """Only that task's; erasing it again, or nothing at all, is fine."""
+    task, other = uuid4(), uuid4()
+    for each in (task, other):
+        await store.append(some(each, 1), SAID)
+    for each in (task, task, uuid4()):
+        await store.erase(each)
+    assert await store.payload(task) is None
+    assert await store.payload(other) == SAID
+    assert await versions(store, task) == [1]
+
+
+async def test_an_erased_text_is_in_no_file(tmp_path):
+    """Nor are old copies of its page, whatever was written around it and whoever reads."""
+    marks = [uuid4().hex for _ in range(300)]
+    tasks = [uuid4() for _ in marks]
+    backend = Backend(f"sqlite:///{tmp_path / 'tts.db'}")
+
+    def left() -> set[str]:
+        files = b"".join(path.read_bytes() for path in tmp_path.iterdir())
+        return {mark for mark in marks if mark.encode() in files}
+
+    async with backend.store() as store, backend.store() as other:
+        for n in range(0, len(marks), 10):
+            some_of = zip(tasks[n : n + 10], marks[n : n + 10], strict=True)
+            said = [(t, Payload(m * (1 + n % 7), m, m)) for t, m in some_of]
+            await asyncio.gather(*(store.append(some(t, 1), p) for t, p in said))
+        assert left() == set(marks)
+        gone = set(range(0, len(marks), 3))
+        for n in gone:
+            reading, _ = await asyncio.gather(other.read(0, 1000), store.erase(tasks[n]))
+            assert len(reading) == len(marks)
+        assert left() == {mark for n, mark in enumerate(marks) if n not in gone}
+
+
 # --- reading
 
 

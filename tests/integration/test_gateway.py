@@ -15,9 +15,17 @@ import pytest
 from projections.database import open_database
 from projections.runner import Projector
 from projections.tasks import TasksProjection
-from tests.integration.gateway_under_test import BODY, Running, fail, running, speak, until
+from tests.integration.gateway_under_test import (
+    BODY,
+    STATUSES_OF_SPEECH,
+    Running,
+    fail,
+    running,
+    speak,
+    until,
+)
 from tts.domain import Task
-from tts.ports import Recorded, Unavailable
+from tts.ports import Recorded, StepError, Treatment, Unavailable
 
 JSON = {"content-type": "application/json"}
 
@@ -320,6 +328,127 @@ class TestTask:
             await speak(its.application, done)
             answer = await its.client.post("/api/tts/cancel", json={"taskId": str(done)})
             refusal(answer, 409, "task_is_over")
+
+
+class TestErasure:
+    async def test_leaves_statuses_and_times_only(self, tmp_path: Path):
+        """Text, audio and the list's link to it are gone; the rest of the story stays."""
+        async with running(tmp_path) as its, open_database(its.settings.store_url) as database:
+            task_id = await its.post()
+            await speak(its.application, task_id)
+            path = its.audio.path(f"audio-{task_id}.wav")
+            await its.audio.put(path.name, b"RIFFaudio", "audio/wav")
+            url = f"/api/tts/task/{task_id}"
+            before = data(await its.client.get(url))
+            erased = data(await its.client.delete(url))
+            assert erased["status"] == "succeeded"
+            assert not path.exists()
+            assert await its.store.payload(task_id) is None
+            after = data(await its.client.get(url))
+            gone = {"ttsText": None, "instruction": None, "audioUrl": None}
+            since = dict.fromkeys(("erasedAt", "updatedAt"), erased["erasedAt"])
+            assert after == before | gone | since | {"position": erased["position"]}
+
+            projector = Projector(its.store, its.store, database, [TasksProjection()])
+            run = asyncio.create_task(projector.run())
+            await until(lambda: projector.position == erased["position"], "the list is up to date")
+            run.cancel()
+            (row,) = data(await its.client.get("/api/tts/tasks"))["tasks"]
+            assert (row["status"], row["audioUrl"]) == ("succeeded", None)
+
+    async def test_again_changes_nothing(self, tmp_path: Path):
+        """It answers the same, and removes what an interrupted first one left."""
+        async with running(tmp_path) as its:
+            task_id = await its.post()
+            await fail(its.application, task_id, permanent=True)
+            first = data(await its.client.delete(f"/api/tts/task/{task_id}"))
+            await its.audio.put(f"audio-{task_id}.wav", b"RIFFlate", "audio/wav")
+            assert data(await its.client.delete(f"/api/tts/task/{task_id}")) == first
+            assert not its.audio.path(f"audio-{task_id}.wav").exists()
+
+    async def test_is_refused_while_the_task_runs(self, tmp_path: Path):
+        """Nothing is removed from under a worker."""
+        async with running(tmp_path) as its:
+            task_id = await its.post()
+            answer = await its.client.delete(f"/api/tts/task/{task_id}")
+            refusal(answer, 409, "task_not_over", "starting")
+            assert await its.store.payload(task_id) is not None
+            refusal(await its.client.delete(f"/api/tts/task/{uuid4()}"), 404, "task_not_found")
+
+    async def test_ends_what_can_be_done_for_the_task(self, tmp_path: Path):
+        """No retry, and no waiting for it under its key."""
+        async with running(tmp_path) as its:
+            key = {"Idempotency-Key": "k", "Prefer": "wait=10"}
+            task_id = await its.post()
+            asked = await its.client.post("/api/tts", json=BODY, headers={"Idempotency-Key": "k"})
+            task_id = UUID(data(asked, 202)["taskId"])
+            await fail(its.application, task_id, permanent=False)
+            data(await its.client.delete(f"/api/tts/task/{task_id}"))
+            retry = await its.client.post("/api/tts/retry", json={"taskId": str(task_id)})
+            refusal(retry, 409, "task_erased")
+            refusal(await its.client.post("/api/tts", json=BODY, headers=key), 409, "task_erased")
+
+    async def test_is_not_done_while_the_audio_cannot_be_removed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        """A 2xx would say that it is gone."""
+        async with running(tmp_path) as its:
+            task_id = await its.post()
+            await speak(its.application, task_id)
+
+            async def away(_key: str) -> None:
+                raise StepError("store_unavailable", "store", "away", Treatment.TRANSIENT)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(its.audio, "delete", away)
+                answer = await its.client.delete(f"/api/tts/task/{task_id}")
+                refusal(answer, 503, "unavailable", "away")
+                assert answer.headers["retry-after"]
+            data(await its.client.delete(f"/api/tts/task/{task_id}"))
+
+
+class TestTimeline:
+    async def test_says_how_long_each_status_lasted(self, tmp_path: Path):
+        """All events in order as the stream has them, each with the time until the next one."""
+        async with running(tmp_path) as its:
+            task_id = await its.post()
+            await speak(its.application, task_id)
+            told = data(await its.client.get(f"/api/tts/task/{task_id}/events"))
+            assert [event["status"] for event in told["events"]] == STATUSES_OF_SPEECH
+            assert told["position"] == told["events"][-1]["position"]
+            assert told["events"][-1]["lasted"] is None
+            starting, queued = told["events"][:2]
+            between = datetime.fromisoformat(queued["timestamp"]) - datetime.fromisoformat(
+                starting["timestamp"]
+            )
+            assert starting["lasted"] == pytest.approx(between.total_seconds())
+            async with its.stream(f"taskId={task_id}") as reader:
+                shown = [(await reader.of("task_update")).json() for _ in told["events"]]
+            assert shown == [
+                {name: value for name, value in event.items() if name != "lasted"}
+                for event in told["events"]
+            ]
+
+    async def test_time_travel(self, tmp_path: Path):
+        """The task and its timeline as they were at each position, and nothing before the first."""
+        async with running(tmp_path) as its:
+            await its.post()
+            task_id = await its.post()
+            await speak(its.application, task_id)
+            url = f"/api/tts/task/{task_id}"
+            for n, status in enumerate(STATUSES_OF_SPEECH, start=2):
+                task = data(await its.client.get(url, params={"asOf": n}))
+                assert (task["status"], task["position"]) == (status, n)
+                told = data(await its.client.get(f"{url}/events", params={"asOf": n}))
+                assert [e["position"] for e in told["events"]] == [*range(2, n + 1)]
+                assert (told["status"], told["position"]) == (status, n)
+            now = data(await its.client.get(url))
+            assert data(await its.client.get(url, params={"asOf": 10**18})) == now
+            for path in (url, f"{url}/events"):
+                refusal(await its.client.get(path, params={"asOf": 1}), 404, "task_not_found")
+                for bad in ("-1", "x", "1.0", "", "1_0", "9" * 30):
+                    answer = await its.client.get(path, params={"asOf": bad})
+                    refusal(answer, 400, "invalid_request", "asOf")
 
 
 class TestWaiting:

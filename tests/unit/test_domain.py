@@ -9,7 +9,7 @@ import pytest
 
 from tests.histories import START as NOW
 from tests.histories import new_task
-from tts.domain import FINAL, LeaseLost, Status, Task, TaskError, TransitionRefused
+from tts.domain import FINAL, LeaseLost, Status, Task, TaskErased, TaskError, TransitionRefused
 
 ERROR = TaskError("network", "poll", "connection reset")
 LATER = NOW + timedelta(seconds=5)
@@ -491,6 +491,34 @@ def test_only_what_was_asked_for_is_confirmed(before):
     """No worker cancels by itself, and none does it twice."""
     with pytest.raises(TransitionRefused, match="nobody asked"):
         confirm(given(*before))
+
+
+@pytest.mark.parametrize("before", cases(OVER))
+def test_a_task_that_is_over_can_be_erased(before):
+    """It keeps its status and its times, and loses its audio."""
+    task = given(*before)
+    status, completed_at = task.status, task.completed_at
+    task.erase(by="ann", now=LATER)
+    assert events(task) == ["Erased"]
+    assert (task.status, task.completed_at, task.erased_at) == (status, completed_at, LATER)
+    assert (task.final, task.object_key) == (True, None)
+    with pytest.raises(TransitionRefused, match="already erased"):
+        task.erase(by="ann", now=LATER)
+
+
+@pytest.mark.parametrize("before", cases({"working": PREDICTED, "canceling": CANCELING}))
+def test_a_task_that_something_runs_for_is_not_erased(before):
+    """Its worker would need the words, and would store audio behind the erasure."""
+    with pytest.raises(TransitionRefused, match="not over"):
+        given(*before).erase(by="ann", now=LATER)
+
+
+def test_an_erased_task_cannot_be_retried():
+    """Nobody knows any more what it was to say."""
+    task = given(*OVER["failed"])
+    task.erase(by="ann", now=LATER)
+    with pytest.raises(TaskErased):
+        task.request_retry(by="ann", reason="again", deadline_at=LATER, now=LATER)
 
 
 def test_the_final_statuses_are_three():

@@ -45,7 +45,7 @@ def a_life(seed: int) -> tuple[Task, list[Recorded]]:
 
 def test_every_event_of_the_catalogue_has_its_update():
     """No event that a task can have is unknown to the streams, and none is there that it cannot."""
-    assert len(CATALOGUE) == 14
+    assert len(CATALOGUE) == 15
     assert set(UPDATES) == set(CATALOGUE)
 
 
@@ -58,7 +58,7 @@ def test_an_update_names_fields_that_its_event_has(cls):
 
 def test_every_status_is_shown_by_some_event():
     """The original's statuses all occur."""
-    assert {status for status, _ in UPDATES.values()} == set(Status)
+    assert {status for status, _ in UPDATES.values() if status} == set(Status)
 
 
 def test_topics_are_explicit_and_short():
@@ -135,6 +135,13 @@ def test_success_shows_a_url_and_no_key():
     assert "duration" not in shown
 
 
+def test_an_erasure_keeps_the_status():
+    """It is no transition: the task shows how it ended, and that its words and audio are gone."""
+    shown = update(Task.Erased.TOPIC, by="client", status="failed")
+    assert {k: v for k, v in shown.items() if k not in ALWAYS} == {"by": "client", "erased": True}
+    assert shown["status"] == "failed"
+
+
 def test_an_update_says_nothing_of_owner_or_upstream():
     """What is in the log for us alone stays there."""
     random = Random(1)
@@ -171,6 +178,10 @@ def test_an_answer_has_the_originals_fields():
 
 
 def test_an_erased_text_is_null():
-    """The task's story stays when what was said is gone."""
-    answer = task_answer(new_task(Random(3)), 1, None, link)
+    """The task's story stays when what was said is gone, and says since when."""
+    task = new_task(Random(3))
+    task.request_cancel(by="ann", reason="enough", now=START)
+    task.erase(by="ann", now=START)
+    answer = task_answer(task, 1, None, link)
+    assert (answer["status"], answer["erasedAt"]) == ("canceled", START.isoformat())
     assert (answer["ttsText"], answer["instruction"]) == (None, None)

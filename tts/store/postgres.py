@@ -126,6 +126,10 @@ class PostgresStore:
         rows = await self._query(sql, (task_id,))
         return Payload(*rows[0]) if rows else None
 
+    async def erase(self, task_id: UUID) -> None:
+        """See :class:`tts.ports.EventStore`; the file has it until the next vacuum."""
+        await self._query("DELETE FROM payloads WHERE task_id = %s RETURNING 1", (task_id,))
+
     # --- Log
 
     async def read(self, after: int, limit: int, topics: Collection[str] = ()) -> list[Recorded]:

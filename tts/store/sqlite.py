@@ -107,6 +107,14 @@ class SQLiteStore:
         row = await self._read_one(sql, (task_id.hex,))
         return Payload(*row) if row else None
 
+    async def erase(self, task_id: UUID) -> None:
+        """See :class:`tts.ports.EventStore`; nor is it in the file or its WAL any more."""
+        async with self._turn:
+            await self._begin()
+            self._writer.execute("DELETE FROM payloads WHERE task_id = ?", (task_id.hex,))
+            await self._in(self._writing, self._writer.commit)
+            await self._empty_wal()
+
     # --- Log
 
     async def read(self, after: int, limit: int, topics: Collection[str] = ()) -> list[Recorded]:
@@ -190,6 +198,22 @@ class SQLiteStore:
                 await asyncio.sleep(BUSY_POLL_SECONDS)
             else:
                 return
+
+    async def _empty_wal(self) -> None:
+        """Wait until the pages as they were before are nowhere; a reader may hold them a moment."""
+        deadline = asyncio.get_running_loop().time() + BUSY_SECONDS
+        while True:
+            busy, _, _ = await self._in(self._writing, self._truncate_wal)
+            if not busy:
+                return
+            if asyncio.get_running_loop().time() > deadline:
+                raise Unavailable(f"SQLite file {self._path}: its WAL is being read all the time")
+            await asyncio.sleep(BUSY_POLL_SECONDS)
+
+    def _truncate_wal(self) -> tuple[int, int, int]:
+        row: tuple[int, int, int]
+        row = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return row
 
     def _insert_all(self, batch: list[Append]) -> list[int | None]:
         execute, executemany = self._writer.execute, self._writer.executemany

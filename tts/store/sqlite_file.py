@@ -23,6 +23,8 @@ def connect(path: Path, *, synchronous: Literal["FULL", "NORMAL"]) -> sqlite3.Co
     try:
         _switch_to_wal(connection)
         connection.execute(f"PRAGMA synchronous={synchronous}")
+        # What is deleted is overwritten, so that an erased text is not in the file any more.
+        connection.execute("PRAGMA secure_delete=ON")
     except BaseException:
         connection.close()
         raise
