@@ -314,7 +314,7 @@ POLL_FAILURES: dict[str, tuple[Act, tuple[str, Treatment]]] = {
 async def test_a_failed_poll_is_told_apart_without_hidden_retries(server, act, expected):
     """Each failure has its treatment, after one request, although the client would make ten.
 
-    A connection that breaks under a GET may have been idle for too long: that one is made anew, once.
+    A connection that breaks under a GET may have been idle for too long: that is made anew, once.
     """
     server.on(GET, act)
     started = monotonic()
