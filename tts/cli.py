@@ -19,6 +19,7 @@ from projections.database import open_database
 from projections.runner import Projector
 from projections.tasks import TaskQueries, TasksProjection
 from tts import bootstrap
+from tts.audio.minio import MinioAudio
 from tts.config import ConfigError, Settings, load
 from tts.observe import configure_logging
 from tts.ports import Unavailable
@@ -158,8 +159,8 @@ async def _up(settings: Settings, stack: AsyncExitStack) -> list[Part]:
     audio = await stack.enter_async_context(bootstrap.open_audio(settings))
     app = bootstrap.application(settings, store)
     working = await bootstrap.processor(settings, stack, app, store, queue, audio)
-    serving = await _serving(settings, stack, store, audio, queue)
     projecting = await _projecting(settings, stack, store)
+    serving = await _serving(settings, stack, store, audio, queue, projecting)
     _greet(settings)
     relaying = bootstrap.relay(app, store, queue)
     return [serving.run(), working.run(), relaying.run(), projecting.run()]
@@ -231,11 +232,16 @@ async def _serving(
     store: bootstrap.Store,
     audio: bootstrap.Audio,
     queue: bootstrap.Queue | None = None,
+    projector: Projector | None = None,
 ) -> Gateway:
     database = await stack.enter_async_context(open_database(settings.store_url))
     probes: dict[str, Callable[[], Awaitable[None]]] = {"store": store.ready}
     if isinstance(queue, RabbitMQ):
         probes["queue"] = queue.healthy
+    if projector is not None:
+        probes["projector"] = projector.ready
+    if isinstance(audio, MinioAudio):
+        probes["audio"] = audio.ready
     return Gateway(
         settings=settings,
         application=bootstrap.application(settings, store),
