@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import socket
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from tts.audio.minio import MinioAudio
 from tts.config import ConfigError, Settings
 from tts.observe import observe_step
 from tts.outside import Outside
+from tts.ports import StepError
 from tts.processor import Processor
 from tts.queue.memory import MemoryQueue
 from tts.queue.rabbitmq import RabbitMQ
@@ -25,6 +27,8 @@ from tts.retry import RetryPolicy
 from tts.store.postgres import PostgresStore
 from tts.store.sqlite import SQLiteStore
 from tts.templates import HttpTemplates
+
+logger = logging.getLogger(__name__)
 
 Store = SQLiteStore | PostgresStore
 Queue = MemoryQueue | RabbitMQ
@@ -129,7 +133,7 @@ async def processor(
     )
     stack.push_async_callback(templates.aclose)
     if isinstance(audio, MinioAudio):
-        await audio.ensure_bucket()
+        await _try_to_ensure_bucket(audio)
     outside = Outside(
         log=store,
         templates=templates,
@@ -150,6 +154,14 @@ async def processor(
         concurrency=settings.tts_concurrency,
         grace_seconds=settings.shutdown_seconds,
     )
+
+
+async def _try_to_ensure_bucket(audio: MinioAudio) -> None:
+    try:
+        await audio.ensure_bucket()
+    except StepError as error:
+        # It is no reason not to start: whoever stores first tries again.
+        logger.warning("The bucket cannot be looked at yet: %s", error.message)
 
 
 def retry_policy(settings: Settings) -> RetryPolicy:
