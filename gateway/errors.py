@@ -107,22 +107,29 @@ HTTP_CODES = {
 
 def answer(request: Request, error: Exception) -> HTTPResponse:
     """The response to a request that ended in ``error``; what nobody foresaw is logged here."""
-    status, code = _classify(error)
-    message, headers = str(error), {}
+    status, body = told(error, f"{request.method} {request.path}")
+    headers = {}
     if isinstance(error, SanicException):
         headers = {name: str(value) for name, value in error.headers.items()}
     if isinstance(error, RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{error.size}"
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
         headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return HTTPResponse(orjson.dumps(body), status, headers, "application/json")
+
+
+def told(error: Exception, what: str) -> tuple[HTTPStatus, dict[str, object]]:
+    """The status and the body of the answer when ``what`` ended in ``error``."""
+    status, code = _classify(error)
+    message = str(error)
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
-        logger.error("%s %s failed", request.method, request.path, exc_info=error)
+        logger.error("%s failed", what, exc_info=error)
         message = "internal error"
     body: dict[str, object] = {"success": False, "error": message, "code": code}
     task_id = getattr(error, "task_id", None)
     if task_id is not None:
         body["taskId"] = task_id
-    return HTTPResponse(orjson.dumps(body), status, headers, "application/json")
+    return status, body
 
 
 def _classify(error: Exception) -> tuple[HTTPStatus, str]:

@@ -7,11 +7,12 @@ import contextlib
 import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable
+from itertools import chain
 from uuid import UUID
 
-from gateway import frames
+from gateway import frames, messages
 from gateway.metrics import HUB_POSITION
-from gateway.subscribers import Subscriber, Subscribers
+from gateway.subscribers import Subscribers
 from tts.domain import FINAL, Task
 from tts.ports import Log, Recorded, Unavailable
 from tts.wire import UPDATES
@@ -40,7 +41,8 @@ class Hub:
         heartbeat_seconds: float,
     ) -> None:
         self.position = 0  # of the last event handed out; only true while following
-        self.streams = Subscribers()
+        self.streams = Subscribers(self.frame, frames.heartbeat)
+        self.sockets = Subscribers(self.message, messages.heartbeat)
         self._log = log
         self._events = events
         self._audio_url = audio_url
@@ -55,6 +57,10 @@ class Hub:
     def frame(self, event: Recorded) -> bytes:
         """The event as it stands in every stream."""
         return frames.task_update(event, self._audio_url)
+
+    def message(self, event: Recorded) -> bytes:
+        """The event as it goes to every WebSocket."""
+        return messages.task_update(event, self._audio_url)
 
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
@@ -77,16 +83,12 @@ class Hub:
             yield
         finally:
             self._visits -= 1
-            self._rest()
+            self.rest()
 
-    def add(self, stream: Subscriber) -> None:
-        """From now on ``stream`` gets each event after ``position``; call it while following."""
-        self.streams.add(stream)
-
-    def discard(self, stream: Subscriber) -> None:
-        """The stream is over."""
-        self.streams.discard(stream)
-        self._rest()
+    def rest(self) -> None:
+        """Follow no longer if nobody listens; to be called when a stream has gone."""
+        if not self.streams and not self.sockets and not self._visits:
+            self._stop()
 
     async def reach(self, position: int) -> None:
         """Return when everything up to ``position`` is handed out; call it while following.
@@ -134,7 +136,7 @@ class Hub:
 
     def abort(self) -> None:
         """Cut off the streams whose readers did not take the end."""
-        for stream in self.streams:
+        for stream in chain(self.streams, self.sockets):
             stream.abort()
 
     # --- inside
@@ -142,7 +144,8 @@ class Hub:
     async def _follow(self) -> None:
         try:
             async for events in self._log.follow(self.position):
-                self.streams.hand_out(events, self.frame)
+                self.streams.hand_out(events)
+                self.sockets.hand_out(events)
                 self._arrived(events)
         except Exception:
             # For instance an event of a newer version. Nobody is left in silence: whoever listens
@@ -166,17 +169,18 @@ class Hub:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self._heartbeat_seconds)
-            frame = frames.heartbeat(self.position)
-            for n, stream in enumerate(self.streams, start=1):
-                if stream in self.streams:  # still
-                    stream.send(frame)
-                if n % HEARTBEATS_AT_ONCE == 0:
-                    await asyncio.sleep(0)
+            for readers in (self.streams, self.sockets):
+                frame = readers.heartbeat(self.position)
+                for n, stream in enumerate(readers, start=1):
+                    if stream in readers:  # still
+                        stream.beat(frame)
+                    if n % HEARTBEATS_AT_ONCE == 0:
+                        await asyncio.sleep(0)
 
     def _send_away(self) -> None:
-        for stream in self.streams:
+        for stream in chain(self.streams, self.sockets):
             seconds = random.uniform(0.5, RETURN_WITHIN_SECONDS)  # noqa: S311 -- guards nothing
-            stream.finish(frames.retry(seconds))
+            stream.finish(seconds)
         for waiting in self._final.values():
             for ended in waiting:
                 if not ended.done():
@@ -184,10 +188,6 @@ class Hub:
         for _, reached in self._reached:
             if not reached.done():
                 reached.set_exception(Unavailable("the streams cannot follow the log"))
-
-    def _rest(self) -> None:
-        if not self.streams and not self._visits:
-            self._stop()
 
     def _stop(self) -> list[asyncio.Task[None]]:
         running, self._running = self._running, []

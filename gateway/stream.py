@@ -11,8 +11,10 @@ from uuid import UUID
 from sanic import HTTPResponse, Request
 from sanic.http import Stage
 
+from gateway import frames
 from gateway.hub import Hub
 from gateway.metrics import SLOW_STREAMS
+from gateway.subscribers import Subscribers
 
 BUFFER_BYTES = 512 * 1024  # how far a reader may fall behind, beyond what the kernel holds
 
@@ -28,7 +30,7 @@ HEAD = (
 
 
 class Stream(asyncio.Protocol):
-    """A subscriber of the hub.
+    """A subscriber of the hub, one of ``readers`` there.
 
     It queues what the hub sends until :meth:`go_live`; from then on ``send`` is the transport's own
     ``write``, and a reader that falls behind by more than ``BUFFER_BYTES`` is cut: it resumes.
@@ -43,15 +45,19 @@ class Stream(asyncio.Protocol):
         "_patience",
         "_queue",
         "_queued",
+        "_readers",
         "_transport",
         "send",
         "tasks",
     )
 
-    def __init__(self, hub: Hub, tasks: frozenset[UUID], *, patience: float) -> None:
+    def __init__(
+        self, hub: Hub, readers: Subscribers, tasks: frozenset[UUID] | None, *, patience: float
+    ) -> None:
         self.tasks = tasks
         self.send: Callable[[bytes], None] = self._enqueue
         self._hub = hub
+        self._readers = readers
         self._patience = patience
         self._queue: list[bytes] | None = []
         self._queued = 0
@@ -68,7 +74,7 @@ class Stream(asyncio.Protocol):
             socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._patience * 1000)
         )
         self._transport = transport
-        self._hub.add(self)
+        self._readers.add(self)
 
     async def write(self, data: bytes) -> None:
         """Send what comes before the live updates, as fast as the reader takes it.
@@ -93,18 +99,30 @@ class Stream(asyncio.Protocol):
             ConnectionError: as :meth:`write`.
         """
         while self._queue:
-            frames, self._queue, self._queued = self._queue, [], 0
-            await self.write(b"".join(frames))
+            queued, self._queue, self._queued = self._queue, [], 0
+            await self.write(b"".join(queued))
         self._queue = None
         self.send = self._transport.write
 
-    def finish(self, frame: bytes) -> None:
-        """Send a last frame and close once the reader has it."""
+    def hold(self) -> None:
+        """Queue again what the hub sends, until the next :meth:`go_live`."""
+        self._queue, self._queued = [], 0
+        self.send = self._enqueue
+
+    def beat(self, frame: bytes) -> None:
+        """A reader that is gone shows it by not acknowledging this."""
+        self.send(frame)
+
+    def finish(self, seconds: float) -> None:
+        """Tell the reader to come back after that time, and close once it knows."""
+        self._close_with(frames.retry(seconds))
+
+    def _close_with(self, frame: bytes) -> None:
         if not self._transport.is_closing():
             self._transport.write(frame)
             self._transport.close()
         self._lost = True
-        self.send = _discard
+        self.send = discard
 
     def abort(self) -> None:
         """Close at once."""
@@ -122,7 +140,7 @@ class Stream(asyncio.Protocol):
             SLOW_STREAMS.inc()
             self._transport.abort()
         self._lost = True
-        self.send = _discard
+        self.send = discard
 
     # --- asyncio.Protocol
 
@@ -142,12 +160,13 @@ class Stream(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 -- nothing depends on it
         """Whoever closed it: forget the stream."""
         self._lost = True
-        self.send = _discard
+        self.send = discard
         self.resume_writing()
-        self._hub.discard(self)
+        self._readers.discard(self)
+        self._hub.rest()
 
 
-def _discard(_frame: bytes) -> None:
+def discard(_frame: bytes) -> None:
     """Take the place of ``send`` when the connection is gone and the hub does not know yet."""
 
 

@@ -11,13 +11,17 @@ from tts.ports import Recorded
 
 
 class Subscriber(Protocol):
-    """A stream; ``tasks`` says what it is about, empty for everything."""
+    """A stream; ``tasks`` says what it is about, None for everything."""
 
-    tasks: frozenset[UUID]
+    tasks: frozenset[UUID] | None
     send: Callable[[bytes], None]
 
-    def finish(self, frame: bytes) -> None:
-        """Send a last frame and close once the reader has it."""
+    def beat(self, frame: bytes) -> None:
+        """Send a sign of life, and look whether the reader gave one."""
+        ...
+
+    def finish(self, seconds: float) -> None:
+        """Tell the reader to come back after that time, and close once it knows."""
         ...
 
     def abort(self) -> None:
@@ -26,9 +30,16 @@ class Subscriber(Protocol):
 
 
 class Subscribers:
-    """A set of streams, indexed by task. A stream must not leave it while something is sent."""
+    """Streams of one kind, indexed by task. A stream must not leave while something is sent.
 
-    def __init__(self) -> None:
+    ``frame_of`` makes an event and ``heartbeat`` a position into bytes as these streams carry them.
+    """
+
+    def __init__(
+        self, frame_of: Callable[[Recorded], bytes], heartbeat: Callable[[int], bytes]
+    ) -> None:
+        self.frame_of = frame_of
+        self.heartbeat = heartbeat
         self._all: set[Subscriber] = set()
         self._of_everything: set[Subscriber] = set()
         self._of_task: dict[UUID, set[Subscriber]] = {}
@@ -45,23 +56,36 @@ class Subscribers:
     def add(self, stream: Subscriber) -> None:
         """Put it in."""
         self._all.add(stream)
-        if not stream.tasks:
-            self._of_everything.add(stream)
-        for task_id in stream.tasks:
-            self._of_task.setdefault(task_id, set()).add(stream)
+        self._index(stream)
         OPEN_STREAMS.inc()
 
     def discard(self, stream: Subscriber) -> None:
         """Take it out."""
         self._all.remove(stream)
-        self._of_everything.discard(stream)
+        self._forget(stream)
+        OPEN_STREAMS.dec()
+
+    def change(self, stream: Subscriber, tasks: frozenset[UUID] | None) -> None:
+        """From now on it is about ``tasks``."""
+        self._forget(stream)
+        stream.tasks = tasks
+        self._index(stream)
+
+    def _index(self, stream: Subscriber) -> None:
+        if stream.tasks is None:
+            self._of_everything.add(stream)
+            return
         for task_id in stream.tasks:
+            self._of_task.setdefault(task_id, set()).add(stream)
+
+    def _forget(self, stream: Subscriber) -> None:
+        self._of_everything.discard(stream)
+        for task_id in stream.tasks or ():
             self._of_task[task_id].remove(stream)
             if not self._of_task[task_id]:
                 del self._of_task[task_id]
-        OPEN_STREAMS.dec()
 
-    def hand_out(self, events: list[Recorded], frame_of: Callable[[Recorded], bytes]) -> None:
+    def hand_out(self, events: list[Recorded]) -> None:
         """Send each event to whom it concerns, encoded once, and not at all if nobody cares."""
         everyone = self._of_everything
         for_everyone = []
@@ -69,7 +93,7 @@ class Subscribers:
         for event in events:
             wanted = self._of_task.get(event.task_id, ())
             if wanted or everyone:
-                frame = frame_of(event)
+                frame = self.frame_of(event)
                 for stream in wanted:
                     stream.send(frame)
                 sent += len(wanted)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from http import HTTPStatus
-from time import perf_counter
 from typing import Any
 from uuid import UUID
 
@@ -13,14 +12,12 @@ from sanic import HTTPResponse, Request, Sanic
 
 from gateway import endpoint
 from gateway.answers import Success
+from gateway.commands import Commands, started
 from gateway.errors import (
     InvalidCursor,
-    InvalidRequest,
     SpeechFailed,
-    TaskMismatch,
     UnsupportedMediaType,
 )
-from gateway.metrics import REQUESTS
 from gateway.models import (
     CancelRequest,
     RetryRequest,
@@ -28,7 +25,6 @@ from gateway.models import (
     TimeTravel,
     parse_body,
     parse_query,
-    speech_request,
 )
 from gateway.services import Services
 from tts.application import TaskNotFound
@@ -38,7 +34,6 @@ from tts.wire import task_answer, timeline
 
 JSON_TYPES = re.compile(r"application/(?:json|[\w.+-]+\+json)\s*(?:;|$)", re.IGNORECASE)
 PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
-IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 def add_to(app: Sanic[Any, Any], services: Services) -> None:
@@ -59,73 +54,30 @@ class Tts:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._application = services.application
-        self._speech_request = speech_request(services.settings)
+        self._commands = Commands(services)
 
     async def request(self, request: Request) -> HTTPResponse:
         """Accept a text. When the answer leaves, its event is on disk."""
-        wanted = parse_body(self._speech_request, _json(request))
-        key = request.headers.get("idempotency-key")
-        if key is not None and not IDEMPOTENCY_KEY.fullmatch(key):
-            raise InvalidRequest("Idempotency-Key: must be 1 to 255 visible ASCII characters")
-        started = perf_counter()
-        task, position = await self._application.request(
-            template_id=wanted.template_id,
-            text=wanted.tts_text,
-            instruction=wanted.instruction or "",
-            owner=request.ctx.owner,
-            idempotency_key=key,
-        )
-        REQUESTS.accepted(perf_counter() - started)
+        wanted = parse_body(self._commands.speech_request, _json(request))
+        owner, key = request.ctx.owner, request.headers.get("idempotency-key")
+        task, position = await self._commands.generate(wanted, owner=owner, idempotency_key=key)
         prefer = request.headers.get("prefer")
         if prefer is not None and (wait := PREFER_WAIT.search(prefer)):
             seconds = min(int(wait[1]), self._services.settings.wait_max_seconds)
             if (ended := await self._services.hub.wait_final(task.id, seconds)) is not None:
                 return Success(self._outcome(task.id, ended))
-        answer = {
-            "taskId": str(task.id),
-            "message": "Audio generation started",
-            "status": "started",
-            "position": position,
-        }
-        return Success(answer, HTTPStatus.ACCEPTED)
+        return Success(started(task, position), HTTPStatus.ACCEPTED)
 
     async def retry(self, request: Request) -> HTTPResponse:
         """Give a failed task another round of attempts."""
         wanted = parse_body(RetryRequest, _json(request))
-        task_id = endpoint.task_id_of(wanted.task_id)
-        task = await self._task(task_id, request.ctx.owner)
-        if wanted.template_id not in {None, task.template_id}:
-            raise TaskMismatch(
-                f"templateId: the task has {task.template_id}", task_id=wanted.task_id
-            )
-        if wanted.tts_text is not None:
-            said = await self._application.store.payload(task_id)
-            if said is not None and said.text != wanted.tts_text:
-                raise TaskMismatch("tts_text: the task has another text", task_id=wanted.task_id)
-        _, position = await self._application.retry(
-            task_id, by=request.ctx.owner or "client", reason="requested by the client"
-        )
-        answer = {
-            "taskId": str(task_id),
-            "message": "Retry initiated successfully",
-            "position": position,
-        }
+        answer = await self._commands.retry(wanted, owner=request.ctx.owner)
         return Success(answer, HTTPStatus.ACCEPTED)
 
     async def cancel(self, request: Request) -> HTTPResponse:
         """Ask for the end of a task; the status says whether it is there already."""
         wanted = parse_body(CancelRequest, _json(request))
-        task_id = endpoint.task_id_of(wanted.task_id)
-        await self._task(task_id, request.ctx.owner)
-        task, position = await self._application.cancel(
-            task_id, by=request.ctx.owner or "client", reason="requested by the client"
-        )
-        answer = {
-            "taskId": str(task_id),
-            "message": "Cancellation requested",
-            "status": task.status.value,
-            "position": position,
-        }
+        answer = await self._commands.cancel(wanted, owner=request.ctx.owner)
         return Success(answer, HTTPStatus.ACCEPTED)
 
     async def task(self, request: Request, task_id: str) -> HTTPResponse:
@@ -189,11 +141,6 @@ class Tts:
         if events[0].position > as_of:
             raise TaskNotFound(f"task {uuid} did not exist at position {as_of}")
         return [event for event in events if event.position <= as_of]
-
-    async def _task(self, task_id: UUID, owner: str) -> Task:
-        task = self._application.replay(await endpoint.events_of(self._services, task_id, owner))
-        assert task is not None  # noqa: S101 -- there is at least one event
-        return task
 
     def _outcome(self, task_id: UUID, ended: Recorded) -> dict[str, str]:
         state = orjson.loads(ended.state)

@@ -1,0 +1,97 @@
+"""Where a subscription starts in the log, and what it has missed there."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from uuid import UUID
+
+from gateway import endpoint
+from gateway.errors import InvalidRequest
+from gateway.services import Services
+from tts.ports import Recorded
+
+TASKS_MAX = 100  # named in one subscription
+BATCH = 500  # events of history read and encoded at a time: a few milliseconds
+DIGITS_MAX = 19  # a longer number is beyond every position that a store can have
+
+Tasks = frozenset[UUID] | None
+"""What a subscription is about; None is everything."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a stream starts: after ``cursor``; ``refused`` says why it is not where ``asked``."""
+
+    cursor: int
+    refused: str = ""
+    asked: str = ""
+
+
+class History:
+    """The log up to where the hub stands; to be used while the hub follows."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._hub = services.hub
+        self._replay_limit = services.settings.sse_replay_limit
+
+    async def start(self, tasks: Tasks, last: str | None, begin: str | None) -> Start:
+        """Resume after the position ``last``, or else start at ``begin``: now, start, a position.
+
+        A cursor that cannot be served is no error: the subscription says so and goes on from now.
+
+        Raises:
+            InvalidRequest: ``begin`` means nothing.
+        """
+        hub = self._hub
+        asked = last
+        if not asked:
+            asked = begin or ("now" if tasks is None else "start")
+            if asked == "now":
+                return Start(hub.position)
+            asked = "0" if asked == "start" else asked
+            if _position(asked) is None:
+                raise InvalidRequest(f"from: must be now, start or a position, not {asked!r}")
+        cursor = _position(asked)
+        if cursor is None:
+            return Start(hub.position, "unknown", asked)
+        if cursor > hub.position:
+            if cursor > await self._services.log.position():
+                return Start(hub.position, "future", asked)
+            await hub.reach(cursor)
+        if tasks is None and hub.position - cursor > self._replay_limit:
+            return Start(hub.position, "too_old", asked)
+        return Start(cursor)
+
+    async def events(self, tasks: Tasks, after: int, until: int) -> AsyncIterator[list[Recorded]]:
+        """Everything with ``after`` < position <= ``until`` about the tasks, in order."""
+        if tasks is not None:
+            read = self._services.application.store.events
+            events = [event for task in tasks for event in await read(task)]
+            events.sort(key=lambda event: event.position)
+            yield [event for event in events if after < event.position <= until]
+            return
+        while after < until:
+            batch = await self._services.log.read(after, BATCH)
+            yield [event for event in batch if event.position <= until]
+            after = batch[-1].position
+
+
+def tasks_of(names: list[str]) -> frozenset[UUID]:
+    """The tasks that a client names.
+
+    Raises:
+        InvalidRequest: too many.
+        TaskNotFound: one is no id.
+    """
+    if len(names) > TASKS_MAX:
+        raise InvalidRequest(f"taskId: at most {TASKS_MAX} tasks in one stream")
+    return frozenset(map(endpoint.task_id_of, names))
+
+
+def _position(text: str) -> int | None:
+    """A position, however large; None for anything else."""
+    if not (text.isascii() and text.isdigit()):
+        return None
+    return int(text[: DIGITS_MAX + 1])
