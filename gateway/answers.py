@@ -13,6 +13,8 @@ _HEADS: dict[tuple[int, bool], bytes] = {
     (status, keep_alive): (
         f"HTTP/1.1 {status.value} {status.phrase}\r\n"
         "content-type: application/json\r\n"
+        "x-content-type-options: nosniff\r\n"
+        "cache-control: no-store\r\n"
         f"connection: {'keep-alive' if keep_alive else 'close'}\r\n"
         "content-length: "
     ).encode()
@@ -27,9 +29,10 @@ class Success(HTTPResponse):
     It goes out in one write. That spares a fifth of what Sanic costs a request.
     """
 
-    __slots__ = ()
+    __slots__ = ("more_headers",)
 
     def __init__(self, data: object, status: HTTPStatus = HTTPStatus.OK) -> None:
+        self.more_headers = b""  # whole lines
         self.stream = None
         self.status = status
         self.body = orjson.dumps({"success": True, "data": data})
@@ -39,6 +42,7 @@ class Success(HTTPResponse):
         http: Any = self.stream
         assert self.body is not None  # noqa: S101 -- see above
         head = _HEADS[self.status, http.keep_alive]
-        await http.protocol.send(head + b"%d\r\n\r\n" % len(self.body) + self.body)
+        rest = b"%d\r\n%b\r\n%b" % (len(self.body), self.more_headers, self.body)
+        await http.protocol.send(head + rest)
         http.response_func = None
         http.stage = Stage.IDLE

@@ -15,10 +15,14 @@ from sanic.http import Http
 from sanic.log import logger as sanic_logger
 
 from gateway import errors
+from gateway.backlog import Backlog
+from gateway.cors import Cors, is_preflight
+from gateway.gate import Gate
 from gateway.hub import Hub
 from gateway.metrics import REQUESTS
-from gateway.routes import audio, events, pages, system, tts
+from gateway.routes import audio, events, pages, system, tokens, tts
 from gateway.services import Probe, Services, TaskQueries
+from gateway.slow import SlowRequests
 from tts.application import Application
 from tts.config import Settings
 from tts.ports import AudioStore, Log, Unavailable
@@ -35,18 +39,29 @@ def create_app(services: Services) -> Sanic[Any, Any]:
     # The touch-up takes the dispatch of signals, which nobody here uses, out of Sanic's own
     # classes. It cannot be done twice, and need not: all apps share them.
     app.config.TOUCHUP = not getattr(Http, "__touched__", False)
+    app.config.PROXIES_COUNT = services.settings.proxies_count or None
     app.config.REQUEST_MAX_SIZE = services.settings.request_max_bytes
     # A request may wait for its task; only then does an answer take long.
     app.config.RESPONSE_TIMEOUT = services.settings.wait_max_seconds + 30
+    origins = services.settings.allowed_origins
+    app.ctx.gate = services.gate
+    app.ctx.cors = Cors(origins) if origins else None
+    app.ctx.needs = {}
     app.exception(Exception)(_answer)
-    for routes in (tts, events, system, audio, pages):
+    for routes in (tts, events, tokens, system, audio, pages):
         routes.add_to(app, services)
     return app
 
 
 def _answer(request: Request, error: Exception) -> HTTPResponse:
     """What Sanic itself refuses: no such route or method, a body that is too large."""
-    response = errors.answer(request, error)
+    cors: Cors | None = request.app.ctx.cors
+    if cors is not None and is_preflight(request):
+        response = cors.preflight(request)  # no route has this method
+    else:
+        response = errors.answer(request, error)
+        if cors is not None:
+            cors.add_to(response, request)
     REQUESTS.answered("any", "none", response.status)
     return response
 
@@ -76,9 +91,21 @@ class Gateway:
             audio_url=audio.url,
             heartbeat_seconds=settings.sse_heartbeat_interval_ms / 1000,
         )
-        services = Services(settings, application, log, audio, tasks, probes, self.hub)
+        self._backlog = Backlog(tasks.counts, settings.queue_max_tasks)
+        services = Services(
+            settings=settings,
+            application=application,
+            log=log,
+            audio=audio,
+            tasks=tasks,
+            probes=probes,
+            hub=self.hub,
+            gate=Gate(settings),
+            backlog=self._backlog,
+        )
         self._app = create_app(services)
         self._server: Any = None
+        self._watching: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
         """Serve until canceled, then drain."""
@@ -101,6 +128,10 @@ class Gateway:
             sock=listener, backlog=BACKLOG, access_log=False
         )
         await self._server.startup()
+        slow = SlowRequests(self._server.connections, self._settings.request_timeout_seconds)
+        self._watching = [asyncio.create_task(slow.watch())]
+        if self._settings.queue_max_tasks:
+            self._watching.append(asyncio.create_task(self._backlog.watch()))
         self.url = "http://{}:{}".format(*listener.getsockname()[:2])
 
     async def stop(self) -> None:
@@ -112,6 +143,8 @@ class Gateway:
         if server is None:
             return
         server.server.close()
+        for watching in self._watching:
+            watching.cancel()
         await self.hub.aclose()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.shutdown_seconds):

@@ -10,6 +10,7 @@ import orjson
 from sanic import HTTPResponse, Request, Sanic
 
 from gateway import errors
+from gateway.access import ANYBODY, Need
 from gateway.metrics import REQUESTS
 from gateway.services import Services
 from tts.application import TaskNotFound
@@ -20,22 +21,30 @@ Handler = Callable[..., Awaitable[HTTPResponse]]
 UUID_LENGTH = 36
 
 
-def add(app: Sanic[Any, Any], method: str, path: str, handler: Handler) -> None:
-    """Serve ``handler`` under ``path``.
+def add(app: Sanic[Any, Any], method: str, path: str, handler: Handler, *, need: Need) -> None:
+    """Serve ``handler`` under ``path`` for those who may do what it ``need``s.
+
+    It finds the :class:`Access` of who asks in ``request.ctx.access``.
 
     A wrapper and no middleware: Sanic's costs several microseconds a request, and an exception that
     reaches Sanic many more.
     """
+    gate, cors = app.ctx.gate, app.ctx.cors
+    unasked = gate.wide_open or need is Need.NOTHING
 
     async def endpoint(request: Request, **parameters: str) -> HTTPResponse:
-        request.ctx.owner = ""  # nobody is asked who he is: everybody is the same owner
         try:
+            request.ctx.access = ANYBODY if unasked else gate.admit(request, need)
+            request.ctx.owner = request.ctx.access.owner
             response = await handler(request, **parameters)
         except Exception as error:  # noqa: BLE001 -- every error has its answer in the table
             response = errors.answer(request, error)
+        if cors is not None:
+            cors.add_to(response, request)
         REQUESTS.answered(method, path, response.status)
         return response
 
+    app.ctx.needs[method, path] = need
     name = f"{method}_{path.translate(_NAME)}"
     app.add_route(endpoint, path, methods=[method], name=name)
 
@@ -62,13 +71,13 @@ def task_id_of(text: str) -> UUID:
     raise TaskNotFound(f"task {text[:UUID_LENGTH]!r} does not exist")
 
 
-async def events_of(services: Services, task_id: UUID, owner: str) -> list[Recorded]:
-    """All events of a task that belongs to ``owner``.
+async def events_of(services: Services, task_id: UUID, scope: str | None) -> list[Recorded]:
+    """All events of a task that belongs to ``scope``, or to anybody for None.
 
     Raises:
         TaskNotFound: there is none, or it is somebody else's; nobody can tell which.
     """
     events = await services.application.store.events(task_id)
-    if not events or orjson.loads(events[0].state)["owner"] != owner:
+    if not events or scope not in {None, orjson.loads(events[0].state)["owner"]}:
         raise TaskNotFound(f"task {task_id} does not exist")
     return events

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
+from types import MappingProxyType
 
 import orjson
 from sanic import HTTPResponse, Request
-from sanic.exceptions import SanicException
+from sanic.exceptions import PayloadTooLarge, SanicException
 
 from tts.application import IdempotencyMismatch, TaskNotFound
 from tts.domain import TaskErased, TransitionRefused
@@ -25,9 +27,41 @@ class GatewayError(Exception):
     ``task_id`` is the task's that it is about, if there is one.
     """
 
+    headers: Mapping[str, str] = MappingProxyType({})
+
     def __init__(self, message: str, *, task_id: str | None = None) -> None:
         super().__init__(message)
         self.task_id = task_id
+
+
+class Unauthorized(GatewayError):
+    """No key, or none that is good."""
+
+    headers = MappingProxyType({"WWW-Authenticate": 'Bearer realm="tts"'})
+
+
+class Forbidden(GatewayError):
+    """The key is good, but not for this."""
+
+
+class Later(GatewayError):
+    """Not now: the same request may be served ``retry_after`` seconds later."""
+
+    def __init__(self, message: str, *, retry_after: float) -> None:
+        super().__init__(message)
+        self.headers = {"Retry-After": str(max(1, math.ceil(retry_after)))}
+
+
+class TooManyRequests(Later):
+    """The client sends faster than it may."""
+
+
+class TooManyStreams(Later):
+    """The client has as many streams open as it may."""
+
+
+class QueueFull(Later):
+    """As many tasks wait as may; nothing was recorded."""
 
 
 class InvalidJson(GatewayError):
@@ -79,6 +113,11 @@ TABLE: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
     InvalidRequest: (HTTPStatus.BAD_REQUEST, "invalid_request"),
     InvalidCursor: (HTTPStatus.BAD_REQUEST, "invalid_cursor"),
     UnsupportedMediaType: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
+    Unauthorized: (HTTPStatus.UNAUTHORIZED, "unauthorized"),
+    Forbidden: (HTTPStatus.FORBIDDEN, "forbidden"),
+    TooManyRequests: (HTTPStatus.TOO_MANY_REQUESTS, "rate_limited"),
+    TooManyStreams: (HTTPStatus.TOO_MANY_REQUESTS, "too_many_streams"),
+    QueueFull: (HTTPStatus.SERVICE_UNAVAILABLE, "queue_full"),
     RouteNotFound: (HTTPStatus.NOT_FOUND, "not_found"),
     TaskNotFound: (HTTPStatus.NOT_FOUND, "task_not_found"),
     RangeNotSatisfiable: (HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "range_not_satisfiable"),
@@ -100,6 +139,7 @@ HTTP_CODES = {
     HTTPStatus.REQUEST_TIMEOUT: "request_timeout",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "body_too_large",
     HTTPStatus.REQUEST_URI_TOO_LONG: "uri_too_long",
+    HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE: "header_too_large",
     HTTPStatus.EXPECTATION_FAILED: "expectation_failed",
     HTTPStatus.SERVICE_UNAVAILABLE: "unavailable",
 }
@@ -109,12 +149,12 @@ def answer(request: Request, error: Exception) -> HTTPResponse:
     """The response to a request that ended in ``error``; what nobody foresaw is logged here."""
     status, body = told(error, f"{request.method} {request.path}")
     headers = {}
-    if isinstance(error, SanicException):
+    if isinstance(error, SanicException | GatewayError):
         headers = {name: str(value) for name, value in error.headers.items()}
     if isinstance(error, RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{error.size}"
     if status is HTTPStatus.SERVICE_UNAVAILABLE:
-        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        headers.setdefault("Retry-After", str(RETRY_AFTER_SECONDS))
     return HTTPResponse(orjson.dumps(body), status, headers, "application/json")
 
 
@@ -141,6 +181,8 @@ def _classify(error: Exception) -> tuple[HTTPStatus, str]:
         return HTTPStatus.CONFLICT, REFUSALS[error.command]
     if isinstance(error, SanicException):
         status = HTTPStatus(error.status_code)
+        if isinstance(error, PayloadTooLarge) and "header" in str(error):
+            status = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE  # Sanic has one class for both
         if status is HTTPStatus.INTERNAL_SERVER_ERROR:
             return status, "internal_error"
         return status, HTTP_CODES.get(status, "bad_request")

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
+from gateway.backlog import Backlog
+from gateway.gate import Gate
 from gateway.hub import Hub
 from tts.application import Application
 from tts.config import Settings
@@ -38,17 +40,25 @@ class TaskPage(Protocol):
 class TaskQueries(Protocol):
     """The read model of tasks."""
 
+    async def counts(self) -> dict[str, int]:
+        """How many tasks there are in each status that has any.
+
+        Raises:
+            Unavailable: the read model cannot be read.
+        """
+        ...
+
     async def list(
         self,
         *,
-        owner: str,
+        owner: str | None,
         status: str | None,
         template_id: str | None,
         since: datetime | None,
         cursor: str | None,
         limit: int,
     ) -> TaskPage:
-        """The owner's tasks that match.
+        """The owner's tasks that match; everybody's for None.
 
         Raises:
             ValueError: the cursor is none of ours.
@@ -67,3 +77,5 @@ class Services:
     tasks: TaskQueries
     probes: Mapping[str, Probe]
     hub: Hub
+    gate: Gate
+    backlog: Backlog

@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS rm_tasks (
     position bigint NOT NULL
 );
 CREATE INDEX IF NOT EXISTS rm_tasks_newest ON rm_tasks (owner, created_at, task_id);
+CREATE INDEX IF NOT EXISTS rm_tasks_newest_of_all ON rm_tasks (created_at, task_id);
 CREATE INDEX IF NOT EXISTS rm_tasks_status ON rm_tasks (owner, status, created_at, task_id);
 CREATE INDEX IF NOT EXISTS rm_tasks_template ON rm_tasks (owner, template_id, created_at, task_id);
 

@@ -178,19 +178,23 @@ class TaskQueries:
     async def list(
         self,
         *,
-        owner: str,
+        owner: str | None,
         status: str | None,
         template_id: str | None,
         since: datetime | None,
         cursor: str | None,
         limit: int,
     ) -> TaskPage:
-        """The owner's tasks, newest first; ``since`` is the earliest creation.
+        """The owner's tasks, or everybody's; newest first; ``since`` is the earliest creation.
 
         Raises:
             BadCursor: ``cursor`` is no ``next_cursor``.
         """
-        conditions, params = ["owner = ?"], [owner]
+        conditions: list[str] = []
+        params: list[Any] = []
+        if owner is not None:
+            conditions.append("owner = ?")
+            params.append(owner)
         if status is not None:
             conditions.append("status = ?")
             params.append(status)
@@ -205,7 +209,7 @@ class TaskQueries:
             params += _decode(cursor)
         sql = (
             f"SELECT {', '.join(_WIRE_NAMES)} FROM rm_tasks "  # noqa: S608 -- made of names above
-            f"WHERE {' AND '.join(conditions)} "
+            f"WHERE {' AND '.join(conditions) or 'TRUE'} "
             "ORDER BY created_at DESC, task_id DESC LIMIT ?"
         )
         # Before the rows: they may be newer than the position says, never older.

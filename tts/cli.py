@@ -15,6 +15,7 @@ import click
 import uvloop
 
 from gateway.app import Gateway
+from gateway.keys_command import keys
 from projections.database import open_database
 from projections.runner import Projector
 from projections.tasks import TaskQueries, TasksProjection
@@ -108,6 +109,9 @@ def sandbox(**overrides: Any) -> None:
     Point REPLICATE_BASE_URL and TEMPLATE_BASE_URL at it; GET /sandbox tells what it can do.
     """
     _run(_sandbox, overrides)
+
+
+main.add_command(keys)
 
 
 # --- running

@@ -32,10 +32,23 @@ class Settings(BaseSettings):
     text_max_chars: Positive = 5000
     instruction_max_chars: Positive = 500
     request_max_bytes: Positive = 1_000_000
+    request_timeout_seconds: Positive = 10
     wait_max_seconds: Positive = 60
     sse_heartbeat_interval_ms: Positive = 15_000
     sse_client_timeout_ms: Positive = 30_000
     sse_replay_limit: Positive = 10_000
+
+    # who may use the gateway, and how much
+    tts_api_keys_file: Path | None = None
+    tts_allow_anonymous: bool = False
+    stream_token_seconds: Positive = 300
+    rate_limit_per_key: NotNegative = 500
+    rate_limit_per_address: NotNegative = 0
+    streams_per_key: Positive = 20_000
+    streams_per_address: Positive = 20_000
+    queue_max_tasks: NotNegative = 100_000
+    proxies_count: NotNegative = 0
+    cors_origins: str = ""
 
     # where things are
     data_dir: Path = Path("data")
@@ -100,6 +113,13 @@ class Settings(BaseSettings):
             self.minio_access_key and self.minio_secret_key.get_secret_value()
         ):
             raise ValueError("MINIO_ENDPOINT needs MINIO_ACCESS_KEY and MINIO_SECRET_KEY as well")
+        for origin in self.allowed_origins - {"*"}:
+            parts = urlsplit(origin)
+            if f"{parts.scheme}://{parts.netloc}" != origin or not parts.netloc:
+                raise ValueError(
+                    "CORS_ORIGINS must list origins such as https://app.example.com, or be *; "
+                    f"{origin!r} is none"
+                )
         if "/" in self.minio_endpoint:
             raise ValueError(f"MINIO_ENDPOINT must be host:port, not {self.minio_endpoint!r}")
         return self
@@ -109,6 +129,11 @@ class Settings(BaseSettings):
         """Where clients reach the gateway."""
         host = "127.0.0.1" if self.host in {"0.0.0.0", "::"} else self.host  # noqa: S104
         return self.public_url or f"http://{host}:{self.port}"
+
+    @property
+    def allowed_origins(self) -> frozenset[str]:
+        """The origins whose pages may read answers; ``*`` among them for all."""
+        return frozenset(filter(None, map(str.strip, self.cors_origins.split(","))))
 
     @property
     def replicate_is_local(self) -> bool:

@@ -11,32 +11,38 @@ from typing import Any, BinaryIO
 from sanic import HTTPResponse, Request, Sanic
 
 from gateway import endpoint
+from gateway.access import Need
 from gateway.errors import RangeNotSatisfiable, RouteNotFound
 from gateway.services import Services
 from tts.audio.folder import FolderAudio
 
 CHUNK_BYTES = 256 * 1024
 CONTENT_TYPE = "audio/wav"
-KEY = re.compile(r"audio-[0-9a-f-]{36}\.wav")
+KEY = re.compile(r"audio-([0-9a-f-]{36})\.wav")
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 def add_to(app: Sanic[Any, Any], services: Services) -> None:
     """Add the route, if the audio is ours to serve."""
     if isinstance(services.audio, FolderAudio):
-        endpoint.add(app, "GET", "/audio/<key:str>", Audio(services.audio).file)
+        handler = Audio(services, services.audio).file
+        endpoint.add(app, "GET", "/audio/<key:str>", handler, need=Need.STREAM)
 
 
 class Audio:
     """The handler."""
 
-    def __init__(self, folder: FolderAudio) -> None:
+    def __init__(self, services: Services, folder: FolderAudio) -> None:
+        self._services = services
         self._folder = folder
 
     async def file(self, request: Request, key: str) -> HTTPResponse:
         """The file or a range of it. A key's audio never changes, so clients may keep it."""
-        if not KEY.fullmatch(key):
+        known = KEY.fullmatch(key)
+        if not known:
             raise RouteNotFound(f"there is no audio {key!r}")
+        if (scope := request.ctx.access.scope) is not None:
+            await endpoint.events_of(self._services, endpoint.task_id_of(known[1]), scope)
         path = self._folder.path(key)
         try:
             stat = await asyncio.to_thread(path.stat)

@@ -9,6 +9,7 @@ from typing import Any
 from sanic import HTTPResponse, Request, Sanic
 
 from gateway import endpoint, frames
+from gateway.access import Need
 from gateway.history import History, Start, Tasks, tasks_of
 from gateway.services import Services
 from gateway.stream import HEAD, Begun, Stream, take_over
@@ -18,7 +19,7 @@ logger = logging.getLogger(__name__)
 
 def add_to(app: Sanic[Any, Any], services: Services) -> None:
     """Add the route."""
-    endpoint.add(app, "GET", "/events", Events(services).stream)
+    endpoint.add(app, "GET", "/events", Events(services).stream, need=Need.STREAM)
 
 
 class Events:
@@ -37,7 +38,7 @@ class Events:
         """Answer with a stream; everything that can be refused is refused before it begins."""
         tasks = _tasks(request)
         for task_id in tasks or ():
-            await endpoint.events_of(self._services, task_id, request.ctx.owner)
+            await endpoint.events_of(self._services, task_id, request.ctx.access.scope)
         async with self._hub.following():
             # The header goes first: a browser that reconnects sends it with the URL it began with.
             last = request.headers.get("last-event-id") or request.args.get("lastEventId")

@@ -9,6 +9,7 @@ from typing import Any
 from sanic import HTTPResponse, Request, Sanic
 
 from gateway import endpoint
+from gateway.access import Need
 from gateway.services import Services
 
 JAVASCRIPT = "text/javascript; charset=utf-8"
@@ -23,11 +24,15 @@ FILES = {
     "/sse-client-example.css": "text/css; charset=utf-8",
 }
 # The page takes nothing from elsewhere, save for the audio, which may lie in a bucket.
-PAGE_POLICY = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-    "media-src 'self' http: https:; img-src 'self' data:; base-uri 'none'; form-action 'none'; "
-    "frame-ancestors 'none'"
-)
+PAGE_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+        "media-src 'self' http: https:; img-src 'self' data:; base-uri 'none'; "
+        "form-action 'none'; frame-ancestors 'none'"
+    ),
+    "Referrer-Policy": "no-referrer",  # a URL may hold a stream token
+    "X-Content-Type-Options": "nosniff",
+}
 
 
 def add_to(app: Sanic[Any, Any], _services: Services) -> None:
@@ -35,7 +40,7 @@ def add_to(app: Sanic[Any, Any], _services: Services) -> None:
     folder = files("gateway") / "static"
     for path, content_type in FILES.items():
         body = (folder / path.rpartition("/")[2]).read_bytes()
-        endpoint.add(app, "GET", path, _File(body, content_type).answer)
+        endpoint.add(app, "GET", path, _File(body, content_type).answer, need=Need.NOTHING)
 
 
 class _File:
@@ -53,8 +58,7 @@ class _File:
             "Cross-Origin-Resource-Policy": "cross-origin",
         }
         if content_type.startswith("text/html"):
-            self._headers["Content-Security-Policy"] = PAGE_POLICY
-            self._headers["Referrer-Policy"] = "no-referrer"
+            self._headers |= PAGE_HEADERS
 
     async def answer(self, request: Request) -> HTTPResponse:
         """The file, unless the client has it."""

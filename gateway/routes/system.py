@@ -14,7 +14,9 @@ from sanic import HTTPResponse, Request, Sanic
 from sanic.response import html
 
 from gateway import endpoint
+from gateway.access import Need
 from gateway.answers import Success
+from gateway.routes.pages import PAGE_HEADERS
 from gateway.services import Probe, Services
 from tts.ports import Unavailable
 
@@ -39,10 +41,10 @@ INDEX = """<!doctype html>
 def add_to(app: Sanic[Any, Any], services: Services) -> None:
     """Add the routes."""
     system = System(services)
-    endpoint.add(app, "GET", "/", system.index)
-    endpoint.add(app, "GET", "/health", system.health)
-    endpoint.add(app, "GET", "/system", system.system)
-    endpoint.add(app, "GET", "/metrics", system.metrics)
+    endpoint.add(app, "GET", "/", system.index, need=Need.NOTHING)
+    endpoint.add(app, "GET", "/health", system.health, need=Need.NOTHING)
+    endpoint.add(app, "GET", "/system", system.system, need=Need.OPERATE)
+    endpoint.add(app, "GET", "/metrics", system.metrics, need=Need.OPERATE)
 
 
 class System:
@@ -54,7 +56,7 @@ class System:
 
     async def index(self, _request: Request) -> HTTPResponse:
         """A page that leads on."""
-        return html(INDEX)
+        return html(INDEX, headers=PAGE_HEADERS)
 
     async def health(self, _request: Request) -> HTTPResponse:
         """200 while every part that the gateway needs answers, else 503 that names the others."""

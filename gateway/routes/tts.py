@@ -11,6 +11,7 @@ import orjson
 from sanic import HTTPResponse, Request, Sanic
 
 from gateway import endpoint
+from gateway.access import Need
 from gateway.answers import Success
 from gateway.commands import Commands, started
 from gateway.errors import (
@@ -39,13 +40,13 @@ PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 def add_to(app: Sanic[Any, Any], services: Services) -> None:
     """Add the routes."""
     tts = Tts(services)
-    endpoint.add(app, "POST", "/api/tts", tts.request)
-    endpoint.add(app, "POST", "/api/tts/retry", tts.retry)
-    endpoint.add(app, "POST", "/api/tts/cancel", tts.cancel)
-    endpoint.add(app, "GET", "/api/tts/task/<task_id:str>", tts.task)
-    endpoint.add(app, "GET", "/api/tts/task/<task_id:str>/events", tts.timeline)
-    endpoint.add(app, "DELETE", "/api/tts/task/<task_id:str>", tts.erase)
-    endpoint.add(app, "GET", "/api/tts/tasks", tts.tasks)
+    endpoint.add(app, "POST", "/api/tts", tts.request, need=Need.COMMAND)
+    endpoint.add(app, "POST", "/api/tts/retry", tts.retry, need=Need.COMMAND)
+    endpoint.add(app, "POST", "/api/tts/cancel", tts.cancel, need=Need.COMMAND)
+    endpoint.add(app, "GET", "/api/tts/task/<task_id:str>", tts.task, need=Need.READ)
+    endpoint.add(app, "GET", "/api/tts/task/<task_id:str>/events", tts.timeline, need=Need.READ)
+    endpoint.add(app, "DELETE", "/api/tts/task/<task_id:str>", tts.erase, need=Need.COMMAND)
+    endpoint.add(app, "GET", "/api/tts/tasks", tts.tasks, need=Need.READ)
 
 
 class Tts:
@@ -96,9 +97,9 @@ class Tts:
     async def erase(self, request: Request, task_id: str) -> HTTPResponse:
         """Remove what was said and spoken; statuses and times stay."""
         uuid = endpoint.task_id_of(task_id)
-        await endpoint.events_of(self._services, uuid, request.ctx.owner)
+        await endpoint.events_of(self._services, uuid, request.ctx.access.scope)
         task, position = await self._application.erase(
-            uuid, self._services.audio, by=request.ctx.owner or "client"
+            uuid, self._services.audio, by=request.ctx.access.owner or "client"
         )
         assert task.erased_at is not None  # noqa: S101 -- that is what erase does
         answer = {
@@ -115,7 +116,7 @@ class Tts:
         wanted = parse_query(TaskFilter, endpoint.query_of(request))
         try:
             page = await self._services.tasks.list(
-                owner=request.ctx.owner,
+                owner=request.ctx.access.scope,
                 status=wanted.status.value if wanted.status else None,
                 template_id=wanted.template_id,
                 since=wanted.since,
@@ -135,7 +136,7 @@ class Tts:
         """The task's events, up to the position that the client asks for."""
         as_of = parse_query(TimeTravel, endpoint.query_of(request)).as_of
         uuid = endpoint.task_id_of(task_id)
-        events = await endpoint.events_of(self._services, uuid, request.ctx.owner)
+        events = await endpoint.events_of(self._services, uuid, request.ctx.access.scope)
         if as_of is None:
             return events
         if events[0].position > as_of:

@@ -1,0 +1,65 @@
+"""How much one client gets: requests in a time, streams at a time. Each process counts its own."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable
+
+from gateway.errors import TooManyRequests, TooManyStreams
+
+CLIENTS_MAX = 10_000  # remembered; beyond that, those whose bucket is full again are forgotten
+STREAM_RETRY_SECONDS = 10
+
+
+class RateLimit:
+    """A token bucket for each client: one second's requests at once, then ``per_second``.
+
+    It is kept as the one number that a bucket amounts to, the time at which it is full again
+    (known as GCRA).
+    """
+
+    def __init__(self, per_second: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._interval = 1 / per_second
+        self._clock = clock
+        self._full_at: dict[str, float] = {}
+
+    def spend(self, client: str) -> None:
+        """Count a request.
+
+        Raises:
+            TooManyRequests: it is one too many.
+        """
+        now = self._clock()
+        full_at = max(self._full_at.get(client, now), now) + self._interval
+        if (wait := full_at - now - 1.0) > 1e-9:  # noqa: PLR2004 -- for the rounding
+            raise TooManyRequests("too many requests", retry_after=wait)
+        if client not in self._full_at and len(self._full_at) >= CLIENTS_MAX:
+            self._full_at = {who: at for who, at in self._full_at.items() if at > now}
+        self._full_at[client] = full_at
+
+
+class Places:
+    """Streams that one client may have open."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._taken: Counter[str] = Counter()
+
+    def take(self, client: str) -> None:
+        """Take a place, to be given back with :meth:`leave`.
+
+        Raises:
+            TooManyStreams: none is left.
+        """
+        if self._taken[client] >= self._most:
+            raise TooManyStreams(
+                f"{self._most} streams are open already", retry_after=STREAM_RETRY_SECONDS
+            )
+        self._taken[client] += 1
+
+    def leave(self, client: str) -> None:
+        """Give a place back."""
+        self._taken[client] -= 1
+        if not self._taken[client]:
+            del self._taken[client]

@@ -1,0 +1,23 @@
+"""``POST /api/stream-token``: for browsers, whose streams cannot carry an Authorization header."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sanic import HTTPResponse, Request, Sanic
+
+from gateway import endpoint
+from gateway.access import Need
+from gateway.answers import Success
+from gateway.services import Services
+
+
+def add_to(app: Sanic[Any, Any], services: Services) -> None:
+    """Add the route."""
+    gate = services.gate
+
+    async def issue(request: Request) -> HTTPResponse:
+        token, ends = gate.stream_token(request.ctx.access)
+        return Success({"token": token, "expiresAt": ends.isoformat()})
+
+    endpoint.add(app, "POST", "/api/stream-token", issue, need=Need.READ)
