@@ -435,6 +435,7 @@ class TestLife:
     async def test_two_apps_and_two_sandboxes_in_one_process(self, sandbox: Sandbox) -> None:
         """Another sandbox and another Sanic app, started and stopped beside it, do no harm."""
         app = Sanic("beside-the-sandbox", configure_logging=False)
+        app.config.TOUCHUP = False  # a process can do it once only
         app.add_route(lambda _request: text("mine"), "/", name="mine")
         second = await start_sandbox(behaviour=QUICK)
         server = await app.create_server(host="127.0.0.1", port=0, access_log=False)
