@@ -20,7 +20,7 @@ from gateway.cors import Cors, is_preflight
 from gateway.gate import Gate
 from gateway.hub import Hub
 from gateway.metrics import REQUESTS
-from gateway.routes import audio, events, pages, system, tokens, tts
+from gateway.routes import audio, events, pages, system, tokens, tts, ws
 from gateway.services import Probe, Services, TaskQueries
 from gateway.slow import SlowRequests
 from tts.application import Application
@@ -48,7 +48,7 @@ def create_app(services: Services) -> Sanic[Any, Any]:
     app.ctx.cors = Cors(origins) if origins else None
     app.ctx.needs = {}
     app.exception(Exception)(_answer)
-    for routes in (tts, events, tokens, system, audio, pages):
+    for routes in (tts, events, ws, tokens, system, audio, pages):
         routes.add_to(app, services)
     return app
 
@@ -148,7 +148,7 @@ class Gateway:
         await self.hub.aclose()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.shutdown_seconds):
-                while server.connections or self.hub.streams:
+                while server.connections or self.hub.streams or self.hub.sockets:
                     for connection in list(server.connections):
                         connection.close_if_idle()
                     await asyncio.sleep(DRAIN_POLL_SECONDS)

@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from gateway import endpoint
+from gateway.access import Access
 from gateway.errors import InvalidRequest, TaskMismatch
 from gateway.metrics import REQUESTS
 from gateway.models import CancelRequest, RetryRequest, SpeechRequest, speech_request
@@ -18,7 +19,7 @@ IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
 
 class Commands:
-    """Each one returns when its event is on disk; ``owner`` is who asks.
+    """Each one returns when its event is on disk; ``access`` is who asks.
 
     ``speech_request`` is the model of what :meth:`generate` wants.
     """
@@ -29,13 +30,15 @@ class Commands:
         self.speech_request = speech_request(services.settings)
 
     async def generate(
-        self, wanted: SpeechRequest, *, owner: str, idempotency_key: str | None
+        self, wanted: SpeechRequest, access: Access, *, idempotency_key: str | None
     ) -> tuple[Task, int]:
         """Accept a text; returns the task and the position of its newest event.
 
         Raises:
-            InvalidRequest, IdempotencyMismatch
+            InvalidRequest, IdempotencyMismatch, QueueFull
         """
+        if self._services.settings.queue_max_tasks:
+            self._services.backlog.check()
         if idempotency_key is not None and not IDEMPOTENCY_KEY.fullmatch(idempotency_key):
             raise InvalidRequest("Idempotency-Key: must be 1 to 255 visible ASCII characters")
         began = perf_counter()
@@ -43,20 +46,20 @@ class Commands:
             template_id=wanted.template_id,
             text=wanted.tts_text,
             instruction=wanted.instruction or "",
-            owner=owner,
+            owner=access.owner,
             idempotency_key=idempotency_key,
         )
         REQUESTS.accepted(perf_counter() - began)
         return accepted
 
-    async def retry(self, wanted: RetryRequest, *, owner: str) -> dict[str, Any]:
+    async def retry(self, wanted: RetryRequest, access: Access) -> dict[str, Any]:
         """Give a failed task another round of attempts; returns the answer.
 
         Raises:
             TaskNotFound, TaskMismatch, TransitionRefused
         """
         task_id = endpoint.task_id_of(wanted.task_id)
-        task = await self._task(task_id, owner)
+        task = await self._task(task_id, access)
         if wanted.template_id not in {None, task.template_id}:
             raise TaskMismatch(
                 f"templateId: the task has {task.template_id}", task_id=wanted.task_id
@@ -66,7 +69,7 @@ class Commands:
             if said is not None and said.text != wanted.tts_text:
                 raise TaskMismatch("tts_text: the task has another text", task_id=wanted.task_id)
         _, position = await self._application.retry(
-            task_id, by=owner or "client", reason="requested by the client"
+            task_id, by=access.owner or "client", reason="requested by the client"
         )
         return {
             "taskId": str(task_id),
@@ -74,16 +77,16 @@ class Commands:
             "position": position,
         }
 
-    async def cancel(self, wanted: CancelRequest, *, owner: str) -> dict[str, Any]:
+    async def cancel(self, wanted: CancelRequest, access: Access) -> dict[str, Any]:
         """Ask for the end of a task; the answer's status says whether it is there already.
 
         Raises:
             TaskNotFound, TransitionRefused
         """
         task_id = endpoint.task_id_of(wanted.task_id)
-        await self._task(task_id, owner)
+        await self._task(task_id, access)
         task, position = await self._application.cancel(
-            task_id, by=owner or "client", reason="requested by the client"
+            task_id, by=access.owner or "client", reason="requested by the client"
         )
         return {
             "taskId": str(task_id),
@@ -92,8 +95,9 @@ class Commands:
             "position": position,
         }
 
-    async def _task(self, task_id: UUID, owner: str) -> Task:
-        task = self._application.replay(await endpoint.events_of(self._services, task_id, owner))
+    async def _task(self, task_id: UUID, access: Access) -> Task:
+        events = await endpoint.events_of(self._services, task_id, access.scope)
+        task = self._application.replay(events)
         assert task is not None  # noqa: S101 -- there is at least one event
         return task
 

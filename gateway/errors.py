@@ -76,6 +76,12 @@ class UnsupportedMediaType(GatewayError):
     """The body is declared as something else than JSON."""
 
 
+class NotAWebSocket(GatewayError):
+    """The request is no handshake that a WebSocket begins with."""
+
+    headers = MappingProxyType({"Upgrade": "websocket"})
+
+
 class InvalidCursor(GatewayError):
     """The cursor of a list is none of ours."""
 
@@ -111,6 +117,7 @@ class SpeechFailed(GatewayError):
 TABLE: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
     InvalidJson: (HTTPStatus.BAD_REQUEST, "invalid_json"),
     InvalidRequest: (HTTPStatus.BAD_REQUEST, "invalid_request"),
+    NotAWebSocket: (HTTPStatus.UPGRADE_REQUIRED, "websocket_expected"),
     InvalidCursor: (HTTPStatus.BAD_REQUEST, "invalid_cursor"),
     UnsupportedMediaType: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
     Unauthorized: (HTTPStatus.UNAUTHORIZED, "unauthorized"),

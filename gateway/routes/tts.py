@@ -60,8 +60,8 @@ class Tts:
     async def request(self, request: Request) -> HTTPResponse:
         """Accept a text. When the answer leaves, its event is on disk."""
         wanted = parse_body(self._commands.speech_request, _json(request))
-        owner, key = request.ctx.owner, request.headers.get("idempotency-key")
-        task, position = await self._commands.generate(wanted, owner=owner, idempotency_key=key)
+        access, key = request.ctx.access, request.headers.get("idempotency-key")
+        task, position = await self._commands.generate(wanted, access, idempotency_key=key)
         prefer = request.headers.get("prefer")
         if prefer is not None and (wait := PREFER_WAIT.search(prefer)):
             seconds = min(int(wait[1]), self._services.settings.wait_max_seconds)
@@ -72,13 +72,13 @@ class Tts:
     async def retry(self, request: Request) -> HTTPResponse:
         """Give a failed task another round of attempts."""
         wanted = parse_body(RetryRequest, _json(request))
-        answer = await self._commands.retry(wanted, owner=request.ctx.owner)
+        answer = await self._commands.retry(wanted, request.ctx.access)
         return Success(answer, HTTPStatus.ACCEPTED)
 
     async def cancel(self, request: Request) -> HTTPResponse:
         """Ask for the end of a task; the status says whether it is there already."""
         wanted = parse_body(CancelRequest, _json(request))
-        answer = await self._commands.cancel(wanted, owner=request.ctx.owner)
+        answer = await self._commands.cancel(wanted, request.ctx.access)
         return Success(answer, HTTPStatus.ACCEPTED)
 
     async def task(self, request: Request, task_id: str) -> HTTPResponse:
