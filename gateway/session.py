@@ -1,0 +1,190 @@
+"""The conversation over one WebSocket: each message in turn is carried out and answered."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Annotated, Any
+from uuid import UUID
+
+import orjson
+from pydantic import Field
+from websockets.frames import CloseCode
+
+from gateway import endpoint, errors, messages
+from gateway.access import Access, Need
+from gateway.commands import Commands, started
+from gateway.errors import Forbidden, InvalidRequest
+from gateway.history import TASKS_MAX, History, Tasks, tasks_of
+from gateway.messages import RequestId
+from gateway.models import Body, CancelRequest, RetryRequest, parse_body
+from gateway.services import Services
+from gateway.ws import Socket
+
+logger = logging.getLogger(__name__)
+
+
+class Message(Body):
+    """What every message has; ``id`` comes back in the answer."""
+
+    type: str
+    id: Annotated[str, Field(max_length=128)] | int | None = None
+
+
+class Subscribe(Body):
+    """``subscribe``: the tasks, or everything of one's own, from a position on."""
+
+    task_ids: list[str] | None = Field(default=None, alias="taskIds")
+    last_event_id: str | int | None = Field(default=None, alias="lastEventId")
+    begin: str | int | None = Field(default=None, alias="from")
+
+
+class Unsubscribe(Body):
+    """``unsubscribe``: the tasks, or everything."""
+
+    task_ids: list[str] | None = Field(default=None, alias="taskIds")
+
+
+class Key(Body):
+    """The part of ``generate`` that is a header over HTTP."""
+
+    idempotency_key: str | None = Field(default=None, alias="idempotencyKey")
+
+
+class Session:
+    """The other end of one ``socket``, whose client may do what ``access`` grants."""
+
+    def __init__(
+        self, services: Services, commands: Commands, socket: Socket, access: Access
+    ) -> None:
+        self._services = services
+        self._commands = commands
+        self._hub = services.hub
+        self._history = History(services)
+        self._socket = socket
+        self._access = access
+
+    async def run(self, handshake: bytes) -> None:
+        """Greet the client and serve it until the connection is over."""
+        try:
+            hello = messages.connected(secrets.token_hex(8), self._hub.position)
+            await self._socket.write(handshake + hello)
+            await self._socket.go_live()
+            async for message in self._socket.messages():
+                await self._answer(message)
+        except ConnectionError:
+            # The client went, as clients do, or was cut and counted.
+            self._socket.abort()
+        except Exception:
+            logger.exception("A WebSocket broke off")
+            self._socket.close(CloseCode.INTERNAL_ERROR, "internal error")
+
+    async def _answer(self, raw: bytes) -> None:
+        request_id = _id_of(raw)
+        try:
+            kind = parse_body(Message, raw).type
+            await self._handler(kind)(self, request_id, raw)
+        except ConnectionError:
+            raise
+        except Exception as error:  # noqa: BLE001 -- every error has its answer in the table
+            _, body = errors.told(error, "a message over /ws")
+            self._socket.send(messages.error(request_id, body))
+
+    def _handler(self, kind: str) -> Handler:
+        if kind not in KINDS:
+            raise InvalidRequest(f"type: must be one of {', '.join(KINDS)}, not {kind[:40]!r}")
+        need, handler = KINDS[kind]
+        if not self._access.may(need):
+            raise Forbidden(f"a key of role {self._access.role} may not do this")
+        return handler
+
+    async def subscribe(self, request_id: RequestId, raw: bytes) -> None:
+        """Send what is past, then what happens."""
+        wanted = parse_body(Subscribe, raw)
+        tasks = None if wanted.task_ids is None else tasks_of(wanted.task_ids)
+        together = _union(self._socket.tasks, tasks)
+        for task_id in tasks or ():
+            await endpoint.events_of(self._services, task_id, self._access.scope)
+        start = await self._history.start(tasks, _text(wanted.last_event_id), _text(wanted.begin))
+        # From here to the end of history everything live waits, whatever it belongs to. The hub
+        # sends what comes after this position, and nothing else does.
+        socket, until = self._socket, self._hub.position
+        socket.hold()
+        self._hub.sockets.change(socket, together)
+        answer = {"taskIds": wanted.task_ids, "position": start.cursor}
+        head = messages.ack(request_id, answer)
+        if start.refused:
+            head += messages.reset(request_id, start.refused, start.asked, start.cursor)
+        await socket.write(head)
+        async for batch in self._history.events(tasks, socket.scope, start.cursor, until):
+            await socket.write(b"".join(map(self._hub.message, batch)))
+        await socket.go_live()
+
+    async def unsubscribe(self, request_id: RequestId, raw: bytes) -> None:
+        """Send no more about the tasks, or at all."""
+        wanted = parse_body(Unsubscribe, raw)
+        left: frozenset[UUID] = frozenset()
+        if wanted.task_ids is not None:
+            if self._socket.tasks is None:
+                raise InvalidRequest("taskIds: everything is subscribed; unsubscribe from that")
+            left = self._socket.tasks - tasks_of(wanted.task_ids)
+        self._hub.sockets.change(self._socket, left)
+        self._ack(request_id, {"taskIds": wanted.task_ids})
+
+    async def generate(self, request_id: RequestId, raw: bytes) -> None:
+        """Accept a text."""
+        wanted = parse_body(self._commands.speech_request, raw)
+        key = parse_body(Key, raw).idempotency_key
+        task, position = await self._commands.generate(wanted, self._access, idempotency_key=key)
+        self._ack(request_id, started(task, position))
+
+    async def retry(self, request_id: RequestId, raw: bytes) -> None:
+        """Give a failed task another round of attempts."""
+        wanted = parse_body(RetryRequest, raw)
+        self._ack(request_id, await self._commands.retry(wanted, self._access))
+
+    async def cancel(self, request_id: RequestId, raw: bytes) -> None:
+        """Ask for the end of a task."""
+        wanted = parse_body(CancelRequest, raw)
+        self._ack(request_id, await self._commands.cancel(wanted, self._access))
+
+    async def ping(self, request_id: RequestId, _raw: bytes) -> None:
+        """Show that somebody is here."""
+        self._socket.send(messages.pong(request_id))
+
+    def _ack(self, request_id: RequestId, data: dict[str, Any]) -> None:
+        self._socket.send(messages.ack(request_id, data))
+
+
+Handler = Callable[[Session, RequestId, bytes], Awaitable[None]]
+KINDS: dict[str, tuple[Need, Handler]] = {
+    "subscribe": (Need.STREAM, Session.subscribe),
+    "unsubscribe": (Need.STREAM, Session.unsubscribe),
+    "generate": (Need.COMMAND, Session.generate),
+    "retry": (Need.COMMAND, Session.retry),
+    "cancel": (Need.COMMAND, Session.cancel),
+    "ping": (Need.STREAM, Session.ping),
+}
+
+
+def _id_of(raw: bytes) -> RequestId:
+    """The id of a message that may be wrong in every respect."""
+    try:
+        message = orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None
+    given = message.get("id") if isinstance(message, dict) else None
+    return given if isinstance(given, str | int) else None
+
+
+def _union(had: Tasks, tasks: Tasks) -> Tasks:
+    if had is None or tasks is None:
+        return None
+    if len(had | tasks) > TASKS_MAX:
+        raise InvalidRequest(f"taskIds: at most {TASKS_MAX} tasks over one connection")
+    return had | tasks
+
+
+def _text(given: str | int | None) -> str | None:
+    return None if given is None else str(given)
