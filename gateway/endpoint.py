@@ -35,7 +35,6 @@ def add(app: Sanic[Any, Any], method: str, path: str, handler: Handler, *, need:
     async def endpoint(request: Request, **parameters: str) -> HTTPResponse:
         try:
             request.ctx.access = ANYBODY if unasked else gate.admit(request, need)
-            request.ctx.owner = request.ctx.access.owner
             response = await handler(request, **parameters)
         except Exception as error:  # noqa: BLE001 -- every error has its answer in the table
             response = errors.answer(request, error)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 from sanic import Request
@@ -15,6 +14,26 @@ from gateway.limits import Places, RateLimit
 from tts.config import ConfigError, Settings
 
 BEARER = "bearer "
+
+
+class Visit:
+    """An open stream: it has a place until it leaves."""
+
+    __slots__ = ("_address", "_gate", "access")
+
+    def __init__(self, gate: Gate, access: Access, address: str) -> None:
+        self.access = access
+        self._gate = gate
+        self._address = address
+        gate.places.take(access.key_id, address)
+
+    def holds(self) -> bool:
+        """Whether the key would still be good for entering."""
+        return self._gate.keys is None or self._gate.keys.holds(self.access)
+
+    def leave(self) -> None:
+        """Give the place back; to be called once."""
+        self._gate.places.leave(self.access.key_id, self._address)
 
 
 class Gate:
@@ -33,17 +52,13 @@ class Gate:
                 "everybody may do everything"
             )
         self._token_seconds = settings.stream_token_seconds
-        self._keys = Keyring(path, token_seconds=self._token_seconds) if path else None
+        self.keys = Keyring(path, token_seconds=self._token_seconds) if path else None
         rate = settings.rate_limit_per_key if path else settings.rate_limit_per_address
         self._rate = RateLimit(rate) if rate else None
-        self._of_key = Places(settings.streams_per_key)
-        self._of_address = Places(settings.streams_per_address)
-        self.wide_open = self._keys is None and self._rate is None
-
-    @property
-    def guarded(self) -> bool:
-        """Whether keys are configured."""
-        return self._keys is not None
+        self.places = Places(
+            per_key=settings.streams_per_key, per_address=settings.streams_per_address
+        )
+        self.wide_open = self.keys is None and self._rate is None
 
     def admit(self, request: Request, need: Need) -> Access:
         """Who asks.
@@ -53,7 +68,7 @@ class Gate:
         """
         if need is Need.NOTHING:
             return ANYBODY
-        access = self._identify(request, need) if self._keys else ANYBODY
+        access = self._identify(request, need) if self.keys else ANYBODY
         self.spend(request, access)
         if not access.may(need):
             raise Forbidden(f"a key of role {access.role} may not do this")
@@ -68,49 +83,31 @@ class Gate:
         if self._rate is not None:
             self._rate.spend(access.key_id or request.client_ip)
 
-    def holds(self, access: Access) -> bool:
-        """Whether ``access`` would still be granted; a stream asks from time to time."""
-        return self._keys is None or self._keys.holds(access)
-
-    def enter_stream(self, request: Request, access: Access) -> Callable[[], None]:
-        """Count a stream; returns what has to be called once when it is over.
+    def enter(self, request: Request, access: Access) -> Visit:
+        """Count a stream.
 
         Raises:
             TooManyStreams
         """
-        address = request.client_ip
-        self._of_address.take(address)
-        if access.key_id:
-            try:
-                self._of_key.take(access.key_id)
-            except BaseException:
-                self._of_address.leave(address)
-                raise
-
-        def leave() -> None:
-            self._of_address.leave(address)
-            if access.key_id:
-                self._of_key.leave(access.key_id)
-
-        return leave
+        return Visit(self, access, request.client_ip)
 
     def stream_token(self, access: Access) -> tuple[str, datetime]:
         """A token for one who is admitted, and when it ends; a mere word where nobody is asked."""
-        if self._keys is None:
+        if self.keys is None:
             return "anonymous", datetime.now(UTC) + timedelta(seconds=self._token_seconds)
-        return self._keys.token_for(access)
+        return self.keys.token_for(access)
 
     def _identify(self, request: Request, need: Need) -> Access:
-        assert self._keys is not None  # noqa: S101 -- the caller looked
+        assert self.keys is not None  # noqa: S101 -- the caller looked
         shown = request.headers.get("authorization")
         if shown is not None:
             if not shown.lower().startswith(BEARER):
                 raise Unauthorized("Authorization: must be `Bearer <key>`")
-            return self._keys.of_key(shown[len(BEARER) :].strip())
+            return self.keys.of_key(shown[len(BEARER) :].strip())
         token = request.args.get("token") if need is Need.STREAM else None
         if token is None:
             raise Unauthorized("a key is needed: Authorization: Bearer <key>")
-        return self._keys.of_token(token)
+        return self.keys.of_token(token)
 
 
 def is_loopback(host: str) -> bool:

@@ -64,8 +64,13 @@ class History:
             return Start(hub.position, "too_old", asked)
         return Start(cursor)
 
-    async def events(self, tasks: Tasks, after: int, until: int) -> AsyncIterator[list[Recorded]]:
-        """Everything with ``after`` < position <= ``until`` about the tasks, in order."""
+    async def events(
+        self, tasks: Tasks, scope: str | None, after: int, until: int
+    ) -> AsyncIterator[list[Recorded]]:
+        """Everything with ``after`` < position <= ``until`` about the tasks, in order.
+
+        ``scope`` is the owner whose tasks are meant if all are; None means everybody's.
+        """
         if tasks is not None:
             read = self._services.application.store.events
             events = [event for task in tasks for event in await read(task)]
@@ -74,8 +79,12 @@ class History:
             return
         while after < until:
             batch = await self._services.log.read(after, BATCH)
-            yield [event for event in batch if event.position <= until]
             after = batch[-1].position
+            batch = [event for event in batch if event.position <= until]
+            if scope is not None:
+                owners = await self._services.hub.owners.of(batch)
+                batch = [event for event in batch if owners[event.task_id] == scope]
+            yield batch
 
 
 def tasks_of(names: list[str]) -> frozenset[UUID]:

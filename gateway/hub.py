@@ -6,12 +6,13 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from itertools import chain
 from uuid import UUID
 
 from gateway import frames, messages
 from gateway.metrics import HUB_POSITION
+from gateway.owners import Owners
 from gateway.subscribers import Subscribers
 from tts.domain import FINAL, Task
 from tts.ports import Log, Recorded, Unavailable
@@ -43,6 +44,7 @@ class Hub:
         self.position = 0  # of the last event handed out; only true while following
         self.streams = Subscribers(self.frame, frames.heartbeat)
         self.sockets = Subscribers(self.message, messages.heartbeat)
+        self.owners = Owners(events)
         self._log = log
         self._events = events
         self._audio_url = audio_url
@@ -144,8 +146,12 @@ class Hub:
     async def _follow(self) -> None:
         try:
             async for events in self._log.follow(self.position):
-                self.streams.hand_out(events)
-                self.sockets.hand_out(events)
+                owners: Mapping[UUID, str] = {}
+                if self.streams.owned or self.sockets.owned:
+                    owners = await self.owners.of(events)
+                # No stream of one owner can have come since, unless the owners are known.
+                self.streams.hand_out(events, owners)
+                self.sockets.hand_out(events, owners)
                 self._arrived(events)
         except Exception:
             # For instance an event of a newer version. Nobody is left in silence: whoever listens
@@ -172,8 +178,12 @@ class Hub:
             for readers in (self.streams, self.sockets):
                 frame = readers.heartbeat(self.position)
                 for n, stream in enumerate(readers, start=1):
-                    if stream in readers:  # still
+                    if stream not in readers:  # any more
+                        continue
+                    if stream.allowed():
                         stream.beat(frame)
+                    else:
+                        stream.finish(RETURN_WITHIN_SECONDS)
                     if n % HEARTBEATS_AT_ONCE == 0:
                         await asyncio.sleep(0)
 

@@ -40,26 +40,29 @@ class RateLimit:
 
 
 class Places:
-    """Streams that one client may have open."""
+    """Streams that may be open: of one key, and of one address."""
 
-    def __init__(self, most: int) -> None:
-        self._most = most
-        self._taken: Counter[str] = Counter()
+    def __init__(self, *, per_key: int, per_address: int) -> None:
+        self._per_key = per_key
+        self._per_address = per_address
+        self._of_key: Counter[str] = Counter()
+        self._of_address: Counter[str] = Counter()
 
-    def take(self, client: str) -> None:
-        """Take a place, to be given back with :meth:`leave`.
+    def take(self, key_id: str, address: str) -> None:
+        """Take a place, to be given back with :meth:`leave`; ``key_id`` is empty for no key.
 
         Raises:
             TooManyStreams: none is left.
         """
-        if self._taken[client] >= self._most:
-            raise TooManyStreams(
-                f"{self._most} streams are open already", retry_after=STREAM_RETRY_SECONDS
-            )
-        self._taken[client] += 1
+        full = self._of_address[address] >= self._per_address
+        if full or (key_id and self._of_key[key_id] >= self._per_key):
+            raise TooManyStreams("too many streams are open", retry_after=STREAM_RETRY_SECONDS)
+        self._of_key[key_id] += 1
+        self._of_address[address] += 1
 
-    def leave(self, client: str) -> None:
+    def leave(self, key_id: str, address: str) -> None:
         """Give a place back."""
-        self._taken[client] -= 1
-        if not self._taken[client]:
-            del self._taken[client]
+        for counts, who in ((self._of_key, key_id), (self._of_address, address)):
+            counts[who] -= 1
+            if not counts[who]:
+                del counts[who]

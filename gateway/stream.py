@@ -12,6 +12,7 @@ from sanic import HTTPResponse, Request
 from sanic.http import Stage
 
 from gateway import frames
+from gateway.gate import Visit
 from gateway.hub import Hub
 from gateway.metrics import SLOW_STREAMS
 from gateway.subscribers import Subscribers
@@ -25,7 +26,7 @@ HEAD = (
     b"content-type: text/event-stream; charset=utf-8\r\n"
     b"cache-control: no-cache, no-transform\r\n"
     b"x-accel-buffering: no\r\n"
-    b"connection: close\r\n\r\n"
+    b"connection: close\r\n%b\r\n"
 )
 
 
@@ -47,6 +48,8 @@ class Stream(asyncio.Protocol):
         "_queued",
         "_readers",
         "_transport",
+        "_visit",
+        "scope",
         "send",
         "tasks",
     )
@@ -64,8 +67,10 @@ class Stream(asyncio.Protocol):
         self._drained: asyncio.Future[None] | None = None
         self._lost = False
 
-    def begin(self, transport: Any) -> None:
+    def begin(self, transport: Any, visit: Visit) -> None:
         """Take over the transport and subscribe."""
+        self._visit = visit
+        self.scope = visit.access.scope
         transport.set_write_buffer_limits(high=BUFFER_BYTES)
         transport.set_protocol(self)
         # A client that vanished without a word answers nothing to the next heartbeat either: the
@@ -108,6 +113,10 @@ class Stream(asyncio.Protocol):
         """Queue again what the hub sends, until the next :meth:`go_live`."""
         self._queue, self._queued = [], 0
         self.send = self._enqueue
+
+    def allowed(self) -> bool:
+        """Whether the key that opened it is still good."""
+        return self._visit.holds()
 
     def beat(self, frame: bytes) -> None:
         """A reader that is gone shows it by not acknowledging this."""
@@ -162,6 +171,7 @@ class Stream(asyncio.Protocol):
         self._lost = True
         self.send = discard
         self.resume_writing()
+        self._visit.leave()
         self._readers.discard(self)
         self._hub.rest()
 
@@ -184,11 +194,15 @@ def take_over(request: Request, stream: Stream) -> None:
     """Take the connection away from Sanic, whose objects for it (some 10 KiB) can then go.
 
     Sanic leaves a connection alone whose ``transport`` is None; see its ``SanicProtocol.close``.
+
+    Raises:
+        TooManyStreams
     """
+    visit = request.app.ctx.gate.enter(request, request.ctx.access)
     connection: Any = request.protocol
     transport = connection.transport
     connection.transport = None
     connection.connections.discard(connection)
     if connection._callback_check_timeouts is not None:  # noqa: SLF001 -- Sanic has no other handle
         connection._callback_check_timeouts.cancel()  # noqa: SLF001
-    stream.begin(transport)
+    stream.begin(transport, visit)

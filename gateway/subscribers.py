@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from typing import Protocol
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 from gateway.metrics import FRAMES, OPEN_STREAMS
 from tts.ports import Recorded
 
+K = TypeVar("K")
+
 
 class Subscriber(Protocol):
-    """A stream; ``tasks`` says what it is about, None for everything."""
+    """A stream; ``tasks`` says what it is about, None for everything of the owner ``scope``.
+
+    A ``scope`` of None means everybody's.
+    """
 
     tasks: frozenset[UUID] | None
+    scope: str | None
     send: Callable[[bytes], None]
+
+    def allowed(self) -> bool:
+        """Whether the key that opened it is still good."""
+        ...
 
     def beat(self, frame: bytes) -> None:
         """Send a sign of life, and look whether the reader gave one."""
@@ -42,6 +52,7 @@ class Subscribers:
         self.heartbeat = heartbeat
         self._all: set[Subscriber] = set()
         self._of_everything: set[Subscriber] = set()
+        self._of_owner: dict[str, set[Subscriber]] = {}
         self._of_task: dict[UUID, set[Subscriber]] = {}
 
     def __len__(self) -> int:
@@ -52,6 +63,11 @@ class Subscribers:
 
     def __contains__(self, stream: Subscriber) -> bool:
         return stream in self._all
+
+    @property
+    def owned(self) -> bool:
+        """Whether anybody listens to all tasks of one owner."""
+        return bool(self._of_owner)
 
     def add(self, stream: Subscriber) -> None:
         """Put it in."""
@@ -72,26 +88,32 @@ class Subscribers:
         self._index(stream)
 
     def _index(self, stream: Subscriber) -> None:
-        if stream.tasks is None:
+        if stream.tasks is None and stream.scope is None:
             self._of_everything.add(stream)
-            return
-        for task_id in stream.tasks:
+        elif stream.tasks is None and stream.scope is not None:
+            self._of_owner.setdefault(stream.scope, set()).add(stream)
+        for task_id in stream.tasks or ():
             self._of_task.setdefault(task_id, set()).add(stream)
 
     def _forget(self, stream: Subscriber) -> None:
         self._of_everything.discard(stream)
+        if stream.tasks is None and stream.scope is not None:
+            _remove(self._of_owner, stream.scope, stream)
         for task_id in stream.tasks or ():
-            self._of_task[task_id].remove(stream)
-            if not self._of_task[task_id]:
-                del self._of_task[task_id]
+            _remove(self._of_task, task_id, stream)
 
-    def hand_out(self, events: list[Recorded]) -> None:
-        """Send each event to whom it concerns, encoded once, and not at all if nobody cares."""
+    def hand_out(self, events: list[Recorded], owners: Mapping[UUID, str]) -> None:
+        """Send each event to whom it concerns, encoded once, and not at all if nobody cares.
+
+        ``owners`` tells whose each task is; it may be empty while nobody's streams are ``owned``.
+        """
         everyone = self._of_everything
         for_everyone = []
         sent = 0
         for event in events:
-            wanted = self._of_task.get(event.task_id, ())
+            wanted: Collection[Subscriber] = self._of_task.get(event.task_id, ())
+            if owners and (owned := self._of_owner.get(owners[event.task_id])):
+                wanted = [*wanted, *owned]
             if wanted or everyone:
                 frame = self.frame_of(event)
                 for stream in wanted:
@@ -104,3 +126,9 @@ class Subscribers:
                 stream.send(together)
             sent += len(everyone) * len(for_everyone)
         FRAMES.inc(sent)
+
+
+def _remove(index: dict[K, set[Subscriber]], key: K, stream: Subscriber) -> None:
+    index[key].remove(stream)
+    if not index[key]:
+        del index[key]

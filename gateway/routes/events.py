@@ -10,6 +10,7 @@ from sanic import HTTPResponse, Request, Sanic
 
 from gateway import endpoint, frames
 from gateway.access import Need
+from gateway.cors import Cors
 from gateway.history import History, Start, Tasks, tasks_of
 from gateway.services import Services
 from gateway.stream import HEAD, Begun, Stream, take_over
@@ -46,16 +47,22 @@ class Events:
             stream = Stream(self._hub, self._hub.streams, tasks, patience=self._patience)
             take_over(request, stream)
             # The hub sends what comes after this position, and nothing else does.
-            await self._begin(stream, start, until=self._hub.position)
+            await self._begin(stream, self._head(request), start, until=self._hub.position)
         return Begun()
 
-    async def _begin(self, stream: Stream, start: Start, *, until: int) -> None:
+    def _head(self, request: Request) -> bytes:
+        cors: Cors | None = request.app.ctx.cors
+        return HEAD % (cors.lines(request) if cors is not None else b"")
+
+    async def _begin(self, stream: Stream, head: bytes, start: Start, *, until: int) -> None:
         try:
-            head = HEAD + frames.connected(secrets.token_hex(8), start.cursor)
+            head += frames.connected(secrets.token_hex(8), start.cursor)
             if start.refused:
                 head += frames.reset(start.refused, start.asked, start.cursor)
             await stream.write(head)
-            async for batch in self._history.events(stream.tasks, start.cursor, until):
+            async for batch in self._history.events(
+                stream.tasks, stream.scope, start.cursor, until
+            ):
                 await stream.write(b"".join(map(self._hub.frame, batch)))
             await stream.go_live()
         except ConnectionError:
