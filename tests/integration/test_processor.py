@@ -96,7 +96,7 @@ class World:
         await self.audio.aclose()
 
     @contextlib.asynccontextmanager
-    async def working(self, store=None, worker="w1"):
+    async def working(self, store=None, worker="w1", grace_seconds=0.0):
         """A relay and a processor, as a process that starts has them: with an empty queue."""
         self.queue = MemoryQueue()
         application = Application(store or self.store, max_attempts=3, deadline_seconds=60)
@@ -113,7 +113,12 @@ class World:
             observe=lambda *_: None,
         )
         processor = Processor(
-            application, self.queue, outside, worker=worker, concurrency=8, grace_seconds=0
+            application,
+            self.queue,
+            outside,
+            worker=worker,
+            concurrency=8,
+            grace_seconds=grace_seconds,
         )
         relay = Relay(self.application, self.store, self.store, self.queue, durable_queue=False)
         parts = [asyncio.create_task(part) for part in (relay.run(), processor.run())]
@@ -326,6 +331,15 @@ async def test_after_its_deadline_a_task_fails_and_what_runs_is_stopped(world):
         task = await world.ended(await world.request())
     assert (task.status, task.error.code) == (Status.FAILED, "deadline_exceeded")
     assert (await world.predictions.get(task.segments[0].prediction_id)).state == "canceled"
+
+
+async def test_a_stopping_processor_finishes_what_it_has_begun(world):
+    """Within the grace time nothing is broken off, so no other worker has to find out anything."""
+    async with world.working(grace_seconds=10):
+        task = await world.request()
+        await world.reached(task, Status.PREDICTION_CREATED)
+    assert (await _loaded(world, task)).status is Status.SUCCEEDED
+    assert await world.statuses(task) == THE_WAY
 
 
 async def test_a_worker_that_was_overtaken_appends_nothing_more(world):
