@@ -69,7 +69,7 @@ class Settings(BaseSettings):
     # Replicate and the templates
     replicate_api_token: SecretStr = SecretStr("")
     replicate_base_url: str = "https://api.replicate.com"
-    replicate_model_version: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")] = (
+    replicate_model_version: Annotated[str, Field(pattern=r"^\S+$")] = (
         "669b1cd618f2747d2237350e868f5c313f3b548fc803ca4e57adfaba778b042d"
     )
     replicate_poll_interval_ms: Positive = 500

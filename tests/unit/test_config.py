@@ -37,7 +37,7 @@ def test_the_example_lists_every_setting_with_its_default():
         ("RETRY_JITTER", "some"),
         ("LOG_LEVEL", "LOUD"),
         ("TASK_DEADLINE_SECONDS", "3600"),
-        ("REPLICATE_MODEL_VERSION", "latest"),
+        ("REPLICATE_MODEL_VERSION", "the latest"),
         ("MINIO_BUCKET", "No Bucket"),
         ("EVENT_STORE_URL", "mysql://host/db"),
         ("RABBITMQ_URL", "http://host"),
