@@ -8,9 +8,11 @@ import logging
 import secrets
 import socket
 from collections.abc import Mapping
+from http import HTTPStatus
 from typing import Any
 
 from sanic import HTTPResponse, Request, Sanic
+from sanic.exceptions import MethodNotAllowed
 from sanic.http import Http
 from sanic.log import logger as sanic_logger
 
@@ -20,13 +22,14 @@ from gateway.cors import Cors, is_preflight
 from gateway.gate import Gate
 from gateway.hub import Hub
 from gateway.metrics import REQUESTS
-from gateway.routes import audio, events, pages, system, tokens, tts, ws
+from gateway.routes import audio, docs, events, pages, system, tokens, tts, ws
 from gateway.services import Probe, Services, TaskQueries
 from gateway.slow import SlowRequests
 from tts.application import Application
 from tts.config import Settings
 from tts.ports import AudioStore, Log, Unavailable
 
+METHODS = ("GET", "POST", "DELETE")  # those that any route has
 BACKLOG = 4096  # Sanic's 100 lets a thousand clients that come at once wait for seconds
 DRAIN_POLL_SECONDS = 0.02
 
@@ -50,6 +53,7 @@ def create_app(services: Services) -> Sanic[Any, Any]:
     app.exception(Exception)(_answer)
     for routes in (tts, events, ws, tokens, system, audio, pages):
         routes.add_to(app, services)
+    docs.add_to(app, services)  # when all the others are there
     return app
 
 
@@ -60,10 +64,25 @@ def _answer(request: Request, error: Exception) -> HTTPResponse:
         response = cors.preflight(request)  # no route has this method
     else:
         response = errors.answer(request, error)
+        if response.status == HTTPStatus.METHOD_NOT_ALLOWED:
+            response.headers["Allow"] = _allowed(request)
         if cors is not None:
             cors.add_to(response, request)
     REQUESTS.answered("any", "none", response.status)
     return response
+
+
+def _allowed(request: Request) -> str:
+    """The methods of the path; Sanic names none where a variable path has several."""
+    return ", ".join(method for method in METHODS if _is_served(request, method))
+
+
+def _is_served(request: Request, method: str) -> bool:
+    try:
+        request.app.router.get(request.path, method, None)
+    except MethodNotAllowed:
+        return False
+    return True
 
 
 class Gateway:

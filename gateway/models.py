@@ -1,8 +1,9 @@
-"""What clients send, as models: the validation, and later the published schema."""
+"""What clients send, as models: the validation and the published schema."""
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -11,10 +12,12 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    GetJsonSchemaHandler,
     ValidationError,
     create_model,
 )
-from pydantic_core import PydanticCustomError
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, PydanticCustomError
 
 from gateway.errors import InvalidJson, InvalidRequest
 from tts.config import Settings
@@ -24,7 +27,19 @@ M = TypeVar("M", bound=BaseModel)
 
 LIST_LIMIT = 50
 LIST_LIMIT_MAX = 200
-POSITION_MAX = 2**63 - 1
+POSITION_MAX = 2**53 - 1  # the largest integer that is one everywhere in JSON
+
+
+@dataclass(frozen=True)
+class Published:
+    """Says in the published schema what a validator in Python checks."""
+
+    pattern: str
+
+    def __get_pydantic_json_schema__(
+        self, core: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return handler(core) | {"pattern": self.pattern}
 
 
 def _no_nul(value: str) -> str:
@@ -44,13 +59,13 @@ def _instant(value: object) -> object:
     """An ISO 8601 time with its offset; pydantic alone would take a number for one, too."""
     try:
         instant = datetime.fromisoformat(str(value))
-    except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
-        raise PydanticCustomError(
-            "instant", "must be an ISO 8601 time with offset, such as 2025-01-31T12:00:00Z"
-        )
-    return instant
+        if instant.tzinfo is not None:
+            return instant.astimezone(UTC)  # which the first and the last day of time may leave
+    except (ValueError, OverflowError):
+        pass
+    raise PydanticCustomError(
+        "instant", "must be an ISO 8601 time with offset, such as 2025-01-31T12:00:00Z"
+    )
 
 
 def _digits(value: object) -> object:
@@ -62,8 +77,8 @@ def _digits(value: object) -> object:
 
 Digits = BeforeValidator(_digits)
 TemplateId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
-Said = Annotated[str, AfterValidator(_no_nul)]
-Text = Annotated[Said, AfterValidator(_not_blank)]
+Said = Annotated[str, AfterValidator(_no_nul), Published(r"^[^\x00]*$")]
+Text = Annotated[Said, AfterValidator(_not_blank), Published(r"^[^\x00]*[^\x00\s][^\x00]*$")]
 
 
 class Body(BaseModel):
@@ -73,15 +88,15 @@ class Body(BaseModel):
 
 
 class SpeechRequest(Body):
-    """``POST /api/tts``; the lengths are limited by :func:`speech_request`."""
+    """A text and the voice to speak it in."""
 
-    template_id: TemplateId = Field(alias="templateId")
+    template_id: TemplateId = Field(alias="templateId", description="The reference voice.")
     tts_text: Text
     instruction: Said | None = None
 
 
 class RetryRequest(Body):
-    """``POST /api/tts/retry``; text and template are only compared with the task's."""
+    """Which task; text and template are only compared with the task's."""
 
     task_id: str = Field(alias="taskId")
     template_id: TemplateId | None = Field(default=None, alias="templateId")
@@ -89,7 +104,7 @@ class RetryRequest(Body):
 
 
 class CancelRequest(Body):
-    """``POST /api/tts/cancel``."""
+    """Which task."""
 
     task_id: str = Field(alias="taskId")
 
@@ -101,9 +116,13 @@ class TaskFilter(BaseModel):
 
     status: Status | None = None
     template_id: TemplateId | None = Field(default=None, alias="templateId")
-    since: Annotated[datetime, BeforeValidator(_instant)] | None = None
-    cursor: Said | None = None
-    limit: Annotated[int, Digits, Field(ge=1, le=LIST_LIMIT_MAX)] = LIST_LIMIT
+    since: Annotated[datetime, BeforeValidator(_instant)] | None = Field(
+        default=None, description="The earliest creation, as an ISO 8601 time with offset."
+    )
+    cursor: Said | None = Field(default=None, description="The `nextCursor` of the page before.")
+    limit: Annotated[int, Field(ge=1, le=LIST_LIMIT_MAX), Digits] = Field(
+        default=LIST_LIMIT, description="How many tasks a page has at most."
+    )
 
 
 class TimeTravel(BaseModel):
@@ -111,8 +130,8 @@ class TimeTravel(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
-    as_of: Annotated[int, Digits, Field(ge=0, le=POSITION_MAX)] | None = Field(
-        default=None, alias="asOf"
+    as_of: Annotated[int, Field(ge=0, le=POSITION_MAX), Digits] | None = Field(
+        default=None, alias="asOf", description="A position in the log; the newest if left out."
     )
 
 
@@ -120,11 +139,13 @@ def speech_request(settings: Settings) -> type[SpeechRequest]:
     """The model of ``POST /api/tts`` with the lengths that the settings allow."""
     text = Annotated[Text, Field(max_length=settings.text_max_chars)]
     instruction = Annotated[Said, Field(max_length=settings.instruction_max_chars)]
+    how = Field(default=None, description="How to say it, such as 开心地.")
     return create_model(
         "SpeechRequest",
         __base__=SpeechRequest,
-        tts_text=(text, ...),
-        instruction=(instruction | None, None),
+        __doc__=SpeechRequest.__doc__,
+        tts_text=(text, Field(description="What to say; not blank, and without NUL.")),
+        instruction=(instruction | None, how),
     )
 
 

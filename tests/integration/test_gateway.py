@@ -443,7 +443,7 @@ class TestTimeline:
                 assert [e["position"] for e in told["events"]] == [*range(2, n + 1)]
                 assert (told["status"], told["position"]) == (status, n)
             now = data(await its.client.get(url))
-            assert data(await its.client.get(url, params={"asOf": 10**18})) == now
+            assert data(await its.client.get(url, params={"asOf": 10**15})) == now
             for path in (url, f"{url}/events"):
                 refusal(await its.client.get(path, params={"asOf": 1}), 404, "task_not_found")
                 for bad in ("-1", "x", "1.0", "", "1_0", "9" * 30):

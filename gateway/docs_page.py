@@ -1,0 +1,158 @@
+"""The OpenAPI document as one page that needs nothing from elsewhere, not even a script."""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from typing import Any
+
+Json = dict[str, Any]
+
+STYLE = """
+:root { color-scheme: light dark; --line: #8884; --soft: #8882; --accent: #2563eb; }
+body { font: 16px/1.55 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }
+code, pre { font: 0.875em/1.5 ui-monospace, monospace; }
+pre { background: var(--soft); padding: .75rem 1rem; border-radius: .5rem; overflow-x: auto; }
+:not(pre) > code { background: var(--soft); padding: .1em .3em; border-radius: .25em; }
+section { border-top: 1px solid var(--line); margin-top: 2rem; }
+h3 { margin-bottom: .25rem; overflow-wrap: anywhere; }
+h3 b { color: var(--accent); }
+table { border-collapse: collapse; width: 100%; display: block; overflow-x: auto; }
+td, th { text-align: left; vertical-align: top; padding: .35rem .75rem .35rem 0; }
+tr + tr { border-top: 1px solid var(--line); }
+nav a { display: inline-block; margin-right: 1rem; }
+a { color: var(--accent); }
+"""
+LIMITS = {
+    "minLength": "of at least {} characters",
+    "maxLength": "of at most {} characters",
+    "minimum": "from {}",
+    "maximum": "to {}",
+    "pattern": "matching {}",
+    "default": "({} if left out)",
+}
+
+
+def page(document: Json) -> str:
+    """The whole page."""
+    info = document["info"]
+    operations = [
+        (method, path, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+    ]
+    links = "".join(
+        f'<li><a href="#{o["operationId"]}"><code>{m.upper()} {escape(p)}</code></a> '
+        f"{escape(o['summary'])}"
+        for m, p, o in operations
+    )
+    schemas = document["components"]["schemas"]
+    return (
+        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        '<meta name="viewport" content="width=device-width">'
+        f"<title>{escape(info['title'])}: the API</title><style>{STYLE}</style>"
+        f"<h1>{escape(info['title'])}: the API</h1>{prose(info['description'])}"
+        f'<p>Version {escape(info["version"])}; for machines: <a href="/openapi.json">OpenAPI</a>.'
+        f"<ul>{links}</ul>"
+        + "".join(_operation(*each) for each in operations)
+        + "<section><h2>Schemas</h2>"
+        + "".join(_schema(name, schema) for name, schema in sorted(schemas.items()))
+        + "</section></html>"
+    )
+
+
+def prose(text: str) -> str:
+    """Paragraphs, lists of ``-``, fenced blocks and `code`: all that the descriptions use."""
+    made = []
+    for n, part in enumerate(re.split(r"^```\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)):
+        if n % 2:
+            made.append(f"<pre>{escape(part.rstrip())}</pre>")
+            continue
+        for block in filter(None, map(str.strip, part.split("\n\n"))):
+            if block.startswith("- "):
+                items = re.split(r"^- ", block, flags=re.MULTILINE)[1:]
+                made.append(f"<ul>{''.join(f'<li>{_inline(item)}' for item in items)}</ul>")
+            else:
+                made.append(f"<p>{_inline(block)}")
+    return "".join(made)
+
+
+def _inline(text: str) -> str:
+    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
+
+
+def _operation(method: str, path: str, operation: Json) -> str:
+    made = [
+        f'<section id="{operation["operationId"]}">',
+        f"<h3><b>{method.upper()}</b> <code>{escape(path)}</code></h3>",
+        f"<p><strong>{escape(operation['summary'])}</strong>",
+        prose(operation.get("description", "")),
+        *(f"<pre>{escape(sample['source'])}</pre>" for sample in operation["x-codeSamples"]),
+    ]
+    if "parameters" in operation:
+        rows = [
+            (f"{p['name']} <small>({p['in']})</small>", p["schema"], p.get("description", ""))
+            for p in operation["parameters"]
+        ]
+        made.append(f"<h4>Parameters</h4>{_table(rows)}")
+    if "requestBody" in operation:
+        ((kind, content),) = operation["requestBody"]["content"].items()
+        made.append(f"<h4>Body</h4><p><code>{kind}</code>: {_type(content['schema'])}")
+    made.append("<h4>Answers</h4><table>")
+    for status, response in operation["responses"].items():
+        shown = "".join(
+            f"<p><code>{escape(kind)}</code>: {_type(content['schema'])}"
+            for kind, content in response.get("content", {}).items()
+        )
+        made.append(f"<tr><th>{status}<td>{prose(response['description'])}{shown}")
+    return "".join(made) + "</table></section>"
+
+
+def _schema(name: str, schema: Json) -> str:
+    head = f'<h3 id="{name}"><code>{name}</code></h3>{prose(schema.get("description", ""))}'
+    if "properties" not in schema:
+        return f"{head}<p>{_type(schema)}"
+    required = schema.get("required", ())
+    rows = [
+        (field if field in required else f"{field} <small>(may be absent)</small>", kind, "")
+        for field, kind in schema["properties"].items()
+    ]
+    return head + _table(rows)
+
+
+def _table(rows: list[tuple[str, Json, str]]) -> str:
+    made = [
+        f"<tr><th><code>{name}</code><td>{_type(kind)}"
+        f"<td>{_inline(text or kind.get('description', ''))}"
+        for name, kind, text in rows
+    ]
+    return f"<table>{''.join(made)}</table>"
+
+
+def _type(schema: Json) -> str:
+    """One line about a schema, with links to those that have a name."""
+    match schema:
+        case {"$ref": str(path)}:
+            name = path.rpartition("/")[2]
+            line = f'<a href="#{name}">{name}</a>'
+        case {"allOf": [inner, *_]} | {"properties": {"data": inner}}:
+            line = _type(inner)
+        case {"anyOf": several}:
+            line = " or ".join(map(_type, several))
+        case {"enum": values}:
+            line = " ".join(f"<code>{escape(str(value))}</code>" for value in values)
+        case {"const": value}:
+            line = f"<code>{escape(str(value))}</code>"
+        case {"type": "array", "items": inner}:
+            line = f"list of {_type(inner)}"
+        case _:
+            line = _plain(schema)
+    return line
+
+
+def _plain(schema: Json) -> str:
+    words = [schema.get("format") or schema.get("type", "anything")]
+    for limit, text in LIMITS.items():
+        if schema.get(limit) is not None and schema[limit] != "":
+            words.append(text.format(f"<code>{escape(str(schema[limit]))}</code>"))
+    return " ".join(words)

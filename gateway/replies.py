@@ -1,0 +1,217 @@
+"""What clients get, as models: the published schema, against which tests hold real answers."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+from tts.domain import Status
+
+TaskId = Annotated[str, Field(description="The task's id.", json_schema_extra={"format": "uuid"})]
+Position = Annotated[
+    int,
+    Field(
+        ge=0,
+        description="Where the log stands that this shows: streams and time travel start from it.",
+    ),
+]
+Attempt = Annotated[int, Field(ge=1, description="Counts from one in each round of attempts.")]
+Url = Annotated[str, Field(description="Where the audio can be fetched.")]
+Bytes = Annotated[int, Field(ge=0, description="Size of the audio.")]
+Seconds = Annotated[float, Field(ge=0)]
+ErrorText = Annotated[str, Field(description="Why the last attempt failed, for people.")]
+ErrorCode = Annotated[str, Field(description="Why it failed, for machines.")]
+ErrorStep = Annotated[str, Field(description="The step at which it failed.")]
+
+
+class Accepted(BaseModel):
+    """The task is on record and will be worked on."""
+
+    task_id: TaskId = Field(alias="taskId")
+    message: str
+    status: Literal["started"]
+    position: Position
+
+
+class Spoken(BaseModel):
+    """The audio is there: the answer to a request that waited."""
+
+    task_id: TaskId = Field(alias="taskId")
+    audio_url: Url
+    status: Literal["succeeded"]
+
+
+class RetryAccepted(BaseModel):
+    """The task gets another round of attempts."""
+
+    task_id: TaskId = Field(alias="taskId")
+    message: str
+    position: Position
+
+
+class CancelAccepted(BaseModel):
+    """The task will end; ``status`` is ``canceled`` if it has ended already."""
+
+    task_id: TaskId = Field(alias="taskId")
+    message: str
+    status: Status
+    position: Position
+
+
+class Erasure(BaseModel):
+    """Text and audio are gone."""
+
+    task_id: TaskId = Field(alias="taskId")
+    message: str
+    status: Status = Field(description="How the task ended, which stays.")
+    erased_at: datetime = Field(alias="erasedAt")
+    position: Position
+
+
+class TaskAnswer(BaseModel):
+    """One task as the log has it."""
+
+    task_id: TaskId = Field(alias="taskId")
+    status: Status
+    template_id: str = Field(alias="templateId")
+    tts_text: str | None = Field(alias="ttsText", description="Null once it is erased.")
+    instruction: str | None
+    audio_url: Url | None = Field(alias="audioUrl", description="Set when the task succeeded.")
+    created_at: datetime = Field(alias="createdAt")
+    updated_at: datetime = Field(alias="updatedAt")
+    completed_at: datetime | None = Field(alias="completedAt")
+    attempt: Attempt
+    max_attempts: int = Field(alias="maxAttempts")
+    position: Position
+    error: ErrorText = ""
+    code: ErrorCode = ""
+    step: ErrorStep = ""
+    retry_at: datetime | None = Field(
+        default=None, alias="retryAt", description="When the next attempt starts."
+    )
+    bytes: Bytes = 0
+    duration: Seconds | None = Field(default=None, description="Length of the audio in seconds.")
+    erased_at: datetime | None = Field(default=None, alias="erasedAt")
+
+
+class TaskRow(BaseModel):
+    """One task in a list."""
+
+    task_id: TaskId = Field(alias="taskId")
+    status: Status
+    template_id: str = Field(alias="templateId")
+    attempt: Attempt
+    error: ErrorText | None
+    code: ErrorCode | None
+    step: ErrorStep | None
+    audio_url: Url | None = Field(alias="audioUrl")
+    bytes: Bytes | None
+    duration: Seconds | None = Field(description="Length of the audio in seconds.")
+    created_at: datetime = Field(alias="createdAt")
+    updated_at: datetime = Field(alias="updatedAt")
+    completed_at: datetime | None = Field(alias="completedAt")
+    retry_at: datetime | None = Field(alias="retryAt")
+    position: Position
+
+
+class TaskList(BaseModel):
+    """One page of tasks, newest first."""
+
+    tasks: list[TaskRow]
+    next_cursor: str | None = Field(
+        alias="nextCursor", description="The `cursor` of the next page; null on the last one."
+    )
+    position: Position
+
+
+class TaskUpdate(BaseModel):
+    """One event of a task. Fields that do not belong to its status are left out."""
+
+    task_id: TaskId = Field(alias="taskId")
+    status: Status
+    timestamp: datetime
+    position: Position
+    template_id: str = Field(default="", alias="templateId")
+    attempt: Attempt = 1
+    worker: str = Field(default="", description="The processor that took the task.")
+    segment: int = Field(default=0, ge=0, description="The part of the text, from 0 on.")
+    prediction_id: str = Field(default="", alias="predictionId")
+    predict_time: Seconds = Field(default=0, alias="predictTime")
+    bytes: Bytes = 0
+    duration: Seconds = Field(default=0, description="Length of the audio in seconds.")
+    audio_url: Url = Field(default="", alias="audioUrl")
+    error: ErrorText = ""
+    code: ErrorCode = ""
+    step: ErrorStep = ""
+    permanent: bool = Field(default=False, description="Whether no repetition can help.")
+    delay: Seconds = Field(default=0, description="Seconds until the next attempt.")
+    retry_at: datetime | None = Field(default=None, alias="retryAt")
+    by: str = Field(default="", description="Who asked for it.")
+    reason: str = ""
+    erased: bool = Field(default=False, description="Text and audio are gone from here on.")
+
+
+class TimelineEvent(TaskUpdate):
+    """One event of a task, as streams have it, and how long its status lasted."""
+
+    lasted: float | None = Field(description="Seconds until the next event; null for the newest.")
+
+
+class Timeline(BaseModel):
+    """Everything that happened to a task, in order."""
+
+    task_id: TaskId = Field(alias="taskId")
+    status: Status
+    position: Position
+    events: list[TimelineEvent]
+
+
+class Health(BaseModel):
+    """Each part that the gateway needs: ``ok``, or what is wrong with it."""
+
+    status: Literal["ok", "unhealthy"]
+    parts: dict[str, str]
+
+
+class Deployment(BaseModel):
+    """What the service stands on."""
+
+    kind: Literal["embedded", "distributed"]
+    store: Literal["sqlite", "postgresql"]
+    queue: Literal["memory", "rabbitmq"]
+    audio: Literal["folder", "s3"]
+
+
+class System(BaseModel):
+    """What runs here."""
+
+    version: str
+    python: str
+    uptime_seconds: Seconds = Field(alias="uptimeSeconds")
+    deployment: Deployment
+    position: Position
+    streams: int = Field(ge=0, description="Open streams of this gateway.")
+
+
+class StreamToken(BaseModel):
+    """Lets a browser open ``/events`` or ``/ws``, which cannot carry an Authorization header."""
+
+    token: str
+    expires_at: datetime = Field(alias="expiresAt")
+
+
+class Refusal(BaseModel):
+    """Why a request was not served."""
+
+    success: Literal[False]
+    error: str = Field(description="A sentence for people; it names the field, if one is wrong.")
+    code: str = Field(description="What is wrong, for machines.")
+    task_id: str = Field(default="", alias="taskId", description="The task that it is about.")
+
+
+class Unhealthy(Refusal):
+    """Which part does not answer."""
+
+    data: Health
