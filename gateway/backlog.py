@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable
 
 from gateway.errors import QueueFull
@@ -20,12 +21,13 @@ class Backlog:
     """Looks each second, so that a request only reads a number.
 
     ``counts`` tells how many tasks there are in each status. More than ``most`` unfinished ones may
-    come in within a second, or while the read model lags: it is a bound on growth, not a quota.
+    come in within a second, or while the read model lags: it is a bound on growth, not a quota. A
+    ``most`` of 0 is none.
     """
 
     def __init__(self, counts: Callable[[], Awaitable[dict[str, int]]], most: int) -> None:
         self._counts = counts
-        self._most = most
+        self._most = most or math.inf
         self._unfinished = 0
 
     def check(self) -> None:

@@ -31,6 +31,14 @@ class Visit:
         """Whether the key would still be good for entering."""
         return self._gate.keys is None or self._gate.keys.holds(self.access)
 
+    def spend(self) -> None:
+        """Count a message that amounts to a request.
+
+        Raises:
+            TooManyRequests
+        """
+        self._gate.spend(self.access, self._address)
+
     def leave(self) -> None:
         """Give the place back; to be called once."""
         self._gate.places.leave(self.access.key_id, self._address)
@@ -69,19 +77,20 @@ class Gate:
         if need is Need.NOTHING:
             return ANYBODY
         access = self._identify(request, need) if self.keys else ANYBODY
-        self.spend(request, access)
+        if self._rate is not None:
+            self.spend(access, request.client_ip)
         if not access.may(need):
             raise Forbidden(f"a key of role {access.role} may not do this")
         return access
 
-    def spend(self, request: Request, access: Access) -> None:
-        """Count a request, or a message that amounts to one.
+    def spend(self, access: Access, address: str) -> None:
+        """Count a request of that key, or else of that address.
 
         Raises:
             TooManyRequests
         """
         if self._rate is not None:
-            self._rate.spend(access.key_id or request.client_ip)
+            self._rate.spend(access.key_id or address)
 
     def enter(self, request: Request, access: Access) -> Visit:
         """Count a stream.

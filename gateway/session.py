@@ -83,6 +83,7 @@ class Session:
     async def _answer(self, raw: bytes) -> None:
         request_id = _id_of(raw)
         try:
+            self._socket.spend()
             kind = parse_body(Message, raw).type
             await self._handler(kind)(self, request_id, raw)
         except ConnectionError:

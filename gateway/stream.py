@@ -118,6 +118,14 @@ class Stream(asyncio.Protocol):
         """Whether the key that opened it is still good."""
         return self._visit.holds()
 
+    def spend(self) -> None:
+        """Count a message that amounts to a request.
+
+        Raises:
+            TooManyRequests
+        """
+        self._visit.spend()
+
     def beat(self, frame: bytes) -> None:
         """A reader that is gone shows it by not acknowledging this."""
         self.send(frame)
