@@ -21,7 +21,7 @@ from tts.run import Run
 logger = logging.getLogger(__name__)
 
 CLAIMS = frozenset({Task.Dequeued.TOPIC, Task.RetryStarted.TOPIC})
-BREATHER_SECONDS = 1.0  # before a message is given back because the store is away
+BREATHER_SECONDS = 1.0  # before a message that could not be worked on is given back
 
 
 class Busy:
@@ -89,11 +89,16 @@ class Processor:
             async with self._alone(task_id) as busy, self._slots:
                 await self._work(delivery, busy)
         except Unavailable as error:
-            logger.warning("Giving a message back: %s", error, extra={"task_id": str(task_id)})
-            await asyncio.sleep(BREATHER_SECONDS)
-            await delivery.release()
+            logger.warning("Giving a message back: %s", error, extra=_about(delivery))
+        except Exception:
+            # What a step does wrong ends its attempt; this is a fault of the processor itself, and
+            # perhaps of this version alone. The message stays, and the log says so each time.
+            logger.exception("Giving a message back", extra=_about(delivery))
         else:
             await delivery.ack()
+            return
+        await asyncio.sleep(BREATHER_SECONDS)
+        await delivery.release()
 
     @contextlib.asynccontextmanager
     async def _alone(self, task_id: UUID) -> AsyncIterator[Busy]:

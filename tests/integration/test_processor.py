@@ -361,3 +361,30 @@ async def test_a_worker_that_was_overtaken_appends_nothing_more(world):
 
 async def _loaded(world, task):
     return (await world.application.load(task.id))[0]
+
+
+async def test_a_fault_of_the_processor_keeps_the_message(world, monkeypatch):
+    """A task that cannot be read is tried again and again, and holds up no other."""
+    monkeypatch.setattr("tts.processor.BREATHER_SECONDS", 0.05)
+    broken = await world.request()
+    events = world.store.events
+    mended = asyncio.Event()
+    tries = 0
+
+    async def read(task_id):
+        nonlocal tries
+        if task_id == broken.id and not mended.is_set():
+            tries += 1
+            raise KeyError("an event of a newer version")
+        return await events(task_id)
+
+    store = CrashingStore(world.store)
+    store.events = read
+    async with world.working(store):
+        other = await world.ended(await world.request("又一句。"))
+        async with asyncio.timeout(10):
+            while tries < 3:
+                await asyncio.sleep(0.01)
+        mended.set()
+        broken = await world.ended(broken)
+    assert other.status is broken.status is Status.SUCCEEDED
