@@ -24,6 +24,7 @@ FINAL_TOPICS = frozenset(
     topic for topic, (status, _) in UPDATES.items() if status in FINAL or topic == Task.Erased.TOPIC
 )
 HEARTBEATS_AT_ONCE = 500  # streams served in one turn of the loop: a few milliseconds
+PAUSE_MAX_SECONDS = 0.05
 RETURN_WITHIN_SECONDS = 5.0  # a closing gateway spreads its clients' return over this time
 
 
@@ -144,8 +145,10 @@ class Hub:
     # --- inside
 
     async def _follow(self) -> None:
+        now = asyncio.get_running_loop().time
         try:
             async for events in self._log.follow(self.position):
+                started = now()
                 owners: Mapping[UUID, str] = {}
                 if self.streams.owned or self.sockets.owned:
                     owners = await self.owners.of(events)
@@ -153,6 +156,10 @@ class Hub:
                 self.streams.hand_out(events, owners)
                 self.sockets.hand_out(events, owners)
                 self._arrived(events)
+                await asyncio.sleep(0)  # the loop writes at the end of its turn
+                # Handing out takes at most half of the time: what happens in the other half goes
+                # out together, which costs each reader one write, and requests are served meanwhile.
+                await asyncio.sleep(min(now() - started, PAUSE_MAX_SECONDS))
         except Exception:
             # For instance an event of a newer version. Nobody is left in silence: whoever listens
             # is sent away, and comes back with his cursor.
