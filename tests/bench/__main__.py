@@ -1,12 +1,12 @@
-"""``python -m tests.bench [accept|cost …]``: a table for each measurement; all without names."""
+"""``python -m tests.bench [accept|cost|fanout …]``: a table for each; all without names."""
 
 from __future__ import annotations
 
 import sys
 
-from tests.bench import accept, cost
+from tests.bench import accept, cost, fanout
 
-MEASUREMENTS = {"accept": accept.main, "cost": cost.main}
+MEASUREMENTS = {"accept": accept.main, "cost": cost.main, "fanout": fanout.main}
 
 
 def main() -> None:

@@ -96,11 +96,11 @@ def _bare(env: dict[str, str], tasks: int) -> float:
     assert worker.stdout is not None
     try:
         _expect(worker, "ready")
-        before = cpu_seconds(worker)
+        before = cpu_seconds(worker.pid)
         worker.stdin.write("go\n")
         worker.stdin.flush()
         _expect(worker, "done")
-        return cpu_seconds(worker) - before
+        return cpu_seconds(worker.pid) - before
     finally:
         worker.kill()
         worker.wait()
@@ -112,9 +112,9 @@ def _ours(env: dict[str, str], tasks: int) -> float:
         running(["-m", "tts", "processor"], env) as processor,
     ):
         _run_tasks(env, 1)  # both are up, and the connections are open
-        before = cpu_seconds(relay) + cpu_seconds(processor)
+        before = cpu_seconds(relay.pid) + cpu_seconds(processor.pid)
         _run_tasks(env, tasks)
-        return cpu_seconds(relay) + cpu_seconds(processor) - before
+        return cpu_seconds(relay.pid) + cpu_seconds(processor.pid) - before
 
 
 def _run_tasks(env: dict[str, str], tasks: int) -> None:

@@ -18,11 +18,14 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @contextmanager
 def running(
-    arguments: Sequence[str], env: Mapping[str, str] | None = None
+    arguments: Sequence[str],
+    env: Mapping[str, str] | None = None,
+    *,
+    program: str = sys.executable,
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A Python process of this environment (``-m module …``) that ends with the context."""
+    """A process that ends with the context; of this environment's Python if not told otherwise."""
     process = subprocess.Popen(
-        [sys.executable, *arguments],
+        [program, *arguments],
         env={**os.environ, "LOG_LEVEL": "ERROR", **(env or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
@@ -38,9 +41,9 @@ def running(
             process.wait()
 
 
-def cpu_seconds(process: subprocess.Popen[bytes]) -> float:
+def cpu_seconds(pid: int) -> float:
     """User and system time that the process has used so far."""
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
