@@ -117,10 +117,15 @@ class Session:
         head = messages.ack(request_id, answer)
         if start.refused:
             head += messages.reset(request_id, start.refused, start.asked, start.cursor)
-        await socket.write(head)
-        async for batch in self._history.events(tasks, socket.scope, start.cursor, until):
-            await socket.write(b"".join(map(self._hub.message, batch)))
-        await socket.go_live()
+        try:
+            await socket.write(head)
+            async for batch in self._history.events(tasks, socket.scope, start.cursor, until):
+                await socket.write(b"".join(map(self._hub.message, batch)))
+            await socket.go_live()
+        except Exception:
+            # History broke off behind its ack, so the connection ends; the client resumes.
+            socket.close(CloseCode.TRY_AGAIN_LATER, "the history cannot be read")
+            raise
 
     async def unsubscribe(self, request_id: RequestId, raw: bytes) -> None:
         """Send no more about the tasks, or at all."""

@@ -22,6 +22,7 @@ FILES = {
     "/sse-client-example.html": "text/html; charset=utf-8",
     "/sse-client-example.js": JAVASCRIPT,
     "/sse-client-example.css": "text/css; charset=utf-8",
+    "/asyncapi.yaml": "application/yaml; charset=utf-8",
 }
 # The page takes nothing from elsewhere, save for the audio, which may lie in a bucket.
 PAGE_HEADERS = {

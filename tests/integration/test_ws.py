@@ -16,6 +16,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway import stream as stream_module
+from gateway.session import KINDS
 from tests.integration.gateway_under_test import (
     BODY,
     STATUSES_OF_SPEECH,
@@ -361,3 +362,13 @@ class TestStopping:
                 async with client_of(its):
                     pass
             assert caught.value.response.status_code == 503
+
+
+class TestProtocol:
+    async def test_is_written_down_and_served(self, tmp_path: Path):
+        """The served description names every message that a session understands."""
+        async with running(tmp_path) as its:
+            answer = await its.client.get("/asyncapi.yaml")
+            assert answer.headers["content-type"].startswith("application/yaml")
+            for kind in KINDS:
+                assert f"type: {{const: {kind}}}" in answer.text
