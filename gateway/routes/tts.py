@@ -169,4 +169,7 @@ def _json(request: Request) -> bytes:
     declared = request.headers.get("content-type")
     if declared is not None and not JSON_TYPES.match(declared):
         raise UnsupportedMediaType(f"Content-Type: must be application/json, not {declared!r}")
+    if declared is None and "origin" in request.headers:
+        # Any site can make a browser send this without asking; with a type it has to ask (CORS).
+        raise UnsupportedMediaType("Content-Type: must be application/json")
     return request.body

@@ -137,6 +137,8 @@ HANDSHAKE = {
 OWN = expect(404, 200, 200, 200)
 ROWS: dict[tuple[str, str], Row] = {
     ("GET", "/"): Row(everybody(200)),
+    ("GET", "/docs"): Row(everybody(200)),
+    ("GET", "/openapi.json"): Row(everybody(200)),
     ("GET", "/health"): Row(everybody(200)),
     ("GET", "/system"): Row(expect(403, 403, 200, 200)),
     ("GET", "/metrics"): Row(expect(403, 403, 200, 200)),
@@ -481,6 +483,16 @@ class TestOtherSites:
                 for method in ("OPTIONS", "POST"):
                     answer = await its.client.request(method, "/api/tts", json=BODY, headers=asked)
                     assert "access-control-allow-origin" not in answer.headers
+
+    async def test_none_posts_without_asking(self, tmp_path: Path):
+        """What a browser sends for any site without a preflight leaves nothing behind."""
+        async with running(tmp_path) as its:
+            for declared in ({}, {"Content-Type": "text/plain"}):
+                headers = {"Origin": "https://evil.example", **declared}
+                body = b'{"templateId": "t", "tts_text": "x"}'
+                answer = await its.client.post("/api/tts", content=body, headers=headers)
+                assert answer.status_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+            assert await its.store.position() == 0
 
     def test_an_origin_that_is_none_stops_the_start(self):
         """A path, or a word, can never match and is named."""
