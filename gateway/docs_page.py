@@ -20,7 +20,7 @@ h3 b { color: var(--accent); }
 table { border-collapse: collapse; width: 100%; display: block; overflow-x: auto; }
 td, th { text-align: left; vertical-align: top; padding: .35rem .75rem .35rem 0; }
 tr + tr { border-top: 1px solid var(--line); }
-nav a { display: inline-block; margin-right: 1rem; }
+td > :first-child { margin-top: 0; } td > :last-child { margin-bottom: 0; }
 a { color: var(--accent); }
 """
 LIMITS = {

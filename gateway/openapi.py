@@ -148,7 +148,7 @@ class _Builder:
             "summary": operation.summary,
             "operationId": _operation_id(method, path),
             "responses": self._responses(operation, need),
-            "x-codeSamples": [{"lang": "Shell", "source": self._curl(path, operation)}],
+            "x-codeSamples": [{"lang": "Shell", "source": self._curl(path, operation, need)}],
         }
         if self._guarded:
             made["security"] = SECURITY[need]
@@ -239,17 +239,20 @@ class _Builder:
     def _reference(self, model: type[BaseModel]) -> Json:
         return {"$ref": REF.format(model=model.__name__)}
 
-    def _curl(self, path: str, operation: Operation) -> str:
+    def _curl(self, path: str, operation: Operation, need: Need) -> str:
         for parameter in operation.parameters:
             path = path.replace(f"{{{parameter['name']}}}", str(parameter.get("example")))
-        return f'{operation.curl} "{self._base}{operation.path_example or path}"' + (
-            "" if operation.body is None else _body(operation.example)
-        )
+        base = operation.scheme + self._base.removeprefix("http")
+        words = [f'{operation.curl} "{base}{operation.path_example or path}"']
+        if self._guarded and need is not Need.NOTHING:
+            words.append('-H "Authorization: Bearer $TTS_KEY"')
+        if operation.body is not None:
+            words += ["-H 'Content-Type: application/json'", f"-d '{_body(operation.example)}'"]
+        return " \\\n     ".join(words)
 
 
 def _body(example: Any) -> str:
-    fields = ", ".join(f'"{name}": "{value}"' for name, value in example.items())
-    return f" \\\n     -H 'Content-Type: application/json' \\\n     -d '{{{fields}}}'"
+    return "{" + ", ".join(f'"{name}": "{value}"' for name, value in example.items()) + "}"
 
 
 def _operation_id(method: str, path: str) -> str:

@@ -10,7 +10,7 @@ from pydantic import BaseModel
 
 from gateway import replies
 from gateway.models import CancelRequest, RetryRequest, SpeechRequest, TaskFilter, TimeTravel
-from gateway.protocol import SSE
+from gateway.protocol import SSE, WEBSOCKET
 from gateway.routes.pages import FILES
 
 JSON = "application/json"
@@ -60,6 +60,7 @@ class Operation:
     body: type[BaseModel] | None = None
     example: Mapping[str, Any] | None = None
     curl: str = "curl -s"
+    scheme: str = "http"
     path_example: str = ""
 
 
@@ -243,8 +244,11 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/ws"): Operation(
         tag="Streams",
         summary="Follow and command tasks over a WebSocket",
+        description=WEBSOCKET,
         answers={101: Answer("The WebSocket", None, None)},
         errors=("websocket_expected", "too_many_streams"),
+        curl="npx wscat -c",
+        scheme="ws",
     ),
     ("POST", "/api/stream-token"): Operation(
         tag="Streams",

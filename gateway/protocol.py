@@ -1,4 +1,4 @@
-"""The protocol of ``/events`` in words, for the API's description."""
+"""The protocols of ``/events`` and ``/ws`` in words, for the API's description."""
 
 SSE = """\
 One stream carries what happened and then what happens, in order, with no gap and no duplicate.
@@ -36,4 +36,30 @@ Statuses, in the usual order: `starting`, `queued`, `dequeued`, `processing`, `p
 `downloading`, `download_complete`, `succeeded`. After a failure: `waiting_retry`, `retrying`, and
 in the end `failed`. After a cancellation: `canceling`, `canceled`. The last ones of each are final,
 save for `failed`, from which `POST /api/tts/retry` leads on.
+"""
+
+WEBSOCKET = """\
+Messages are JSON objects, one in each text frame. Yours have a `type`, and an `id` of your choice
+(a string or a number), which comes back in the answer: an `ack` with `data`, or an `error` with
+`error` and `code` as HTTP has them.
+
+```
+> {"type": "subscribe", "id": 1, "taskIds": ["…"], "from": "start"}
+< {"type": "ack", "id": 1, "data": {"taskIds": ["…"], "position": 0}}
+< {"type": "task_update", "data": {"taskId": "…", "status": "starting", "position": 42, …}}
+> {"type": "generate", "id": 2, "templateId": "template1", "tts_text": "你好"}
+< {"type": "ack", "id": 2, "data": {"taskId": "…", "status": "started", "position": 43, …}}
+```
+
+- `subscribe`: `taskIds`, or everything of your own without it; `from` is `now`, `start` or a
+  position, and `lastEventId` is the `position` of the last update that you have.
+- `unsubscribe`: `taskIds`, or everything without it.
+- `generate`, `retry` and `cancel` have the fields of the bodies of `POST /api/tts`,
+  `POST /api/tts/retry` and `POST /api/tts/cancel`; `generate` may have an `idempotencyKey`.
+- `ping` is answered by `pong`.
+
+The service says `connected` first (nothing is subscribed yet), `task_update` (schema `TaskUpdate`)
+for what you subscribed to, `heartbeat` now and then, and `reset` as `/events` does. A client that
+answers no ping of the protocol, or never reads, is dropped. Reconnect and subscribe with the last
+position as `lastEventId`: nothing is missed.
 """
