@@ -157,8 +157,8 @@ class Hub:
                 self.sockets.hand_out(events, owners)
                 self._arrived(events)
                 await asyncio.sleep(0)  # the loop writes at the end of its turn
-                # Handing out takes at most half of the time. What happens in the other half goes out
-                # together, which costs each reader one write, and requests are served meanwhile.
+                # Handing out takes at most half of the time. What happens in the other half goes
+                # out together: one write a reader. Requests are served meanwhile.
                 await asyncio.sleep(min(now() - started, PAUSE_MAX_SECONDS))
         except Exception:
             # For instance an event of a newer version. Nobody is left in silence: whoever listens
