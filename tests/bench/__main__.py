@@ -1,12 +1,17 @@
-"""``python -m tests.bench [accept|cost|fanout …]``: a table for each; all without names."""
+"""``python -m tests.bench [accept|cost|fanout|latency …]``: a table for each; all without names."""
 
 from __future__ import annotations
 
 import sys
 
-from tests.bench import accept, cost, fanout
+from tests.bench import accept, cost, fanout, latency
 
-MEASUREMENTS = {"accept": accept.main, "cost": cost.main, "fanout": fanout.main}
+MEASUREMENTS = {
+    "accept": accept.main,
+    "cost": cost.main,
+    "fanout": fanout.main,
+    "latency": latency.main,
+}
 
 
 def main() -> None:

@@ -17,20 +17,26 @@ READ_BYTES = 256 * 1024
 
 
 class Subscribers:
-    """``count`` open streams of ``path``."""
+    """``count`` open streams of ``path``.
 
-    def __init__(self, port: int, path: str, count: int) -> None:
+    ``arrivals`` has the monotonic time of each event on each ``watch_every``-th stream.
+    """
+
+    def __init__(self, port: int, path: str, count: int, *, watch_every: int = 0) -> None:
         self.deliveries = 0
+        self.arrivals: dict[int, list[float]] = {}
         self._buffer = bytearray(READ_BYTES)
         self._poll = select.epoll()
         self._sockets: dict[int, socket.socket] = {}
         request = f"GET {path} HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n".encode()
-        for _ in range(count):
+        for n in range(count):
             client = socket.create_connection(("127.0.0.1", port))
             client.sendall(request)
             client.setblocking(False)  # noqa: FBT003 -- as the library has it
             self._sockets[client.fileno()] = client
             self._poll.register(client.fileno(), select.EPOLLIN)
+            if watch_every and n % watch_every == 0:
+                self.arrivals[client.fileno()] = []
         answered: set[int] = set()
         self._until(lambda: len(answered) == count, answered)
         self.deliveries = 0
@@ -55,6 +61,9 @@ class Subscribers:
                 size = self._sockets[number].recv_into(view)
                 if size == 0:
                     raise ConnectionResetError("a stream was closed")
-                self.deliveries += self._buffer.count(MARK, 0, size)
+                events = self._buffer.count(MARK, 0, size)
+                self.deliveries += events
+                if events and number in self.arrivals:
+                    self.arrivals[number] += [time.monotonic()] * events
                 heard.add(number)
             time.sleep(PAUSE_SECONDS)
