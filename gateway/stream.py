@@ -106,6 +106,8 @@ class Stream(asyncio.Protocol):
         while self._queue:
             queued, self._queue, self._queued = self._queue, [], 0
             await self.write(b"".join(queued))
+        if self._lost:
+            raise ConnectionResetError("the stream is over")
         self._queue = None
         self.send = self._transport.write
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from http import HTTPStatus
 from typing import Any
+from urllib.parse import urlsplit
 
 from sanic import HTTPResponse, Request, Sanic
 from websockets.datastructures import Headers
@@ -15,7 +16,8 @@ from websockets.server import ServerProtocol
 from gateway import endpoint
 from gateway.access import Need
 from gateway.commands import Commands
-from gateway.errors import NotAWebSocket
+from gateway.cors import ANY
+from gateway.errors import Forbidden, NotAWebSocket
 from gateway.services import Services
 from gateway.session import Session
 from gateway.stream import Begun, take_over
@@ -37,6 +39,8 @@ class WebSockets:
     async def begin(self, request: Request) -> HTTPResponse:
         """Answer with a WebSocket, on which nothing is refused by status any more."""
         settings, hub = self._services.settings, self._services.hub
+        if not self._same_site(request):
+            raise Forbidden("pages of this origin are not allowed: see CORS_ORIGINS")
         protocol = ServerProtocol(state=State.OPEN, max_size=settings.request_max_bytes)
         handshake = Handshake(request.path, Headers(request.headers))
         answer = protocol.accept(handshake)
@@ -48,3 +52,14 @@ class WebSockets:
             session = Session(self._services, self._commands, socket, request.ctx.access)
             socket.session = asyncio.create_task(session.run(answer.serialize()))
         return Begun(status=HTTPStatus.SWITCHING_PROTOCOLS)
+
+    def _same_site(self, request: Request) -> bool:
+        """Whether the page that asks, if it is one, may: browsers let any page open a WebSocket."""
+        origin = request.headers.get("origin")
+        if origin is None:
+            return True
+        settings = self._services.settings
+        hosts = {request.headers.get("host"), urlsplit(settings.gateway_url).netloc}
+        return urlsplit(origin).netloc in hosts or not settings.allowed_origins.isdisjoint(
+            {origin, ANY}
+        )

@@ -260,6 +260,17 @@ class TestFraming:
             assert (answer.status_code, answer.json()["code"]) == (426, "websocket_expected")
             assert answer.headers["upgrade"] == "websocket"
 
+    async def test_pages_of_other_sites_are_refused(self, tmp_path: Path):
+        """A page may open a WebSocket to its own host and where CORS_ORIGINS says so, only."""
+        async with running(tmp_path, cors_origins="https://app.example.com") as its:
+            for origin in (f"http://127.0.0.1:{its.settings.port}", "https://app.example.com"):
+                async with client_of(its, origin=origin) as client:
+                    assert (await client.ask("ping"))["type"] == "pong"
+            with pytest.raises(InvalidStatus) as caught:
+                async with client_of(its, origin="https://evil.example.com"):
+                    pass
+            assert caught.value.response.status_code == 403
+
     async def test_many_messages_at_once_are_answered_in_order(self, tmp_path: Path):
         """A burst longer than what may wait is held back, not dropped."""
         async with running(tmp_path) as its, client_of(its) as client:
