@@ -164,18 +164,21 @@ class TestNoGapNoDuplicate:
     async def test_between_history_and_live(self, tmp_path: Path):
         """Clients that subscribe at any moment of a storm see the same as everybody."""
         async with running(tmp_path) as its:
-            writing = asyncio.gather(*(accept(its.application, 1) for _ in range(300)))
+            total = 40 * len(STATUSES_OF_SPEECH)
+
+            async def life() -> None:
+                await speak(its.application, await its.post())
 
             async def read(n: int) -> None:
                 async with client_of(its) as client:
-                    while await its.store.position() < n * 25:
+                    while await its.store.position() < n * 10:
                         await asyncio.sleep(0.001)
                     await client.ask("subscribe", **{"from": "start"})
-                    positions = [u["position"] for u in await client.updates(300)]
-                    assert positions == list(range(1, 301))
+                    positions = [u["position"] for u in await client.updates(total)]
+                    assert positions == list(range(1, total + 1))
 
             async with asyncio.timeout(60):
-                await asyncio.gather(writing, *(read(n) for n in range(12)))
+                await asyncio.gather(*(life() for _ in range(40)), *(read(n) for n in range(24)))
 
 
 class TestCommands:
