@@ -209,7 +209,8 @@ class _Builder:
                 for name, target in answer.leads_to.items()
             }
         if answer.content_type is not None:
-            schema: Json = {"type": "object"} if answer.content_type == JSON else {"type": "string"}
+            is_text = answer.content_type.startswith(("text/", "audio/"))
+            schema: Json = {"type": "string"} if is_text else {}
             if answer.model is not None:
                 schema = {
                     "type": "object",

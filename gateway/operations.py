@@ -91,6 +91,8 @@ OF_A_TASK = {
     "timeline": ("GET", "/api/tts/task/{taskId}/events"),
 }
 
+SUMMARIES = {"/client": "The client for JavaScript"}
+
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("POST", "/api/tts"): Operation(
         tag="Speech",
@@ -292,6 +294,11 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         answers={200: Answer("All is well", replies.Health)},
         errors=("unhealthy",),
     ),
+    ("GET", "/api/stats"): Operation(
+        tag="Operation",
+        summary="Tasks by status",
+        answers={200: Answer("The counts", replies.Stats)},
+    ),
     ("GET", "/system"): Operation(
         tag="Operation",
         summary="What runs here",
@@ -320,7 +327,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
 } | {
     ("GET", path): Operation(
         tag="Pages",
-        summary="The client for JavaScript" if path.startswith("/client/") else "Its example",
+        summary=SUMMARIES.get(path.rpartition("/")[0], "A file of the pages"),
         answers={
             200: Answer("The file", None, kind.partition(";")[0], {"ETag": "Names this content."}),
             304: Answer("The client has it", None, None),

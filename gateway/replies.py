@@ -195,6 +195,12 @@ class System(BaseModel):
     streams: int = Field(ge=0, description="Open streams of this gateway.")
 
 
+class Stats(BaseModel):
+    """How many tasks there are in each status, whoever owns them."""
+
+    tasks: dict[Status, int]
+
+
 class StreamToken(BaseModel):
     """Lets a browser open ``/events`` or ``/ws``, which cannot carry an Authorization header."""
 

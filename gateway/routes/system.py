@@ -18,6 +18,7 @@ from gateway.access import Need
 from gateway.answers import Success
 from gateway.routes.pages import PAGE_HEADERS
 from gateway.services import Probe, Services
+from tts.domain import Status
 from tts.ports import Unavailable
 
 PROBE_SECONDS = 2.0
@@ -43,6 +44,7 @@ def add_to(app: Sanic[Any, Any], services: Services) -> None:
     system = System(services)
     endpoint.add(app, "GET", "/", system.index, need=Need.NOTHING)
     endpoint.add(app, "GET", "/health", system.health, need=Need.NOTHING)
+    endpoint.add(app, "GET", "/api/stats", system.stats, need=Need.OPERATE)
     endpoint.add(app, "GET", "/system", system.system, need=Need.OPERATE)
     endpoint.add(app, "GET", "/metrics", system.metrics, need=Need.OPERATE)
 
@@ -92,6 +94,11 @@ class System:
             "streams": len(self._services.hub.streams),
         }
         return Success(answer)
+
+    async def stats(self, _request: Request) -> HTTPResponse:
+        """How many tasks there are, everybody's, from the read model."""
+        counts = await self._services.tasks.counts()
+        return Success({"tasks": {status.value: counts.get(status, 0) for status in Status}})
 
     async def metrics(self, _request: Request) -> HTTPResponse:
         """Prometheus metrics of the whole process."""

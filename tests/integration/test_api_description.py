@@ -133,6 +133,10 @@ async def test_answers_are_as_described(tmp_path: Path):
         listed = await client.get("/api/tts/tasks")
         assert len(listed.json()["data"]["tasks"]) == 4
         says.holds(listed, "/api/tts/tasks")
+        stats = await client.get("/api/stats")
+        says.holds(stats, "/api/stats")
+        counted = {s: n for s, n in stats.json()["data"]["tasks"].items() if n}
+        assert counted == {"succeeded": 2, "retrying": 1, "canceled": 1}
 
 
 async def test_a_waiting_answer_is_as_described(tmp_path: Path):

@@ -140,6 +140,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("GET", "/docs"): Row(everybody(200)),
     ("GET", "/openapi.json"): Row(everybody(200)),
     ("GET", "/health"): Row(everybody(200)),
+    ("GET", "/api/stats"): Row(expect(403, 403, 200, 200)),
     ("GET", "/system"): Row(expect(403, 403, 200, 200)),
     ("GET", "/metrics"): Row(expect(403, 403, 200, 200)),
     ("POST", "/api/stream-token"): Row(expect(200, 200, 200, 200)),
