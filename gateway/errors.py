@@ -181,8 +181,10 @@ def told(error: Exception, what: str) -> tuple[HTTPStatus, dict[str, object]]:
 
 def _classify(error: Exception) -> tuple[HTTPStatus, str]:
     if isinstance(error, SpeechFailed):
-        # 422: asking again is of no use. 502: somebody behind us failed, and went on failing.
-        status = HTTPStatus.UNPROCESSABLE_ENTITY if error.permanent else HTTPStatus.BAD_GATEWAY
+        # 422: asking again is of no use. 424: somebody behind us failed, and went on failing.
+        status = (
+            HTTPStatus.UNPROCESSABLE_ENTITY if error.permanent else HTTPStatus.FAILED_DEPENDENCY
+        )
         return status, error.code
     if isinstance(error, TransitionRefused):
         return HTTPStatus.CONFLICT, REFUSALS[error.command]

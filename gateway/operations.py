@@ -102,7 +102,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             "`/events?taskId=…`, or ask for it with `GET /api/tts/task/{taskId}`.\n\n"
             "With `Prefer: wait=N` the answer waits up to N seconds (the service has a cap) for "
             "the audio: 200 with `audio_url` if it is there by then, else 202 as without. A task "
-            "that fails meanwhile is answered 502, or 422 if the same request can never succeed; "
+            "that fails meanwhile is answered 424, or 422 if the same request can never succeed; "
             "`code` then says why, and `taskId` is the task's."
         ),
         body=SpeechRequest,
@@ -134,7 +134,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         ),
         outcomes={
             422: "The task failed, and the same request can never succeed; `code` is the task's.",
-            502: "The task failed although it was tried again; `code` is the task's.",
+            424: "The task failed although it was tried again; `code` is the task's.",
         },
     ),
     ("POST", "/api/tts/retry"): Operation(

@@ -154,7 +154,7 @@ async def test_a_waiting_answer_is_as_described(tmp_path: Path):
             else:
                 await fail(its.application, task_id, permanent=permanent)
             answer = await its.client.post("/api/tts", json=body, headers=key)
-            assert answer.status_code == (200, 422, 502)[n]
+            assert answer.status_code == (200, 422, 424)[n]
             says.holds(answer, "/api/tts")
 
 

@@ -481,7 +481,7 @@ class TestWaiting:
             answer = await its.client.post("/api/tts", json=BODY, headers={"Prefer": "wait=1000"})
             assert data(answer, 202)["status"] == "started"
 
-    @pytest.mark.parametrize(("permanent", "status"), [(True, 422), (False, 502)])
+    @pytest.mark.parametrize(("permanent", "status"), [(True, 422), (False, 424)])
     async def test_tells_of_a_failure(self, tmp_path: Path, *, permanent: bool, status: int):
         """A task that fails meanwhile is an error that names it: 422 where no repetition helps."""
         async with running(tmp_path) as its:
