@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Coroutine
@@ -125,6 +126,7 @@ def _run(build: Build, overrides: dict[str, Any]) -> None:
     try:
         settings = load(**overrides)
         configure_logging(settings.log_level, settings.log_format)
+        _raise_file_limit()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_until_stopped(build, settings))
     except ConfigError as error:
@@ -133,6 +135,12 @@ def _run(build: Build, overrides: dict[str, Any]) -> None:
     except Unavailable as error:
         click.echo(f"tts: cannot start: {error}", err=True)
         sys.exit(1)
+
+
+def _raise_file_limit() -> None:
+    """Allow as many open files as the system lets us: every stream is one, and 1,024 are few."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 
 async def _until_stopped(build: Build, settings: Settings) -> None:
