@@ -284,11 +284,13 @@ def _greet(settings: Settings) -> None:
     url = settings.gateway_url
     click.echo(
         f"""
+  Try it   {url}/sse-client-example.html
+  Docs     {url}/docs
   API      {url}/api/tts
   Stream   {url}/events
   Health   {url}/health
 
-Try it:
+From a terminal:
 
   curl -s {url}/api/tts -H 'Content-Type: application/json' \\
        -d '{{"templateId": "template1", "tts_text": "你好，欢迎使用语音合成服务。"}}'

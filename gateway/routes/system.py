@@ -31,6 +31,8 @@ INDEX = """<!doctype html>
 <h1>Text to speech</h1>
 <p>POST a text to <code>/api/tts</code> and watch it being spoken on <code>/events</code>.</p>
 <ul>
+<li><a href="/sse-client-example.html">Try it</a>: speak a text and watch each step
+<li><a href="/docs">/docs</a>: the API, for who builds on it
 <li><a href="/events?from=start">/events</a>: what happens, as it happens
 <li><a href="/api/tts/tasks">/api/tts/tasks</a>: all tasks
 <li><a href="/health">/health</a>, <a href="/system">/system</a>, <a href="/metrics">/metrics</a>
