@@ -39,7 +39,8 @@ format: setup ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup servers ## Measure accept rate and cost per task against bare baselines
+bench: setup ## Measure accept rate, cost per task, fan-out and latency against baselines
+	@tests/install-servers wrk nginx libnginx-mod-nchan
 	$(BIN)/python -m tests.bench
 
 clean: ## Remove the environment and the caches, not the data
