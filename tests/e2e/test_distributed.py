@@ -6,17 +6,20 @@ from contextlib import ExitStack
 import httpx
 import pytest
 
-from tests.e2e.clients import App
 from tests.services.ports import free_port
 from tests.services.process import wait_until
 from tests.services.tts import Tts
+from tts.client import Client
 
 TASKS = 60
 
 
 @pytest.fixture
 def deployment(postgres, rabbitmq, s3, tmp_path):
-    """Gateway, relay, processor, projector and the sandbox; yields their names and an app."""
+    """Gateway, relay, processor, projector and the sandbox.
+
+    Yields the processor, a client, the sandbox's URL and the broker's.
+    """
     port, sandbox_port = free_port(), free_port()
     url, replicate = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{sandbox_port}"
     env = {
@@ -48,26 +51,24 @@ def deployment(postgres, rabbitmq, s3, tmp_path):
             "processor": start("processor"),
         }
         parts["gateway"].wait_for(f"{url}/health")
-        app = App(url)
-        stack.callback(app.close)
-        yield parts, app, replicate
+        app = stack.enter_context(Client(url, trust_env=False))
+        yield parts["processor"], app, replicate, env["RABBITMQ_URL"]
 
 
 def test_a_processor_killed_three_times_loses_nothing_and_pays_for_nothing_twice(deployment):
     """Every accepted task succeeds, and Replicate saw exactly one creation for each."""
-    parts, app, replicate = deployment
+    processor, app, replicate, _ = deployment
     texts = [f"第{number}句话。" for number in range(TASKS)]
-    tasks = [app.speak(text)["taskId"] for text in texts]
+    tasks = [app.generate("template1", text).task_id for text in texts]
 
     def succeeded() -> int:
-        page = app.get("/api/tts/tasks", status="succeeded", limit=100).json()
-        return len(page["data"]["tasks"])
+        return len(list(app.tasks(status="succeeded")))
 
     for share in (1, 2, 3):
         wait_until(lambda share=share: succeeded() >= share * 10, f"{share * 10} tasks are done")
-        parts["processor"].kill()
-        parts["processor"].start()
-    last = {u["taskId"]: u["status"] for u in app.follow(*tasks)}
+        processor.kill()
+        processor.start()
+    last = {update.task_id: update.status for update in app.events(*tasks)}
 
     assert last == dict.fromkeys(tasks, "succeeded")
     stats = httpx.get(f"{replicate}/sandbox/stats", trust_env=False).json()
@@ -76,15 +77,18 @@ def test_a_processor_killed_three_times_loses_nothing_and_pays_for_nothing_twice
 
 def test_a_dead_letter_can_be_inspected_and_its_task_retried(deployment, rabbitmq):
     """A final failure lies in the dead letter queue; a manual retry starts another round."""
-    _, app, _ = deployment
-    body = {"templateId": "missing1", "tts_text": "你好"}
-    task_id = app.post("/api/tts", body).json()["data"]["taskId"]
-    assert list(app.follow(task_id))[-1]["status"] == "failed"
-    position = app.task(task_id)["position"]
+    _, app, _, broker = deployment
+    task_id = app.generate("missing1", "你好").task_id
+    failed = list(app.events(task_id))[-1]
+    assert failed.status == "failed"
 
-    answer = app.post("/api/tts/retry", {"taskId": task_id}).json()
+    def letters() -> int:
+        queues = {queue["name"]: queue["messages"] for queue in rabbitmq.list_queues(broker)}
+        return queues["tts_dead_letter_queue"]
 
-    assert answer["data"]["message"] == "Retry initiated successfully"
-    again = [update["status"] for update in app.follow(task_id, after=position)]
+    wait_until(lambda: letters() == 1, "the dead letter is in its queue")
+    assert app.retry(task_id) > failed.position
+
+    again = [update.status for update in app.events(task_id, after=failed.position)]
     assert again[:2] == ["retrying", "queued"]
     assert again[-1] == "failed"
