@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
+from urllib.request import getproxies
 
 import aiohttp
 import httpx
@@ -61,7 +62,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 skip_auto_headers=AUTOMATIC_HEADERS,
-                trust_env=True,
+                trust_env=bool(getproxies()),  # else it reads the environment at every request
             )
         return self._session
 

@@ -16,7 +16,15 @@ from tts.application import Application, object_key
 from tts.brief import Brief
 from tts.domain import DomainError, LeaseLost, Task, TaskError, TransitionRefused
 from tts.outside import Outside
-from tts.ports import Conflict, Prediction, PredictionState, StepError, Treatment, Unavailable
+from tts.ports import (
+    AudioInfo,
+    Conflict,
+    Prediction,
+    PredictionState,
+    StepError,
+    Treatment,
+    Unavailable,
+)
 from tts.retry import GiveUp
 from tts.search import Search
 from tts.steps import (
@@ -67,7 +75,7 @@ class Run:
         self._brief = Brief(application.store, outside.templates, task)
         self._search = Search(application, outside, task.id)
         self._seen: dict[int, Prediction] = {}
-        self._audio: dict[int, bytes] = {}
+        self._audio: dict[int, tuple[bytes, AudioInfo]] = {}
         self._stored = False
         self._cancel_failures = 0
 
@@ -240,17 +248,17 @@ class Run:
                 now=now,
             )
         )
-        self._audio[segment] = data
+        self._audio[segment] = data, info
 
     async def _store(self) -> None:
         (segment,) = range(len(self.task.segments))
-        data = self._audio.get(segment)
-        if data is None:  # the worker that had it died
+        if segment not in self._audio:  # the worker that had it died
             self._segment = segment
-            data = await self._fetch_output(segment)
-            if data is None:
+            fetched = await self._fetch_output(segment)
+            if fetched is None:
                 return
-        info = self._outside.inspect(data)
+            self._audio[segment] = fetched, self._outside.inspect(fetched)
+        data, info = self._audio[segment]
         key = object_key(self.task.id)
         await self._outside.audio.put(key, data, info.content_type)
         self._stored = True
