@@ -138,6 +138,7 @@ TABLE: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
 REFUSALS = {
     "request_retry": "task_not_failed",
     "request_cancel": "task_is_over",
+    "dismiss": "task_not_failed",
     "erase": "task_not_over",
 }
 HTTP_CODES = {

@@ -117,7 +117,9 @@ class Hub:
             waiting.add(ended)
             try:
                 # Read after registering: an end in between is in one of the two.
-                newest = (await self._events(task_id))[-1]
+                events = await self._events(task_id)
+                # A failure that was dismissed is still the one that ended the task.
+                newest = next(e for e in reversed(events) if e.topic != Task.Dismissed.TOPIC)
                 if newest.topic in FINAL_TOPICS:
                     return newest
                 async with asyncio.timeout(seconds):

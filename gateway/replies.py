@@ -93,6 +93,9 @@ class TaskAnswer(BaseModel):
     )
     bytes: Bytes = 0
     duration: Seconds | None = Field(default=None, description="Length of the audio in seconds.")
+    dismissed_at: datetime | None = Field(
+        default=None, alias="dismissedAt", description="When its failure was seen and let be."
+    )
     erased_at: datetime | None = Field(default=None, alias="erasedAt")
 
 
@@ -150,6 +153,9 @@ class TaskUpdate(BaseModel):
     retry_at: datetime | None = Field(default=None, alias="retryAt")
     by: str = Field(default="", description="Who asked for it.")
     reason: str = ""
+    dismissed: bool = Field(
+        default=False, description="The failure was seen and let be: it is no dead letter any more."
+    )
     erased: bool = Field(default=False, description="Text and audio are gone from here on.")
 
 

@@ -141,8 +141,10 @@ def _setback(task: Task, random: Random, now: datetime) -> None:
 
 
 def _person(task: Task, random: Random, now: datetime) -> None:
-    """A retry by hand, or rarely a cancellation."""
-    if task.final:
+    """A retry by hand or a dismissal, or rarely a cancellation."""
+    if task.final and random.random() < 0.3:
+        task.dismiss(by="someone", reason="known", now=now)
+    elif task.final:
         task.request_retry(
             by="someone", reason="again", deadline_at=now + timedelta(hours=1), now=now
         )

@@ -96,20 +96,40 @@ class Application:
             raise IdempotencyMismatch(f"Idempotency-Key {idempotency_key!r} has another request")
         return existing, position
 
-    async def retry(self, task_id: UUID, *, by: str, reason: str) -> tuple[Task, int]:
-        """Give a failed task another round of attempts.
+    async def retry(
+        self, task_id: UUID, *, by: str, reason: str, version: int | None = None
+    ) -> tuple[Task, int]:
+        """Give a failed task another round of attempts; with ``version`` only as of that one.
 
         Raises:
             TaskNotFound: no such task.
             TransitionRefused: it has not failed.
+            Conflict: it is at another version.
         """
         now = self.now()
-        return await self.change(
-            task_id,
-            lambda task: task.request_retry(
-                by=by, reason=reason, deadline_at=now + self._deadline, now=now
-            ),
-        )
+
+        def command(task: Task) -> None:
+            _require_version(task, version)
+            task.request_retry(by=by, reason=reason, deadline_at=now + self._deadline, now=now)
+
+        return await self.change(task_id, command)
+
+    async def dismiss(
+        self, task_id: UUID, *, by: str, reason: str, version: int | None = None
+    ) -> tuple[Task, int]:
+        """Take a failed task off the dead letters; with ``version`` only as of that one.
+
+        Raises:
+            TaskNotFound: no such task.
+            TransitionRefused: it has not failed, or is dismissed already.
+            Conflict: it is at another version.
+        """
+
+        def command(task: Task) -> None:
+            _require_version(task, version)
+            task.dismiss(by=by, reason=reason, now=self.now())
+
+        return await self.change(task_id, command)
 
     async def cancel(self, task_id: UUID, *, by: str, reason: str) -> tuple[Task, int]:
         """Ask for the end of a task; asking again changes nothing.
@@ -208,6 +228,11 @@ class Application:
             except Conflict:
                 continue
         raise Conflict(f"task {task_id} changed {CONFLICT_TRIES} times while it was to be changed")
+
+
+def _require_version(task: Task, version: int | None) -> None:
+    if version not in {None, task.version}:
+        raise Conflict(f"task {task.id} is at version {task.version}, not {version}")
 
 
 def object_key(task_id: UUID) -> str:

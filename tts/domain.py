@@ -312,6 +312,7 @@ class Task(Aggregate):
             aggregate.unqueued = True
             aggregate.deadline_at = self.deadline_at
             aggregate.completed_at = None
+            aggregate.dismissed_at = None
 
     class Failed(Event):
         """No attempt is left (``permanent`` false), or none could help (``permanent`` true)."""
@@ -331,6 +332,16 @@ class Task(Aggregate):
             aggregate.error = TaskError(self.code, self.step, self.message)
             aggregate.completed_at = self.timestamp
             aggregate._release(self.abandoned, self.settled)
+
+    class Dismissed(Event):
+        """A person has seen the failure and let it be: it is no dead letter any more."""
+
+        TOPIC = "tts.task.dismissed"
+        by: str
+        reason: str
+
+        def apply(self, aggregate: Task) -> None:
+            aggregate.dismissed_at = self.timestamp
 
     class CancelRequested(Event):
         """Somebody wants the task stopped; a processor cancels upstream and confirms."""
@@ -403,6 +414,7 @@ class Task(Aggregate):
         self.size: int | None = None
         self.duration: float | None = None
         self.completed_at: datetime | None = None
+        self.dismissed_at: datetime | None = None
         self.erased_at: datetime | None = None
 
     @property
@@ -691,6 +703,14 @@ class Task(Aggregate):
         self.trigger_event(
             self.RetryRequested, timestamp=now, by=by, reason=reason, deadline_at=deadline_at
         )
+
+    def dismiss(self, *, by: str, reason: str, now: datetime) -> None:
+        """Take a failed task off the dead letters; it stays failed, and can still be retried."""
+        self._require("dismiss", self.status is Status.FAILED, "it has not failed")
+        if self.erased_at is not None:
+            raise TaskErased(self.id)
+        self._require("dismiss", self.dismissed_at is None, "already dismissed")
+        self.trigger_event(self.Dismissed, timestamp=now, by=by, reason=reason)
 
     def request_cancel(self, *, by: str, reason: str, now: datetime) -> None:
         """Ask for the end of the task; one that nothing runs for ends at once."""

@@ -28,6 +28,7 @@ BACKOFF_SECONDS = (0.1, 0.2, 0.5, 1.0, 2.0)
 FINAL_TOPICS = (
     Task.Succeeded.TOPIC,
     Task.Failed.TOPIC,
+    Task.Dismissed.TOPIC,
     Task.Canceled.TOPIC,
     Task.Erased.TOPIC,
 )

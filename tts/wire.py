@@ -46,6 +46,7 @@ UPDATES: dict[str, tuple[Status | None, dict[str, str]]] = {
     Task.RetryStarted.TOPIC: (Status.RETRYING, {**_ATTEMPT, "worker": "worker"}),
     Task.RetryRequested.TOPIC: (Status.RETRYING, _BY),
     Task.Failed.TOPIC: (Status.FAILED, {**_ERROR, "permanent": "permanent"}),
+    Task.Dismissed.TOPIC: (Status.FAILED, _BY),
     Task.CancelRequested.TOPIC: (Status.CANCELING, _BY),
     Task.Canceled.TOPIC: (Status.CANCELED, _BY),
     Task.Erased.TOPIC: (None, {"by": "by"}),
@@ -79,6 +80,8 @@ def task_update(event: Recorded, audio_url: Callable[[str], str]) -> dict[str, A
         update["audioUrl"] = audio_url(state["object_key"])
     if event.topic == Task.Erased.TOPIC:
         update["erased"] = True
+    if event.topic == Task.Dismissed.TOPIC:
+        update["dismissed"] = True
     return update
 
 
@@ -125,6 +128,8 @@ def task_answer(
         answer["retryAt"] = task.due_at.isoformat()
     if task.size is not None:
         answer |= {"bytes": task.size, "duration": task.duration}
+    if task.dismissed_at is not None:
+        answer["dismissedAt"] = task.dismissed_at.isoformat()
     if task.erased_at is not None:
         answer["erasedAt"] = task.erased_at.isoformat()
     return answer

@@ -110,6 +110,8 @@ export interface TaskUpdate extends TaskState {
   permanent?: boolean;
   by?: string;
   reason?: string;
+  /** The failure was seen and let be. */
+  dismissed?: true;
   /** After a reset: several statuses at once, as read from the service. */
   snapshot?: true;
 }

@@ -475,6 +475,17 @@ class TestWaiting:
             answer = data(await its.client.post("/api/tts", json=BODY, headers=headers))
             assert answer["status"] == "succeeded"
 
+    async def test_finds_the_failure_that_was_dismissed_since(self, tmp_path: Path):
+        """Who asks again is told why the task failed, not that somebody has seen it."""
+        async with running(tmp_path) as its:
+            headers = {"Prefer": "wait=15", "Idempotency-Key": "k"}
+            answer = await its.client.post("/api/tts", json=BODY, headers={"Idempotency-Key": "k"})
+            task_id = UUID(data(answer, 202)["taskId"])
+            await fail(its.application, task_id, permanent=True)
+            await its.application.dismiss(task_id, by="ann", reason="known")
+            answer = await its.client.post("/api/tts", json=BODY, headers=headers)
+            assert (answer.status_code, answer.json()["code"]) == (422, "template_missing")
+
     async def test_ends_at_the_cap(self, tmp_path: Path):
         """Nobody waits longer than allowed; then the answer is the one of a request without it."""
         async with running(tmp_path, wait_max_seconds=1) as its:

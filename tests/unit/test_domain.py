@@ -521,6 +521,47 @@ def test_an_erased_task_cannot_be_retried():
         task.request_retry(by="ann", reason="again", deadline_at=LATER, now=LATER)
 
 
+def dismiss(task):
+    task.dismiss(by="ann", reason="known", now=LATER)
+
+
+def test_a_failure_can_be_dismissed_once():
+    """The task stays failed, as it ended; only nobody has to look at it any more."""
+    task = given(*OVER["failed"])
+    completed_at, error = task.completed_at, task.error
+    dismiss(task)
+    assert events(task) == ["Dismissed"]
+    assert (task.status, task.completed_at, task.error) == (Status.FAILED, completed_at, error)
+    assert task.dismissed_at == LATER
+    with pytest.raises(TransitionRefused, match="already dismissed"):
+        dismiss(task)
+
+
+def test_a_dismissed_task_can_be_retried_and_is_not_dismissed_then():
+    """Who changes his mind may; a failure after that is a new one."""
+    task = given(*OVER["failed"], dismiss)
+    task.request_retry(by="ann", reason="again", deadline_at=LATER, now=LATER)
+    assert (task.status, task.dismissed_at) == (Status.RETRYING, None)
+
+
+def test_an_erased_task_is_not_dismissed():
+    """Nothing can be done for it any more, so that there is nothing to dismiss."""
+    task = given(*OVER["failed"])
+    task.erase(by="ann", now=LATER)
+    with pytest.raises(TaskErased):
+        dismiss(task)
+
+
+@pytest.mark.parametrize(
+    "before",
+    cases({"working": PREDICTED, **{name: how for name, how in OVER.items() if name != "failed"}}),
+)
+def test_only_a_failure_is_dismissed(before):
+    """Anything else is no dead letter."""
+    with pytest.raises(TransitionRefused, match="has not failed"):
+        dismiss(given(*before))
+
+
 def test_the_final_statuses_are_three():
     """Succeeded, failed, canceled, and nothing else."""
     assert {Status.SUCCEEDED, Status.FAILED, Status.CANCELED} == FINAL

@@ -35,6 +35,7 @@ OF_A_LEASE = {
     Task.Failed.TOPIC,
 }
 FINAL_TOPICS = {Task.Succeeded.TOPIC, Task.Failed.TOPIC, Task.Canceled.TOPIC}
+AFTERWARDS = {Task.Dismissed.TOPIC, Task.Erased.TOPIC}
 
 workers = st.integers(0, WORKERS - 1)
 segments = st.integers(0, SEGMENTS - 1)
@@ -297,6 +298,11 @@ class TaskLife(RuleBasedStateMachine):
     def confirm_cancel(self, n: int) -> None:
         self.work(self.workers[n], lambda task: task.confirm_cancel(now=self.now))
 
+    @precondition(lambda self: self.task.status is Status.FAILED)
+    @rule()
+    def dismiss(self) -> None:
+        self.person(lambda task: task.dismiss(by="ann", reason="known", now=self.now))
+
     @rule()
     def erase(self) -> None:
         self.person(lambda task: task.erase(by="ann", now=self.now))
@@ -314,9 +320,12 @@ class TaskLife(RuleBasedStateMachine):
         topics = [event.topic for event in self.log]
         for topic, following in itertools.pairwise(topics):
             if topic in FINAL_TOPICS and following != Task.Erased.TOPIC:
-                assert (topic, following) == (Task.Failed.TOPIC, Task.RetryRequested.TOPIC)
+                assert topic == Task.Failed.TOPIC
+                assert following in {Task.RetryRequested.TOPIC, Task.Dismissed.TOPIC}
+            if topic == Task.Dismissed.TOPIC:
+                assert following in {Task.RetryRequested.TOPIC, Task.Erased.TOPIC}
         assert Task.Erased.TOPIC not in topics[:-1], "something happened to an erased task"
-        assert self.task.final == (topics[-1] in {*FINAL_TOPICS, Task.Erased.TOPIC})
+        assert self.task.final == (topics[-1] in {*FINAL_TOPICS, *AFTERWARDS})
         assert (self.task.completed_at is not None) == self.task.final
 
     @invariant()
@@ -330,6 +339,11 @@ class TaskLife(RuleBasedStateMachine):
                 expected = None
         assert self.task.error == expected
         assert self.task.status is not Status.FAILED or expected is not None
+
+    @invariant()
+    def only_the_newest_failure_is_dismissed(self) -> None:
+        since = [e.topic for e in self.log if e.topic != Task.Erased.TOPIC][-1]
+        assert (self.task.dismissed_at is not None) == (since == Task.Dismissed.TOPIC)
 
     @invariant()
     def every_claim_has_the_next_lease(self) -> None:

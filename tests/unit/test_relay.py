@@ -6,9 +6,10 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from tts.domain import Task
+from tts.domain import FINAL, Task
 from tts.ports import Destination, Recorded
-from tts.relay import ORDERS, order, rescue
+from tts.relay import FINAL_TOPICS, ORDERS, order, rescue
+from tts.wire import UPDATES
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -86,3 +87,9 @@ def test_any_unfinished_task_can_be_rescued():
     event = an_event(Task.PredictionCreated.TOPIC)
     message = rescue(event, now=NOW)
     assert (message.destination, message.position) == (Destination.WORK, event.position)
+
+
+def test_whatever_ends_a_task_keeps_it_out_of_a_rebuilt_queue():
+    """A topic of a final status that the relay did not know would wake its tasks at each start."""
+    final = {topic for topic, (status, _) in UPDATES.items() if status in FINAL}
+    assert set(FINAL_TOPICS) == final | {Task.Erased.TOPIC}

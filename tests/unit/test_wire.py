@@ -45,7 +45,7 @@ def a_life(seed: int) -> tuple[Task, list[Recorded]]:
 
 def test_every_event_of_the_catalogue_has_its_update():
     """No event that a task can have is unknown to the streams, and none is there that it cannot."""
-    assert len(CATALOGUE) == 15
+    assert len(CATALOGUE) == 16
     assert set(UPDATES) == set(CATALOGUE)
 
 
@@ -139,6 +139,17 @@ def test_an_erasure_keeps_the_status():
     """It is no transition: the task shows how it ended, and that its words and audio are gone."""
     shown = update(Task.Erased.TOPIC, by="client", status="failed")
     assert {k: v for k, v in shown.items() if k not in ALWAYS} == {"by": "client", "erased": True}
+    assert shown["status"] == "failed"
+
+
+def test_a_dismissal_keeps_the_status():
+    """The task is failed as before; the mark says that nobody has to look at it any more."""
+    shown = update(Task.Dismissed.TOPIC, by="ann", reason="a test")
+    assert {k: v for k, v in shown.items() if k not in ALWAYS} == {
+        "by": "ann",
+        "reason": "a test",
+        "dismissed": True,
+    }
     assert shown["status"] == "failed"
 
 
