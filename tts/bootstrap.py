@@ -144,6 +144,7 @@ async def processor(
         model_version=settings.replicate_model_version,
         poll_interval=settings.replicate_poll_interval_ms / 1000,
         create_timeout=timeout,
+        segment_concurrency=settings.segment_concurrency,
         observe=observe_step,
     )
     return Processor(

@@ -80,6 +80,7 @@ class Settings(BaseSettings):
 
     # the processor
     tts_concurrency: Positive = 16
+    segment_concurrency: Positive = 4
     task_deadline_seconds: Annotated[int, Field(ge=5, le=1700)] = 1500
     retry_max_attempts: Positive = 5
     retry_initial_interval_ms: Positive = 5_000

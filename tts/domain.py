@@ -83,6 +83,9 @@ class Segment:
     size: int | None = None
     sha256: str | None = None
     duration: float | None = None
+    part: str | None = None
+    suspected: bool = False  # an earlier prediction's audio was too short for the text
+    suspect: bool = False  # and so is the one that was taken
 
     @property
     def downloaded(self) -> bool:
@@ -92,7 +95,7 @@ class Segment:
         """Give up the prediction: the segment has to be spoken anew."""
         self.intent_at = None
         self.prediction_id = self.predict_time = self.output_url = None
-        self.size = self.sha256 = self.duration = None
+        self.size = self.sha256 = self.duration = self.part = None
 
 
 @dataclass(frozen=True)
@@ -183,6 +186,7 @@ class Task(Aggregate):
         audio_url: str
         audio_etag: str | None
         segments: list[int]
+        total: int = 1
 
         def apply(self, aggregate: Task) -> None:
             aggregate.status = Status.PROCESSING
@@ -203,6 +207,7 @@ class Task(Aggregate):
         prediction_id: str
         model_version: str
         found: bool
+        total: int = 1
 
         def apply(self, aggregate: Task) -> None:
             aggregate.status = Status.PREDICTION_CREATED
@@ -218,6 +223,7 @@ class Task(Aggregate):
         segment: int
         predict_time: float | None
         output_url: str
+        total: int = 1
 
         def apply(self, aggregate: Task) -> None:
             aggregate.status = Status.DOWNLOADING
@@ -226,7 +232,11 @@ class Task(Aggregate):
             segment.output_url = self.output_url
 
     class DownloadCompleted(Event):
-        """The whole output arrived and is audio."""
+        """The whole output arrived and is audio.
+
+        Of several segments each is stored as a ``part`` of its own until they are joined;
+        ``suspect`` ones are too short for their text although they were spoken twice.
+        """
 
         TOPIC = "tts.task.download_completed"
         attempt: int
@@ -234,10 +244,15 @@ class Task(Aggregate):
         size: int
         sha256: str
         duration: float | None
+        part: str | None = None
+        suspect: bool = False
+        total: int = 1
 
         def apply(self, aggregate: Task) -> None:
             aggregate.status = Status.DOWNLOAD_COMPLETE
             segment = aggregate.segments[self.segment]
+            segment.part = self.part
+            segment.suspect = self.suspect
             segment.size = self.size
             segment.sha256 = self.sha256
             segment.duration = self.duration
@@ -252,6 +267,7 @@ class Task(Aggregate):
         duration: float | None
         predict_time: float
         predictions: int
+        suspects: list[int] | None = None
 
         def apply(self, aggregate: Task) -> None:
             aggregate.status = Status.SUCCEEDED
@@ -264,8 +280,9 @@ class Task(Aggregate):
     class RetryScheduled(Event):
         """The attempt ended without a result; ``attempt`` is the one that starts at ``due_at``.
 
-        ``abandoned`` segments lost their prediction; for ``settled`` ones it is certain that the
-        intended creation did not happen. Every other open intent stays open.
+        ``abandoned`` segments lost their prediction, ``suspected`` ones because it was too short;
+        for ``settled`` ones it is certain that the intended creation did not happen. Every other
+        open intent stays open.
         """
 
         TOPIC = "tts.task.retry_scheduled"
@@ -277,6 +294,7 @@ class Task(Aggregate):
         due_at: datetime
         abandoned: list[int]
         settled: list[int]
+        suspected: list[int] | None = None
 
         def apply(self, aggregate: Task) -> None:
             aggregate.status = Status.WAITING_RETRY
@@ -285,6 +303,8 @@ class Task(Aggregate):
             aggregate.due_at = self.due_at
             aggregate.error = TaskError(self.code, self.step, self.message)
             aggregate._release(self.abandoned, self.settled)
+            for index in self.suspected or ():
+                aggregate.segments[index].suspected = True
 
     class RetryStarted(Event):
         """The delay is over and a worker claimed the task for its next attempt."""
@@ -544,6 +564,7 @@ class Task(Aggregate):
             audio_url=audio_url,
             audio_etag=audio_etag,
             segments=segments,
+            total=len(self.segments),
         )
 
     def record_prediction(
@@ -572,6 +593,7 @@ class Task(Aggregate):
             prediction_id=prediction_id,
             model_version=model_version,
             found=found,
+            total=len(self.segments),
         )
 
     def start_download(
@@ -595,6 +617,7 @@ class Task(Aggregate):
             segment=segment,
             predict_time=predict_time,
             output_url=output_url,
+            total=len(self.segments),
         )
 
     def complete_download(
@@ -605,9 +628,11 @@ class Task(Aggregate):
         size: int,
         sha256: str,
         duration: float | None,
+        part: str | None = None,
+        suspect: bool = False,
         now: datetime,
     ) -> None:
-        """The output is whole: ``size`` in bytes, ``duration`` in seconds."""
+        """The output is whole: ``size`` in bytes, ``duration`` in seconds, ``part`` its key."""
         self._require_lease("complete_download", lease)
         self._require(
             "complete_download", self.segments[segment].output_url is not None, "not started"
@@ -620,6 +645,9 @@ class Task(Aggregate):
             size=size,
             sha256=sha256,
             duration=duration,
+            part=part,
+            suspect=suspect,
+            total=len(self.segments),
         )
 
     def succeed(
@@ -637,6 +665,7 @@ class Task(Aggregate):
             duration=duration,
             predict_time=sum(segment.predict_time or 0.0 for segment in self.segments),
             predictions=self.predictions,
+            suspects=[i for i, segment in enumerate(self.segments) if segment.suspect] or None,
         )
 
     def schedule_retry(
@@ -649,6 +678,7 @@ class Task(Aggregate):
         due_at: datetime,
         abandoned: list[int],
         settled: list[int],
+        suspected: list[int] | None = None,
         now: datetime,
     ) -> None:
         """End this attempt; ``attempt`` is the next one's number (the same if none was used up)."""
@@ -669,6 +699,7 @@ class Task(Aggregate):
             due_at=due_at,
             abandoned=abandoned,
             settled=settled,
+            suspected=suspected,
         )
 
     def fail(

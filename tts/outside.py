@@ -13,6 +13,7 @@ from tts.retry import RetryPolicy
 class Outside:
     """The parts that a run needs, and how patient it is with them; times in seconds.
 
+    ``segment_concurrency`` bounds the predictions of one task that are under way at a time;
     ``observe`` is told each step's name, duration and error code ("" for none).
     """
 
@@ -25,4 +26,5 @@ class Outside:
     model_version: str
     poll_interval: float
     create_timeout: float
+    segment_concurrency: int
     observe: Callable[[str, float, str], None]

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -15,6 +15,7 @@ GRID_UNIT_SECONDS = 0.1
 PROPORTIONAL_JITTER = 0.25
 CONFIGURATION_PAUSE_SECONDS = 60.0  # until an operator has acted; no attempt is used up meanwhile
 RETRY_AFTER_CAP_SECONDS = 600.0
+SUSPECT_TRUNCATION = "suspect_truncation"
 MAX_CREATIONS = 3  # the first prediction of a segment, and at most two in place of lost ones
 
 
@@ -52,6 +53,7 @@ class RetryLater:
     due_at: datetime
     abandoned: list[int]
     settled: list[int]
+    suspected: list[int] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ def decide(
     ``creating`` says that the failed step was the creation itself. Only then can its refusal settle
     an intent: whatever else fails, a creation that is in doubt stays in doubt.
     """
-    error = TaskError(failure.code, failure.step, failure.message)
+    error = TaskError(failure.code, failure.step, _where(task, segment) + failure.message)
     treatment = failure.treatment
     refused = creating and treatment is not Treatment.AMBIGUOUS
     settled = [segment] if refused and segment is not None else []
@@ -107,8 +109,42 @@ def decide(
         )
         return GiveUp(late, permanent=False, abandoned=abandoned, settled=settled)
     return RetryLater(
-        error, task.attempt + costs_attempt, delay, due_at, abandoned=abandoned, settled=settled
+        error,
+        task.attempt + costs_attempt,
+        delay,
+        due_at,
+        abandoned=abandoned,
+        settled=settled,
+        suspected=abandoned if failure.code == SUSPECT_TRUNCATION else [],
     )
+
+
+def combine(decisions: Sequence[RetryLater | GiveUp]) -> RetryLater | GiveUp:
+    """One event for the failures of several segments: the gravest decides, the rest is kept.
+
+    Permanent before given up before the longest delay; an attempt is used up if one of them does.
+    """
+    if len(decisions) == 1:
+        return decisions[0]
+    abandoned = sorted({index for decision in decisions for index in decision.abandoned})
+    settled = sorted({index for decision in decisions for index in decision.settled})
+    given_up = [decision for decision in decisions if isinstance(decision, GiveUp)]
+    if given_up:
+        gravest = max(given_up, key=lambda decision: decision.permanent)
+        return replace(gravest, abandoned=abandoned, settled=settled)
+    later = [decision for decision in decisions if isinstance(decision, RetryLater)]
+    return replace(
+        max(later, key=lambda decision: decision.due_at),
+        attempt=max(decision.attempt for decision in later),
+        abandoned=abandoned,
+        settled=settled,
+        suspected=sorted({index for decision in later for index in decision.suspected}),
+    )
+
+
+def _where(task: Task, segment: int | None) -> str:
+    total = len(task.segments)
+    return f"segment {segment + 1} of {total}: " if segment is not None and total > 1 else ""
 
 
 def on_grid(seconds: float) -> float:

@@ -1,4 +1,4 @@
-"""What a processor does next about a task: a pure function of the log's state and the time."""
+"""What a processor does next about a task: pure functions of the log's state and the time."""
 
 from __future__ import annotations
 
@@ -12,6 +12,9 @@ from tts.domain import Segment, Task
 # prediction that is not in the list will never be there.
 INTENT_FRESH = timedelta(seconds=5)
 LIST_LAG = timedelta(seconds=2)
+
+
+# --- what concerns the whole task
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,46 +40,15 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Start:
-    """Fetch the template and record the intent to create predictions for ``segments``."""
+class Speak:
+    """Do what :func:`next_segment_step` says about each of ``segments``, several at once."""
 
     segments: list[int]
 
 
 @dataclass(frozen=True, slots=True)
-class Settle:
-    """An earlier worker may have created the segment's prediction: look before creating one."""
-
-    segment: int
-    intent_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class Create:
-    """Create the segment's prediction, now that the intent is in the log."""
-
-    segment: int
-
-
-@dataclass(frozen=True, slots=True)
-class Poll:
-    """Wait for the segment's prediction to end."""
-
-    segment: int
-    prediction_id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Download:
-    """Fetch the segment's output."""
-
-    segment: int
-    output_url: str
-
-
-@dataclass(frozen=True, slots=True)
 class Store:
-    """Store the whole audio and finish."""
+    """Every segment's audio is there: store the whole and finish."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,23 +61,47 @@ class Cancel:
     """Stop what runs upstream and confirm the cancellation."""
 
 
-Step = (
-    Done
-    | Yield
-    | WaitUntil
-    | Claim
-    | Start
-    | Settle
-    | Create
-    | Poll
-    | Download
-    | Store
-    | Expire
-    | Cancel
-)
+Step = Done | Yield | WaitUntil | Claim | Speak | Store | Expire | Cancel
 
 
-def next_step(task: Task, lease: int | None, now: datetime) -> Step:
+# --- what concerns one segment
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Fetch the template and record the intent to create the prediction."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settle:
+    """An earlier worker may have created the prediction: look before creating one."""
+
+    intent_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Create the prediction, now that the intent is in the log."""
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """Wait for the prediction to end."""
+
+    prediction_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """Fetch the output."""
+
+    output_url: str
+
+
+SegmentStep = Start | Settle | Create | Poll | Download
+
+
+def next_step(task: Task, lease: int | None, now: datetime) -> Step:  # noqa: PLR0911
     """The next step for the worker that holds ``lease`` (None: it has not claimed the task yet)."""
     if task.final:
         return Done()
@@ -117,29 +113,33 @@ def next_step(task: Task, lease: int | None, now: datetime) -> Step:
         return Claim()
     if not task.claimed or task.lease != lease:
         return Yield()
-    return _next_for_segments(task, lease, now)
+    missing = [i for i, segment in enumerate(task.segments) if not segment.downloaded]
+    if not missing:
+        return Store()
+    # What is paid for and finished is delivered even if it is late; nothing new is begun.
+    spoken = all(task.segments[i].output_url is not None for i in missing)
+    return Speak(missing) if spoken or now < task.deadline_at else Expire()
 
 
-def _next_for_segments(task: Task, lease: int, now: datetime) -> Step:  # noqa: PLR0911
-    for index, segment in enumerate(task.segments):
-        if segment.downloaded:
-            continue
-        if segment.output_url is not None:
-            return Download(index, segment.output_url)
-        # What is paid for and finished is delivered even if it is late; nothing new is begun.
-        if now >= task.deadline_at:
-            return Expire()
-        if segment.prediction_id is not None:
-            return Poll(index, segment.prediction_id)
-        if segment.intent_at is None:
-            return Start([i for i, s in enumerate(task.segments) if _untouched(s)])
-        if segment.intent_lease != lease:
-            return Settle(index, segment.intent_at)
-        if now - segment.intent_at > INTENT_FRESH:
-            return Start([index])
-        return Create(index)
-    return Store()
+def next_segment_step(task: Task, index: int, lease: int, now: datetime) -> SegmentStep | None:
+    """The next step for a segment of a claimed task; None when nothing more is to be done."""
+    segment = task.segments[index]
+    if segment.downloaded:
+        return None
+    if segment.output_url is not None:
+        return Download(segment.output_url)
+    if now >= task.deadline_at:
+        return None
+    if segment.prediction_id is not None:
+        return Poll(segment.prediction_id)
+    return _way_to_a_prediction(segment, lease, now)
 
 
-def _untouched(segment: Segment) -> bool:
-    return segment.intent_at is None and segment.prediction_id is None
+def _way_to_a_prediction(segment: Segment, lease: int, now: datetime) -> SegmentStep:
+    if segment.intent_at is None:
+        return Start()
+    if segment.intent_lease != lease:
+        return Settle(segment.intent_at)
+    if now - segment.intent_at > INTENT_FRESH:
+        return Start()
+    return Create()

@@ -110,6 +110,7 @@ class World:
             model_version=VERSION,
             poll_interval=0.02,
             create_timeout=1.0,
+            segment_concurrency=4,
             observe=lambda *_: None,
         )
         processor = Processor(

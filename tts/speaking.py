@@ -1,0 +1,227 @@
+"""One segment's way: from the intent to create a prediction to its audio."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+from tts.brief import Brief
+from tts.domain import Segment
+from tts.hold import Hold
+from tts.outside import Outside
+from tts.ports import AudioInfo, Prediction, PredictionState, Speech, StepError, Treatment
+from tts.search import Search
+from tts.steps import Create, Download, Poll, SegmentStep, Settle, Start, next_segment_step
+
+INLINE = "data:"  # stands in the log for an output that is no address but the audio itself
+POLL_FAILURES = 10  # in a row, before the attempt ends
+POLL_PAUSE_CAP_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Setback:
+    """A step failed: of which segment and which one, if it was one of a segment's."""
+
+    failure: StepError
+    segment: int | None = None
+    step: SegmentStep | None = None
+
+
+@dataclass(frozen=True)
+class Audio:
+    """A segment's audio as it was fetched."""
+
+    data: bytes
+    info: AudioInfo
+
+
+class Speaking:
+    """Speaks segment ``index`` of the task that is held.
+
+    ``audio`` keeps the audio of a task's only segment until it is stored; of several, each is
+    stored as a part at once.
+    """
+
+    def __init__(
+        self, hold: Hold, outside: Outside, brief: Brief, search: Search, index: int
+    ) -> None:
+        self.audio: Audio | None = None
+        self._hold = hold
+        self._outside = outside
+        self._brief = brief
+        self._search = search
+        self._index = index
+        self._seen: Prediction | None = None  # read already, and not acted upon yet
+
+    async def finish(self) -> Setback | None:
+        """Do step after step until the audio is there, one fails, or there is news of the task.
+
+        Raises:
+            DomainError, Unavailable: the log refused a step, or cannot be reached.
+        """
+        while not self._hold.interrupted:
+            step = next_segment_step(
+                self._hold.task, self._index, self._hold.lease, self._hold.now()
+            )
+            if step is None:
+                break
+            failure = await self._hold.attempt(
+                type(step).__name__.lower(),
+                self._perform(step),
+                creating=isinstance(step, Create),
+            )
+            if failure is not None:
+                return Setback(failure, self._index, step)
+        return None
+
+    async def _perform(self, step: SegmentStep) -> None:
+        match step:
+            case Start():
+                await self._start()
+            case Settle(intent_at):
+                found = await self._search.for_sure(await self._speech(), intent_at)
+                await (self._record(found, found=True) if found else self._start())
+            case Create():
+                await self._create()
+            case Poll(prediction_id):
+                await self._poll(prediction_id)
+            case Download():
+                await self._download()
+
+    @property
+    def _segment(self) -> Segment:
+        return self._hold.task.segments[self._index]
+
+    async def _start(self) -> None:
+        template = await self._brief.template()
+        await self._brief.payload()
+        await self._hold.append(
+            lambda task, now: task.start_processing(
+                lease=self._hold.lease,
+                transcript_hash=template.transcript_hash,
+                audio_url=template.audio_url,
+                audio_etag=template.audio_etag,
+                segments=[self._index],
+                now=now,
+            )
+        )
+
+    async def _create(self) -> None:
+        speech = await self._speech()
+        left = (self._hold.task.deadline_at - self._hold.now()).total_seconds()
+        try:
+            prediction = await self._outside.predictions.create(speech, seconds_left=left)
+        except StepError as failure:
+            if failure.treatment is not Treatment.AMBIGUOUS:
+                raise
+            intent_at = self._segment.intent_at
+            found = await self._search.once(speech, intent_at) if intent_at else None
+            if found is None:
+                raise
+            await self._record(found, found=True)
+        else:
+            self._seen = prediction
+            await self._record(prediction.id, found=False)
+
+    async def _poll(self, prediction_id: str) -> None:
+        prediction, self._seen = self._seen, None
+        failures = 0
+        while prediction is None or prediction.state is PredictionState.RUNNING:
+            await self._hold.pause(
+                min(self._outside.poll_interval * 2**failures, POLL_PAUSE_CAP_SECONDS)
+            )
+            if self._hold.interrupted or self._hold.now() >= self._hold.task.deadline_at:
+                return
+            try:
+                prediction = await self._outside.predictions.get(prediction_id)
+                failures = 0
+            except StepError as failure:
+                # To look again costs nothing: an attempt ends only when it fails for long.
+                failures += 1
+                patient = failure.treatment in {Treatment.TRANSIENT, Treatment.THROTTLED}
+                if not patient or failures > POLL_FAILURES:
+                    raise
+                await self._hold.pause(failure.retry_after or 0.0)
+        if prediction.output_url is None:
+            raise StepError(
+                "prediction_canceled",
+                "poll",
+                f"prediction {prediction_id} was canceled, and not by us",
+                Treatment.LOST,
+            )
+        await self.start_download(prediction)
+
+    async def _download(self) -> None:
+        audio = await self.fetch()
+        if audio is None:
+            return
+        await self._hold.append(
+            lambda task, now: task.complete_download(
+                lease=self._hold.lease,
+                segment=self._index,
+                size=len(audio.data),
+                sha256=hashlib.sha256(audio.data).hexdigest(),
+                duration=audio.info.duration,
+                now=now,
+            )
+        )
+        self.audio = audio
+
+    async def _record(self, prediction_id: str, *, found: bool) -> None:
+        await self._hold.append(
+            lambda task, now: task.record_prediction(
+                lease=self._hold.lease,
+                segment=self._index,
+                prediction_id=prediction_id,
+                model_version=self._outside.model_version,
+                found=found,
+                now=now,
+            )
+        )
+
+    async def start_download(self, prediction: Prediction) -> None:
+        """Record that the prediction succeeded, and where its output lies."""
+        if prediction.output_url is None:
+            raise ValueError(f"prediction {prediction.id} has no output")
+        output_url = prediction.output_url
+        if output_url.startswith(INLINE):  # the audio itself, which does not belong into the log
+            output_url = INLINE
+            self._seen = prediction
+        await self._hold.append(
+            lambda task, now: task.start_download(
+                lease=self._hold.lease,
+                segment=self._index,
+                predict_time=prediction.predict_time,
+                output_url=output_url,
+                now=now,
+            )
+        )
+
+    async def fetch(self) -> Audio | None:
+        """The output, or None when Replicate names another place for it, which is then recorded.
+
+        Raises:
+            StepError: at step ``download``, ``poll`` or ``inspect``.
+        """
+        state = self._segment
+        if state.output_url is None or state.prediction_id is None:
+            raise ValueError(f"segment {self._index} has no output to fetch")
+        output_url: str | None = state.output_url
+        if output_url == INLINE:
+            seen, self._seen = self._seen, None
+            seen = seen or await self._outside.predictions.get(state.prediction_id)
+            output_url = seen.output_url
+        try:
+            data = await self._outside.predictions.download(output_url or INLINE)
+        except StepError as failure:
+            if failure.treatment is not Treatment.LOST:
+                raise
+            prediction = await self._outside.predictions.get(state.prediction_id)
+            if prediction.output_url in {None, state.output_url}:
+                raise
+            await self.start_download(prediction)
+            return None
+        return Audio(data, self._outside.inspect(data))
+
+    async def _speech(self) -> Speech:
+        return await self._brief.speech(self._index)
