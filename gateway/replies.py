@@ -93,6 +93,16 @@ class TaskAnswer(BaseModel):
     )
     bytes: Bytes = 0
     duration: Seconds | None = Field(default=None, description="Length of the audio in seconds.")
+    segments: int = Field(
+        default=1, ge=1, description="How many predictions speak the text; left out if it is one."
+    )
+    segments_done: int = Field(default=0, ge=0, alias="segmentsDone")
+    partial_audio_urls: list[Url] = Field(
+        default=[],
+        alias="partialAudioUrls",
+        description="The audio of the first segments, in order and without a gap, while the whole "
+        "is being spoken. Each can be played by itself; they are kept for a day.",
+    )
     dismissed_at: datetime | None = Field(
         default=None, alias="dismissedAt", description="When its failure was seen and let be."
     )
@@ -140,6 +150,20 @@ class TaskUpdate(BaseModel):
     attempt: Attempt = 1
     worker: str = Field(default="", description="The processor that took the task.")
     segment: int = Field(default=0, ge=0, description="The part of the text, from 0 on.")
+    segments: int = Field(default=1, ge=1, description="How many parts the text has.")
+    partial_audio_url: Url = Field(
+        default="",
+        alias="partialAudioUrl",
+        description="The audio of this part of a long text, which can be played by itself.",
+    )
+    suspect_truncation: bool = Field(
+        default=False,
+        alias="suspectTruncation",
+        description="The audio is too short for the text, although it was spoken twice.",
+    )
+    suspect_segments: list[int] = Field(
+        default=[], alias="suspectSegments", description="The parts that may be cut short."
+    )
     prediction_id: str = Field(default="", alias="predictionId")
     predict_time: Seconds = Field(default=0, alias="predictTime")
     bytes: Bytes = 0

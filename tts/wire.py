@@ -14,7 +14,8 @@ from tts.ports import Recorded
 # topic -> the status it shows (None: the one that it carries), and which of the event's fields go
 # out under which name
 _ATTEMPT = {"attempt": "attempt"}
-_SEGMENT = {**_ATTEMPT, "segment": "segment"}
+_OF = {**_ATTEMPT, "total": "segments"}
+_SEGMENT = {**_OF, "segment": "segment"}
 _ERROR = {**_ATTEMPT, "code": "code", "step": "step", "message": "error"}
 _BY = {"by": "by", "reason": "reason"}
 
@@ -22,7 +23,7 @@ UPDATES: dict[str, tuple[Status | None, dict[str, str]]] = {
     Task.Requested.TOPIC: (Status.STARTING, {"template_id": "templateId"}),
     Task.Queued.TOPIC: (Status.QUEUED, _ATTEMPT),
     Task.Dequeued.TOPIC: (Status.DEQUEUED, {**_ATTEMPT, "worker": "worker"}),
-    Task.ProcessingStarted.TOPIC: (Status.PROCESSING, _ATTEMPT),
+    Task.ProcessingStarted.TOPIC: (Status.PROCESSING, _OF),
     Task.PredictionCreated.TOPIC: (
         Status.PREDICTION_CREATED,
         {**_SEGMENT, "prediction_id": "predictionId"},
@@ -37,7 +38,13 @@ UPDATES: dict[str, tuple[Status | None, dict[str, str]]] = {
     ),
     Task.Succeeded.TOPIC: (
         Status.SUCCEEDED,
-        {**_ATTEMPT, "size": "bytes", "duration": "duration", "predict_time": "predictTime"},
+        {
+            **_ATTEMPT,
+            "size": "bytes",
+            "duration": "duration",
+            "predict_time": "predictTime",
+            "suspects": "suspectSegments",
+        },
     ),
     Task.RetryScheduled.TOPIC: (
         Status.WAITING_RETRY,
@@ -74,10 +81,17 @@ def task_update(event: Recorded, audio_url: Callable[[str], str]) -> dict[str, A
         "position": event.position,
     }
     for name, wire_name in fields.items():
-        if state[name] is not None:
-            update[wire_name] = state[name]
+        value = state.get(name)  # a field may be younger than the event
+        if value is not None:
+            update[wire_name] = value
+    if event.topic == Task.ProcessingStarted.TOPIC:
+        update["segment"] = state["segments"][0]
     if "object_key" in state:
         update["audioUrl"] = audio_url(state["object_key"])
+    if state.get("part"):
+        update["partialAudioUrl"] = audio_url(state["part"])
+    if state.get("suspect"):
+        update["suspectTruncation"] = True
     if event.topic == Task.Erased.TOPIC:
         update["erased"] = True
     if event.topic == Task.Dismissed.TOPIC:
@@ -130,6 +144,22 @@ def task_answer(
         answer |= {"bytes": task.size, "duration": task.duration}
     if task.dismissed_at is not None:
         answer["dismissedAt"] = task.dismissed_at.isoformat()
+    if len(task.segments) > 1:
+        answer |= _progress(task, audio_url)
     if task.erased_at is not None:
         answer["erasedAt"] = task.erased_at.isoformat()
     return answer
+
+
+def _progress(task: Task, audio_url: Callable[[str], str]) -> dict[str, Any]:
+    """How far a long text is spoken; the parts in the order in which they are to be heard."""
+    parts: list[str] = []
+    for segment in task.segments:
+        if segment.part is None:
+            break
+        parts.append(audio_url(segment.part))
+    return {
+        "segments": len(task.segments),
+        "segmentsDone": sum(segment.downloaded for segment in task.segments),
+        "partialAudioUrls": parts if task.erased_at is None else [],
+    }
