@@ -19,13 +19,19 @@ def task_update(event: Recorded, audio_url: Callable[[str], str]) -> bytes:
     return b"id: %d\nevent: task_update\ndata: %b\n\n" % (event.position, data)
 
 
-def connected(client_id: str, cursor: int) -> bytes:
+def connected(client_id: str, cursor: int, heartbeat_ms: int) -> bytes:
     """The first frame. Its ``id`` is where the stream starts.
 
     So a client that loses the connection before the first update resumes without a gap. It also
-    says after which time a client that lost the connection comes back.
+    says after which time a client that lost the connection comes back, and how often to expect a
+    heartbeat.
     """
-    data = {"clientId": client_id, "timestamp": _now(), "position": cursor}
+    data = {
+        "clientId": client_id,
+        "timestamp": _now(),
+        "position": cursor,
+        "heartbeatInterval": heartbeat_ms,
+    }
     head = b"retry: %d\nid: %d\nevent: connected\n" % (RETRY_MS, cursor)
     return head + b"data: %b\n\n" % orjson.dumps(data)
 
@@ -40,9 +46,13 @@ def reset(reason: str, requested: str, position: int) -> bytes:
 
 
 def heartbeat(position: int) -> bytes:
-    """A sign of life. Without ``id``: the client's cursor stays at its last update."""
+    """A sign of life, whose ``id`` takes the client's cursor along.
+
+    Else the cursor of one who hears of nothing would fall behind while others are busy, in the end
+    beyond the replay limit. Everything up to ``position`` must have been sent before.
+    """
     data = {"timestamp": _now(), "position": position}
-    return b"event: heartbeat\ndata: %b\n\n" % orjson.dumps(data)
+    return b"id: %d\nevent: heartbeat\ndata: %b\n\n" % (position, orjson.dumps(data))
 
 
 def retry(seconds: float) -> bytes:

@@ -23,14 +23,22 @@ def task_update(event: Recorded, audio_url: Callable[[str], str]) -> bytes:
     return _message("task_update", data=update_of(event, audio_url))
 
 
-def connected(client_id: str, position: int) -> bytes:
+def connected(client_id: str, position: int, heartbeat_ms: int) -> bytes:
     """The first message; nothing is subscribed yet."""
-    data = {"clientId": client_id, "timestamp": _now(), "position": position}
+    data = {
+        "clientId": client_id,
+        "timestamp": _now(),
+        "position": position,
+        "heartbeatInterval": heartbeat_ms,
+    }
     return _message("connected", data=data)
 
 
 def heartbeat(position: int) -> bytes:
-    """A sign of life, and a ping that has to be answered before the next one."""
+    """A sign of life, and a ping that has to be answered before the next one.
+
+    What is subscribed has been sent up to ``position``.
+    """
     return _message("heartbeat", data={"timestamp": _now(), "position": position}) + PING
 
 

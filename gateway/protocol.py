@@ -11,26 +11,33 @@ curl -N "{base}/events?taskId=<taskId>"
 retry: 2000
 id: 41
 event: connected
-data: {"clientId":"…","timestamp":"…","position":41}
+data: {"clientId":"…","timestamp":"…","position":41,"heartbeatInterval":15000}
 
 id: 42
 event: task_update
 data: {"taskId":"…","status":"succeeded","timestamp":"…","position":42,"audioUrl":"…"}
 
+id: 57
 event: heartbeat
-data: {"timestamp":"…","position":42}
+data: {"timestamp":"…","position":57}
 ```
 
-- `connected` is the first event. Its `position` is where the stream starts.
+- `connected` is the first event. Its `position` is where the stream starts, `heartbeatInterval` the
+  milliseconds from one heartbeat to the next.
 - `task_update` is one event of a task (schema `TaskUpdate`). Its `id` is its position in the log.
-- `heartbeat` comes now and then, without an `id`; a stream that is silent for much longer is dead.
+- `heartbeat` comes at that interval. A stream that is silent for two and a half of them is dead:
+  connect again. Its `id` is how far this stream has come; nothing up to it is still to be sent.
 - `reset` says that the stream cannot go on from where you asked (`reason`: `unknown`, `future` or
   `too_old`); it goes on after `position`. Fetch what you missed from `/api/tts/tasks`.
 
-Reconnect with the last `id` as `Last-Event-ID`, days later and to any gateway, and nothing is
-missed; `EventSource` in browsers does so by itself. A reader that falls far behind is cut off and
-resumes in the same way. Take a snapshot and follow it: `GET /api/tts/task/{taskId}`, then
-`/events?taskId=…&from=<position>`.
+Reconnect with the last `id`, of whatever event, as `Last-Event-ID`, days later and to any gateway,
+and nothing is missed; `EventSource` in browsers does so by itself. A stream of named tasks resumes
+however old the `id` is. A stream of everything does while at most SSE_REPLAY_LIMIT events (10000
+unless configured), of whomever, have happened since: while connected, heartbeats keep the `id`
+fresh even if nothing concerns you; after being offline for longer, expect a `reset`.
+
+A reader that falls far behind is cut off and resumes in the same way. Take a snapshot and follow
+it: `GET /api/tts/task/{taskId}`, then `/events?taskId=…&from=<position>`.
 
 Statuses, in the usual order: `starting`, `queued`, `dequeued`, `processing`, `prediction_created`,
 `downloading`, `download_complete`, `succeeded`. After a failure: `waiting_retry`, `retrying`, and
@@ -59,7 +66,8 @@ Messages are JSON objects, one in each text frame. Yours have a `type`, and an `
 - `ping` is answered by `pong`.
 
 The service says `connected` first (nothing is subscribed yet), `task_update` (schema `TaskUpdate`)
-for what you subscribed to, `heartbeat` now and then, and `reset` as `/events` does. A client that
-answers no ping of the protocol, or never reads, is dropped. Reconnect and subscribe with the last
-position as `lastEventId`: nothing is missed.
+for what you subscribed to, `heartbeat` every `heartbeatInterval` milliseconds (`connected` says how
+many), and `reset` as `/events` does. A client that answers no ping of the protocol, or never reads,
+is dropped. Reconnect and subscribe with the last position as `lastEventId`, be it that of an update
+or of a heartbeat after the `ack`: nothing is missed.
 """

@@ -68,7 +68,8 @@ class Session:
     async def run(self, handshake: bytes) -> None:
         """Greet the client and serve it until the connection is over."""
         try:
-            hello = messages.connected(secrets.token_hex(8), self._hub.position)
+            interval = self._services.settings.sse_heartbeat_interval_ms
+            hello = messages.connected(secrets.token_hex(8), self._hub.position, interval)
             await self._socket.write(handshake + hello)
             await self._socket.go_live()
             async for message in self._socket.messages():

@@ -109,23 +109,32 @@ class Subscribers:
         """
         everyone = self._of_everything
         for_everyone = []
+        for_owner: dict[str, list[bytes]] = {}
         sent = 0
         for event in events:
             wanted: Collection[Subscriber] = self._of_task.get(event.task_id, ())
-            if owners and (owned := self._of_owner.get(owners[event.task_id])):
-                wanted = [*wanted, *owned]
-            if wanted or everyone:
+            owner = owners[event.task_id] if owners else None
+            if wanted or everyone or owner in self._of_owner:
                 frame = self.frame_of(event)
                 for stream in wanted:
                     stream.send(frame)
                 sent += len(wanted)
                 for_everyone.append(frame)
-        if everyone:
-            together = b"".join(for_everyone)
-            for stream in everyone:
-                stream.send(together)
-            sent += len(everyone) * len(for_everyone)
+                if owner in self._of_owner:
+                    for_owner.setdefault(owner, []).append(frame)
+        sent += _send_together(everyone, for_everyone)
+        for owner, frames in for_owner.items():
+            sent += _send_together(self._of_owner[owner], frames)
         FRAMES.inc(sent)
+
+
+def _send_together(streams: Collection[Subscriber], frames: list[bytes]) -> int:
+    """One write a stream, which is most of what an event costs; how many frames that were."""
+    if streams:
+        together = b"".join(frames)
+        for stream in streams:
+            stream.send(together)
+    return len(streams) * len(frames)
 
 
 def _remove(index: dict[K, set[Subscriber]], key: K, stream: Subscriber) -> None:

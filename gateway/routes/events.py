@@ -31,9 +31,8 @@ class Events:
         self._hub = services.hub
         self._history = History(services)
         settings = services.settings
-        self._patience = (
-            min(settings.sse_client_timeout_ms, settings.sse_heartbeat_interval_ms) / 1000
-        )
+        self._heartbeat_ms = settings.sse_heartbeat_interval_ms
+        self._patience = min(settings.sse_client_timeout_ms, self._heartbeat_ms) / 1000
 
     async def stream(self, request: Request) -> HTTPResponse:
         """Answer with a stream; everything that can be refused is refused before it begins."""
@@ -56,7 +55,7 @@ class Events:
 
     async def _begin(self, stream: Stream, head: bytes, start: Start, *, until: int) -> None:
         try:
-            head += frames.connected(secrets.token_hex(8), start.cursor)
+            head += frames.connected(secrets.token_hex(8), start.cursor, self._heartbeat_ms)
             if start.refused:
                 head += frames.reset(start.refused, start.asked, start.cursor)
             await stream.write(head)

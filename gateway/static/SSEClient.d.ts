@@ -42,7 +42,10 @@ export interface ClientOptions {
   /** Where there is none (Node 20, React Native), or another than the platform's. */
   EventSource?: new (url: string) => EventSourceLike;
   fetch?: typeof globalThis.fetch;
-  /** The server's SSE_HEARTBEAT_INTERVAL_MS, 15000. After 2.5 of them in silence it reconnects. */
+  /**
+   * How often a heartbeat is expected until the server has said so (15000). After 2.5 intervals in
+   * silence it reconnects.
+   */
   heartbeatInterval?: number;
   /** Bounds of the pause before a reconnection, which doubles at every failure: 1000 and 30000. */
   minReconnectDelay?: number;
@@ -131,6 +134,8 @@ export interface Connected {
   clientId: string;
   timestamp: string;
   position: number;
+  /** Milliseconds; older servers do not say. */
+  heartbeatInterval?: number;
 }
 
 export interface EventMap {
@@ -177,7 +182,7 @@ export class TTSEventClient {
   constructor(options?: ClientOptions);
 
   readonly state: "closed" | "connecting" | "open" | "reconnecting";
-  /** The position of the last update. */
+  /** How far the stream has come: the position of the last update or heartbeat. */
   readonly position: number | undefined;
 
   /** Resolves when the stream is open; rejects when it is refused for good, or closed before. */

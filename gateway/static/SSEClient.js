@@ -72,7 +72,7 @@
       return this._state;
     }
 
-    /** The position of the last update; as `lastEventId` of a new client it resumes from there. */
+    /** How far the stream has come; as `lastEventId` of a new client it resumes from there. */
     get position() {
       return this._position;
     }
@@ -223,7 +223,7 @@
       const source = (this._source = new this._EventSource(url));
       const current = (handle) => (event) => source === this._source && handle(event);
       for (const type of STREAM_EVENTS) {
-        source.addEventListener(type, current((event) => this._receive(type, event.data)));
+        source.addEventListener(type, current((event) => this._receive(type, event)));
       }
       source.addEventListener("error", current((event) => this._failed(event)));
       this._watch();
@@ -270,10 +270,15 @@
       this._emit("reconnecting", { attempt: this._failures, delay, position: this._position });
     }
 
-    _receive(type, text) {
-      const data = JSON.parse(text);
+    _receive(type, event) {
+      const data = JSON.parse(event.data);
+      if (data.heartbeatInterval > 0) this._heartbeatInterval = data.heartbeatInterval;
       this._watch();
-      if (type === "connected") {
+      if (type === "heartbeat") {
+        // Its id, where it has one, says how far the stream is, be it that nothing concerned us.
+        const position = Number(event.lastEventId);
+        if (position > this._position) this._position = position;
+      } else if (type === "connected") {
         this._position ??= data.position;
         this._failures = 0;
         this._state = "open";

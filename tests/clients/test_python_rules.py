@@ -1,5 +1,6 @@
 """How the Python client follows a stream, without a service; and that its two forms agree."""
 
+import asyncio
 import inspect
 import re
 
@@ -9,7 +10,7 @@ from httpx_sse import ServerSentEvent, SSEError
 
 from tests.services.scripted_http import Hang, Reply, ScriptedHttp, answer
 from tts.client import AsyncClient, TTSError, asynchronous, blocking
-from tts.client.following import Following
+from tts.client.following import Following, OtherPulse, Pulse
 
 LOST = httpx.ReadError("gone")
 
@@ -19,7 +20,7 @@ def pauses(following: Following, count: int) -> list[float]:
 
 
 def stream() -> Following:
-    return Following([], None, heartbeat=15, seconds=None)
+    return Following([], None, pulse=Pulse(15), seconds=None)
 
 
 class TestPauses:
@@ -94,6 +95,44 @@ async def test_a_connection_without_heartbeats_is_given_up():
             statuses = [update.status async for update in client.events("t")]
         assert statuses == ["succeeded"]
         assert len(server.asked("GET /events")) == 2
+
+
+def test_a_heartbeat_takes_the_cursor_along():
+    """If it has an id, which older services do not send; and never back."""
+    following = stream()
+    following.accept(ServerSentEvent(event="connected", data='{"position": 7}', id="7"))
+    for last, position in (("7", 7), ("99", 99), ("12", 99), ("", 99)):
+        following.accept(ServerSentEvent(event="heartbeat", data="{}", id=last))
+        assert following.request()["params"]["lastEventId"] == position
+
+
+async def test_the_service_says_how_long_a_silence_is_too_long():
+    """The connection is replaced by one with the right patience, and later streams begin so."""
+    hello = (
+        b'id: 7\nevent: connected\ndata: {"position": 7, "clientId": "c", '
+        b'"heartbeatInterval": 100}\n\n'
+    )
+    update = (
+        b'id: 8\nevent: task_update\ndata: {"taskId": "t", "status": "queued", '
+        b'"position": 8, "timestamp": "2025-01-31T12:00:01+00:00"}\n\n'
+    )
+    kind = {"Content-Type": "text/event-stream"}
+    async with ScriptedHttp() as server:
+        replies = Reply(200, hello, kind), Hang(), Reply(200, hello + update, kind)
+        server.on("GET /events", *replies)
+        async with AsyncClient(server.url, heartbeat=1000, trust_env=False) as client:
+            async with asyncio.timeout(10):
+                assert (await anext(client.events())).position == 8
+            asked = server.asked("GET /events")
+            assert len(asked) == 3
+    pulse = Pulse(15)
+    with pytest.raises(OtherPulse):
+        Following([], None, pulse=pulse, seconds=None).accept(
+            ServerSentEvent(event="connected", data='{"position": 7, "heartbeatInterval": 4000}')
+        )
+    following = Following([], 7, pulse=pulse, seconds=None)
+    assert following.request()["timeout"].read == 10
+    assert following.pause(OtherPulse()) == 0
 
 
 async def test_an_answer_of_somebody_else_is_told_from_none():

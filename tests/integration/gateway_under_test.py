@@ -47,6 +47,13 @@ class Running:
         assert answer.status_code == 202, answer.text
         return UUID(answer.json()["data"]["taskId"])
 
+    async def ask(self, url: str, headers: Mapping[str, str] | None = None) -> httpx.Response:
+        """The answer to a GET; of a stream, which has no end, the head alone."""
+        async with self.client.stream("GET", url, headers=headers or {}) as answer:
+            if not answer.headers["content-type"].startswith("text/event-stream"):
+                await answer.aread()
+        return answer
+
     @contextlib.asynccontextmanager
     async def stream(
         self, query: str = "", headers: dict[str, str] | None = None

@@ -225,6 +225,41 @@ class TestOwnership:
                 seen = [u["taskId"] for u in await own.updates(5)]
                 assert seen == [str(mine)] * 4 + [str(late)]
 
+    async def test_a_quiet_owner_resumes_however_busy_the_others_are(self, tmp_path: Path):
+        """What others do takes the cursor along, and not one event of the owner's is skipped."""
+        settings = {"sse_heartbeat_interval_ms": 20, "sse_replay_limit": 4}
+        async with guarded(tmp_path, **settings) as gate:
+            headers = dict(gate.headers["app"])
+            async with gate.its.stream("", headers) as stream:
+                await stream.of("connected")
+                for _ in range(10):
+                    await gate.task(owner="bakery")
+                while (beat := await stream.of("heartbeat")).id != "10":
+                    assert beat.id
+            mine = await gate.task()
+            async with gate.its.stream("", headers | {"Last-Event-ID": beat.id}) as stream:
+                assert (await stream.next()).event == "connected"
+                assert (await stream.next()).json()["taskId"] == str(mine)
+
+    async def test_an_owners_events_come_in_order_in_a_storm(self, tmp_path: Path):
+        """His updates go out together, with none of another's among them, over either kind."""
+        async with (
+            guarded(tmp_path) as gate,
+            gate.its.stream("", dict(gate.headers["app"])) as own,
+            gate.its.stream("", dict(gate.headers["other owner"])) as theirs,
+        ):
+            tasks = {"shop": [], "bakery": []}
+
+            async def life(owner: str) -> None:
+                tasks[owner].append(str(await gate.task("failed", owner)))
+
+            await asyncio.gather(*(life(owner) for owner in ("shop", "bakery") * 20))
+            for stream, owner in ((own, "shop"), (theirs, "bakery")):
+                updates = await stream.updates(20 * 4)
+                positions = [update["position"] for update in updates]
+                assert positions == sorted(set(positions))
+                assert {update["taskId"] for update in updates} == set(tasks[owner])
+
     async def test_a_list_is_the_owners(self, tmp_path: Path):
         """Others' tasks are not in it; a dashboard's has all."""
         async with guarded(tmp_path) as gate, open_database(gate.its.settings.store_url) as base:
@@ -392,7 +427,7 @@ class TestLimits:
             app = dict(gate.headers["app"])
             async with gate.its.stream("", app), contextlib.AsyncExitStack() as stack:
                 await stack.enter_async_context(gate.its.stream("", app))
-                answer = await gate.its.client.get("/events", headers=app)
+                answer = await gate.its.ask("/events", app)
                 assert (answer.status_code, answer.json()["code"]) == (429, "too_many_streams")
                 assert "retry-after" in answer.headers
                 await stack.aclose()
@@ -511,7 +546,7 @@ class TestSecrets:
             seen = []
             for who in CLIENTS:
                 for url in ("/system", "/health", f"/events?taskId=x&token={token}", "/metrics"):
-                    answer = await gate.its.client.get(url, headers=gate.headers[who])
+                    answer = await gate.its.ask(url, gate.headers[who])
                     seen.append(answer.text + str(answer.headers))
             everything = "".join(seen) + "".join(
                 record.getMessage() for record in caplog.records if record.name != "httpx"

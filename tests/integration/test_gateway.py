@@ -222,7 +222,7 @@ class TestErrors:
                 refusal(answer, 404, "task_not_found")
             if task_id and "/" not in task_id:
                 refusal(await its.client.get(f"/api/tts/task/{task_id}"), 404, "task_not_found")
-                answer = await its.client.get("/events", params={"taskId": task_id})
+                answer = await its.ask(f"/events?taskId={task_id}")
                 refusal(answer, 404, "task_not_found")
 
     async def test_store_that_is_away(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -12,6 +12,7 @@ from uuid import uuid4
 
 import pytest
 
+from gateway import hub as hub_module
 from gateway import stream as stream_module
 from tests.integration.gateway_under_test import (
     STATUSES_OF_SPEECH,
@@ -81,12 +82,12 @@ class TestStream:
         """An unknown task is 404 and a start that means nothing 400, before any stream begins."""
         async with running(tmp_path) as its:
             task_id = await its.post()
-            answer = await its.client.get(f"/events?taskId={task_id}{separator}{uuid4()}")
+            answer = await its.ask(f"/events?taskId={task_id}{separator}{uuid4()}")
             assert (answer.status_code, answer.json()["code"]) == (404, "task_not_found")
-            answer = await its.client.get("/events?from=yesterday")
+            answer = await its.ask("/events?from=yesterday")
             assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
             many = separator.join(["taskId=" + str(task_id), *[str(task_id)] * 100])
-            assert (await its.client.get(f"/events?{many}")).status_code == 400
+            assert (await its.ask(f"/events?{many}")).status_code == 400
             assert len(its.gateway.hub.streams) == 0
 
     async def test_starts_where_asked(self, tmp_path: Path):
@@ -251,16 +252,70 @@ class TestReset:
 
 
 class TestHeartbeat:
-    async def test_beats_without_moving_the_cursor(self, tmp_path: Path):
-        """An idle stream shows signs of life, which carry the position but no id."""
-        async with running(tmp_path, sse_heartbeat_interval_ms=50) as its:
+    async def test_beats_at_the_interval_that_it_tells(self, tmp_path: Path):
+        """An idle stream shows signs of life, as often as its first event says."""
+        async with running(tmp_path, sse_heartbeat_interval_ms=50) as its, its.stream() as reader:
+            assert (await reader.next()).json()["heartbeatInterval"] == 50
+            started = asyncio.get_running_loop().time()
+            for beat in [await reader.of("heartbeat") for _ in range(4)]:
+                assert beat.json()["position"] == 0
+                datetime.fromisoformat(beat.json()["timestamp"])
+            assert asyncio.get_running_loop().time() - started > 0.15
+
+    async def test_takes_the_cursor_along(self, tmp_path: Path):
+        """Who hears of nothing while others are busy resumes without a reset all the same."""
+        async with running(tmp_path, sse_heartbeat_interval_ms=50, sse_replay_limit=4) as its:
+            task_id = await its.post()
+            async with its.stream(f"taskId={task_id}&from=now") as reader:
+                await accept(its.application, 20)
+                while (beat := await reader.of("heartbeat")).json()["position"] < 21:
+                    pass
+                assert beat.id == "21"
+            async with its.stream(headers={"Last-Event-ID": beat.id}) as reader:
+                assert (await reader.next()).event == "connected"
+                await its.post()
+                assert (await reader.next()).event != "reset"
+
+    async def test_never_runs_ahead_of_the_updates(self, tmp_path: Path):
+        """What the streams have not got yet is not in a heartbeat's id, though it is in the log."""
+        gate = asyncio.Event()
+        settings = {"sse_heartbeat_interval_ms": 20}
+        async with (
+            running(tmp_path, log=partial(LateLog, gate=gate), **settings) as its,
+            its.stream() as reader,
+        ):
             await its.post()
-            async with its.stream() as reader:
-                beats = [await reader.of("heartbeat") for _ in range(3)]
-                for beat in beats:
-                    assert beat.json()["position"] == 1
-                    datetime.fromisoformat(beat.json()["timestamp"])
-                    assert beat.id == "1"  # the one of connected, which the client remembers
+            assert {(await reader.of("heartbeat")).id for _ in range(5)} == {"0"}
+            gate.set()
+            assert (await reader.of("task_update")).id == "1"
+            assert (await reader.of("heartbeat")).id == "1"
+
+    async def test_is_as_good_a_place_to_resume_as_an_update(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ):
+        """In a storm, clients that leave at heartbeats and come back see everything once."""
+        monkeypatch.setattr(hub_module, "HEARTBEATS_AT_ONCE", 1)
+        total = 30 * len(STATUSES_OF_SPEECH)
+        async with running(tmp_path, sse_heartbeat_interval_ms=1) as its:
+
+            async def read() -> None:
+                seen: list[int] = []
+                cursor = 0
+                while len(seen) < total:
+                    async with its.stream(headers={"Last-Event-ID": str(cursor)}) as reader:
+                        beats = 0
+                        while beats < 5 and len(seen) < total:
+                            event = await reader.next()
+                            assert int(event.id) >= cursor
+                            cursor = int(event.id)
+                            if event.event == "task_update":
+                                seen.append(cursor)
+                            beats += event.event == "heartbeat"
+                assert seen == list(range(1, total + 1))
+
+            async with asyncio.timeout(60):
+                writing = asyncio.gather(*(life(its) for _ in range(30)))
+                await asyncio.gather(writing, *(read() for _ in range(READERS)))
 
     async def test_nobody_listening_costs_nothing(self, tmp_path: Path):
         """The log is followed from the first stream to the last, and not in between."""
@@ -379,7 +434,7 @@ class TestStopping:
         """A request for a stream that arrives while the gateway stops is told to come back."""
         async with running(tmp_path) as its:
             await its.gateway.hub.aclose()
-            answer = await its.client.get("/events")
+            answer = await its.ask("/events")
             assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
             assert answer.headers["retry-after"]
 
@@ -404,7 +459,7 @@ class TestTrouble:
                 raise Unavailable("no disk")
 
             monkeypatch.setattr(its.store, "position", away)
-            assert (await its.client.get("/events")).status_code == 503
+            assert (await its.ask("/events")).status_code == 503
             assert not its.gateway.hub._visits
 
 

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -33,6 +33,8 @@ PATIENCE_SECONDS = 20.0
 
 class Client:
     """Sends messages and takes the ones that come, each within a deadline."""
+
+    greeting: Mapping[str, Any]
 
     def __init__(self, connection: ClientConnection) -> None:
         self.connection = connection
@@ -75,7 +77,9 @@ async def client_of(its: Running, **options: Any) -> AsyncIterator[Client]:
     url = f"ws://127.0.0.1:{its.settings.port}/ws"
     async with connect(url, proxy=None, **options) as connection:
         client = Client(connection)
-        assert (await client.next())["type"] == "connected"
+        hello = await client.next()
+        assert hello["type"] == "connected"
+        client.greeting = hello["data"]
         yield client
 
 
@@ -134,6 +138,23 @@ class TestSubscription:
             assert reset["data"]["requested"] == str(last)
             await its.post()
             assert [u["position"] for u in await client.updates(1)] == [9]
+
+
+class TestHeartbeat:
+    async def test_is_a_place_to_resume_from(self, tmp_path: Path):
+        """Its position takes a quiet subscription along; ``connected`` says how often it comes."""
+        settings = {"sse_heartbeat_interval_ms": 100, "sse_replay_limit": 4}
+        async with running(tmp_path, **settings) as its:
+            async with client_of(its) as client:
+                assert client.greeting["heartbeatInterval"] == 100
+                await client.ask("subscribe", taskIds=[str(await its.post())])
+                await accept(its.application, 20)
+                while (at := (await client.of("heartbeat"))["data"]["position"]) < 21:
+                    pass
+            async with client_of(its) as client:
+                await client.ask("subscribe", lastEventId=at)
+                await its.post()
+                assert (await client.of("reset", "task_update"))["type"] == "task_update"
 
 
 class TestNoGapNoDuplicate:

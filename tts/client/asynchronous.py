@@ -11,15 +11,15 @@ import httpx
 from httpx_sse import aconnect_sse
 
 from tts.client import calls
-from tts.client.following import BROKEN, Following
+from tts.client.following import BROKEN, Following, Pulse
 from tts.client.results import Accepted, Task, Update
 
 
 class AsyncClient:
     """The service at ``base_url``; ``timeout`` of one answer and ``heartbeat`` are in seconds.
 
-    ``heartbeat`` is the server's ``SSE_HEARTBEAT_INTERVAL_MS``; further options go to httpx. Every
-    call raises :class:`tts.client.TTSError` alone.
+    ``heartbeat`` is how often the server is expected to send one until it has said so; further
+    options go to httpx. Every call raises :class:`tts.client.TTSError` alone.
     """
 
     def __init__(
@@ -36,7 +36,7 @@ class AsyncClient:
             base_url=base_url, headers=headers, timeout=timeout, **options
         )
         self._timeout = timeout
-        self._heartbeat = heartbeat
+        self._pulse = Pulse(heartbeat)
 
     async def __aenter__(self) -> Self:
         return self
@@ -137,7 +137,7 @@ class AsyncClient:
         self, task_ids: tuple[str, ...], after: int | None, seconds: float | None
     ) -> AsyncGenerator[Update]:
         tasks = [await self.task(task_id) for task_id in task_ids]
-        following = Following(tasks, after, heartbeat=self._heartbeat, seconds=seconds)
+        following = Following(tasks, after, pulse=self._pulse, seconds=seconds)
         while not following.over:
             try:
                 request = following.request()

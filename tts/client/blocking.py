@@ -11,15 +11,15 @@ import httpx
 from httpx_sse import connect_sse
 
 from tts.client import calls
-from tts.client.following import BROKEN, Following
+from tts.client.following import BROKEN, Following, Pulse
 from tts.client.results import Accepted, Task, Update
 
 
 class Client:
     """The service at ``base_url``; ``timeout`` of one answer and ``heartbeat`` are in seconds.
 
-    ``heartbeat`` is the server's ``SSE_HEARTBEAT_INTERVAL_MS``; further options go to httpx. Every
-    call raises :class:`tts.client.TTSError` alone.
+    ``heartbeat`` is how often the server is expected to send one until it has said so; further
+    options go to httpx. Every call raises :class:`tts.client.TTSError` alone.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class Client:
         headers = {"Authorization": f"Bearer {api_key}"} if api_key else {}
         self._http = httpx.Client(base_url=base_url, headers=headers, timeout=timeout, **options)
         self._timeout = timeout
-        self._heartbeat = heartbeat
+        self._pulse = Pulse(heartbeat)
 
     def __enter__(self) -> Self:
         return self
@@ -130,7 +130,7 @@ class Client:
         self, task_ids: tuple[str, ...], after: int | None, seconds: float | None
     ) -> Iterator[Update]:
         tasks = [self.task(task_id) for task_id in task_ids]
-        following = Following(tasks, after, heartbeat=self._heartbeat, seconds=seconds)
+        following = Following(tasks, after, pulse=self._pulse, seconds=seconds)
         while not following.over:
             try:
                 request = following.request()

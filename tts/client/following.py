@@ -6,6 +6,7 @@ import json
 import random
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -23,7 +24,23 @@ class StartOver(Exception):
     """The log is not the one that was followed: its tasks have to be read from the start."""
 
 
-BROKEN = (httpx.TransportError, SSEError, StartOver, TTSError)
+class OtherPulse(Exception):
+    """The service's heartbeats come at another interval than this connection waits for."""
+
+
+@dataclass
+class Pulse:
+    """How often the service sends heartbeats, in seconds: a guess, until a stream has said so."""
+
+    seconds: float
+
+    @property
+    def silence(self) -> float:
+        """After so many seconds without a sign of life a connection counts as dead."""
+        return self.seconds * MISSED_HEARTBEATS
+
+
+BROKEN = (httpx.TransportError, SSEError, StartOver, OtherPulse, TTSError)
 """What may end a connection; :meth:`Following.pause` tells what to do about it."""
 
 
@@ -31,11 +48,11 @@ class Following:
     """One stream: where it is, whether it is over, and when to connect again.
 
     It is over when each of ``tasks`` is, as far as was known when it began; without tasks, never.
-    ``heartbeat`` is the server's interval, ``seconds`` how long to follow at most.
+    ``pulse`` is kept up to date for the streams to come, ``seconds`` is how long to follow at most.
     """
 
     def __init__(
-        self, tasks: Sequence[Task], after: int | None, *, heartbeat: float, seconds: float | None
+        self, tasks: Sequence[Task], after: int | None, *, pulse: Pulse, seconds: float | None
     ) -> None:
         self._tasks = [task.task_id for task in tasks]
         # A final status before this position was followed by a retry, and ends nothing.
@@ -45,7 +62,7 @@ class Following:
             if not task.final or after is None or task.position > after
         }
         self._position = after
-        self._silence = heartbeat * MISSED_HEARTBEATS
+        self._pulse = pulse
         self._deadline = None if seconds is None else time.monotonic() + seconds
         self._failures = 0
         self._hint = 0.0  # what the server asked to wait, in seconds
@@ -64,22 +81,28 @@ class Following:
         params: dict[str, Any] = {"taskId": self._tasks}
         if self._position is not None:
             params["lastEventId"] = self._position
-        silence = min(self._silence, self._left())
-        return {"params": params, "timeout": httpx.Timeout(self._silence, read=silence)}
+        read = min(self._pulse.silence, self._left())
+        return {"params": params, "timeout": httpx.Timeout(self._pulse.silence, read=read)}
 
     def accept(self, event: ServerSentEvent) -> Update | None:
         """The update if the event is one that was not seen before.
 
         Raises:
-            CursorReset, StartOver, TTSError
+            CursorReset, StartOver, OtherPulse, TTSError
         """
         self._left()
         if event.retry is not None:
             self._hint = event.retry / 1000
         if event.event == "connected":
             self._failures = 0
+            data = json.loads(event.data)
             if self._position is None and not self._tasks:
-                self._position = json.loads(event.data)["position"]
+                self._position = data["position"]
+            self._learn(data.get("heartbeatInterval"))
+        elif event.event == "heartbeat":
+            # Its id, where it has one, says how far the stream is, be it that nothing concerned us.
+            if self._position is not None and event.id.isdigit():
+                self._position = max(self._position, int(event.id))
         elif event.event == "reset":
             self._reset(json.loads(event.data))
         elif event.event == "task_update":
@@ -99,6 +122,8 @@ class Following:
         """
         asked = self._hint
         self._hint = 0.0
+        if isinstance(error, OtherPulse):
+            return 0.0
         if isinstance(error, SSEError):
             raise TTSError(f"no stream: {error}", code="bad_answer") from error
         if isinstance(error, TTSError):
@@ -110,6 +135,12 @@ class Following:
         # Everybody lost the connection at the same moment, and is not to come back at the same.
         jittered: float = pause * random.uniform(0.5, 1)  # noqa: S311 -- guards nothing
         return min(max(jittered, asked), self._left())
+
+    def _learn(self, milliseconds: int | None) -> None:
+        """A connection's patience cannot be changed, so one that has the wrong one is replaced."""
+        if milliseconds and milliseconds / 1000 != self._pulse.seconds:
+            self._pulse.seconds = milliseconds / 1000
+            raise OtherPulse
 
     def _reset(self, data: dict[str, Any]) -> None:
         if not self._tasks:

@@ -6,7 +6,7 @@ import { afterEach, describe, it } from "node:test";
 import { EventSource } from "eventsource";
 
 import { TTSEventClient, TTSError } from "../../../gateway/static/SSEClient.mjs";
-import { answer, connected, data, reset, RETRY_SOON, serve, stream, update } from "./scripted.mjs";
+import { answer, connected, data, heartbeat, reset, RETRY_SOON, serve, stream, update } from "./scripted.mjs";
 
 const cleanUp = [];
 afterEach(() => {
@@ -91,6 +91,32 @@ describe("the stream", () => {
     await client.connect();
     await until(() => service.asked("GET /events").length === 2, "a second connection");
     assert.equal(service.asked("GET /events")[1].query.get("lastEventId"), "1");
+  });
+
+  it("takes from the service how often a heartbeat is to come", async () => {
+    const { client, service } = await open({
+      "GET /events": (_, response, nth) =>
+        stream(response, connected(nth, { heartbeatInterval: 40 })),
+    });
+    await client.connect();
+    await until(() => service.asked("GET /events").length === 2, "a second connection");
+  });
+
+  it("resumes after a heartbeat that has an id", async () => {
+    const { client, service, updates } = await open({
+      "GET /events": (_, response, nth) => {
+        stream(response, RETRY_SOON, connected(nth === 1 ? 0 : 50));
+        if (nth === 1) return response.end(update(3, "queued") + heartbeat(50));
+        if (nth === 2) response.write(update(51, "dequeued") + heartbeat());
+      },
+    });
+    await client.connect();
+    await until(() => client.position === 51, "position 51");
+    assert.deepEqual(positions(updates()), [3, 51]);
+    assert.equal(service.asked("GET /events")[1].headers["last-event-id"], "50");
+    client.close();
+    await client.connect();
+    assert.equal(service.asked("GET /events")[2].query.get("lastEventId"), "51");
   });
 
   it("starts where an earlier client stopped, and follows the tasks it is told to", async () => {

@@ -47,7 +47,9 @@ export function stream(response, ...frames) {
 const frame = (type, value, id) =>
   `${id === undefined ? "" : `id: ${id}\n`}event: ${type}\ndata: ${JSON.stringify(value)}\n\n`;
 
-export const connected = (position) => frame("connected", { clientId: "c", position }, position);
+export const connected = (position, more = {}) =>
+  frame("connected", { clientId: "c", position, ...more }, position);
+export const heartbeat = (id) => frame("heartbeat", { position: id }, id);
 export const reset = (position) =>
   frame("reset", { reason: "too_old", requested: "1", position }, position);
 export const update = (position, status, taskId = "t", more = {}) =>
