@@ -1,0 +1,177 @@
+"""A whole service in one loop: real store, queue, adapters and audio; Replicate is the sandbox."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tts import search, steps
+from tts.application import Application
+from tts.audio.folder import FolderAudio
+from tts.audio.inspect import inspect
+from tts.domain import FINAL, Status, Task
+from tts.outside import Outside
+from tts.processor import Processor
+from tts.queue.memory import MemoryQueue
+from tts.relay import Relay
+from tts.replicate_api import ReplicatePredictions
+from tts.retry import RetryPolicy
+from tts.sandbox import Behaviour, start_sandbox
+from tts.store.sqlite import SQLiteStore
+from tts.templates import HttpTemplates
+from tts.wire import UPDATES
+
+VERSION = "0" * 64
+TEXT = "你好。"
+
+
+class Crash(BaseException):
+    """The process dies here."""
+
+
+class CrashingStore:
+    """Dies before or after its nth append, as often as it is asked to append from then on."""
+
+    def __init__(self, store: SQLiteStore) -> None:
+        self._store = store
+        self.events = store.events
+        self.payload = store.payload
+        self.crash_before: int | None = None
+        self.crash_after: int | None = None
+        self.dead = asyncio.Event()
+        self._asked = self._appended = 0
+
+    async def append(self, events, payload=None):
+        """Append, or die."""
+        self._asked += 1
+        if self._asked == self.crash_before:
+            await self._die()
+        position = await self._store.append(events, payload)
+        self._appended += 1
+        if self._appended == self.crash_after:
+            await self._die()
+        return position
+
+    async def _die(self):
+        self.dead.set()
+        await asyncio.Event().wait()  # nothing that comes after it is ever done
+
+
+class World:
+    """Everything but the processors, which come and go."""
+
+    def __init__(self, store, sandbox, folder: Path) -> None:
+        self.store = store
+        self.sandbox = sandbox
+        self.audio = FolderAudio(folder / "audio", "http://audio")
+        self.application = Application(store, max_attempts=3, deadline_seconds=60)
+        self.predictions = ReplicatePredictions(
+            token="any",  # noqa: S106 -- the sandbox takes every one
+            base_url=sandbox.url,
+            model_version=VERSION,
+            timeout=1.0,
+            max_bytes=10**7,
+        )
+        self.templates = HttpTemplates(sandbox.url, cache_seconds=60)
+        self.queue = MemoryQueue()
+
+    async def close(self) -> None:
+        """Let go of the outside."""
+        await self.predictions.aclose()
+        await self.templates.aclose()
+        await self.audio.aclose()
+
+    @contextlib.asynccontextmanager
+    async def working(self, store=None, worker="w1", grace_seconds=0.0):
+        """A relay and a processor, as a process that starts has them: with an empty queue."""
+        self.queue = MemoryQueue()
+        application = Application(store or self.store, max_attempts=3, deadline_seconds=60)
+        outside = Outside(
+            log=self.store,
+            templates=self.templates,
+            predictions=self.predictions,
+            audio=self.audio,
+            inspect=inspect,
+            policy=RetryPolicy(initial=0.1, multiplier=2, maximum=1, jitter="none"),
+            model_version=VERSION,
+            poll_interval=0.02,
+            create_timeout=1.0,
+            segment_concurrency=4,
+            observe=lambda *_: None,
+        )
+        processor = Processor(
+            application,
+            self.queue,
+            outside,
+            worker=worker,
+            concurrency=8,
+            grace_seconds=grace_seconds,
+        )
+        relay = Relay(self.application, self.store, self.store, self.queue, durable_queue=False)
+        parts = [asyncio.create_task(part) for part in (relay.run(), processor.run())]
+        try:
+            yield processor
+        finally:
+            for part in parts:
+                part.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
+
+    async def request(self, text=TEXT, template="template1") -> Task:
+        """A new task."""
+        task, _ = await self.application.request(template_id=template, text=text)
+        return task
+
+    async def ended(self, task: Task) -> Task:
+        """The task when it is over."""
+        async with asyncio.timeout(20):
+            while True:
+                now, _ = await self.application.load(task.id)
+                if now.status in FINAL:
+                    return now
+                await asyncio.sleep(0.01)
+
+    async def reached(self, task: Task, status: Status) -> None:
+        """Return when the task has had the status."""
+        async with asyncio.timeout(20):
+            while status not in await self.statuses(task):
+                await asyncio.sleep(0.005)
+
+    async def statuses(self, task: Task) -> list[str]:
+        """Every status so far."""
+        return [UPDATES[e.topic][0].value for e in await self.store.events(task.id)]
+
+    async def creations(self) -> int:
+        """How many predictions were paid for."""
+        return (await self._sandbox("GET", "stats"))["creations"]["total"]
+
+    async def fault(self, route: str, fault: str, **more) -> None:
+        """Have the sandbox do something bad."""
+        await self._sandbox("POST", "faults", {"route": route, "fault": fault, **more})
+
+    async def _sandbox(self, method, path, body=None):
+        async with httpx.AsyncClient(base_url=self.sandbox.url, trust_env=False) as http:
+            reply = await http.request(method, f"/sandbox/{path}", json=body)
+            reply.raise_for_status()
+            return reply.json()
+
+
+@contextlib.asynccontextmanager
+async def open_world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+    """A world whose every second is a fraction of one, in an empty folder."""
+    for module in (steps, search):  # what is certain after seconds in production is so at once
+        monkeypatch.setattr(module, "INTENT_FRESH", timedelta(seconds=0.5))
+    monkeypatch.setattr(search, "LIST_LAG", timedelta(seconds=0.1))
+    monkeypatch.setattr(search, "POLL_SECONDS", 0.05)
+    behaviour = Behaviour(boot_seconds=0.05, predict_seconds=0.1, speech="tone")
+    sandbox = await start_sandbox(behaviour=behaviour)
+    store = SQLiteStore(folder / "tts.db")
+    await store.open()
+    world = World(store, sandbox, folder)
+    yield world
+    await world.close()
+    await store.aclose()
+    await sandbox.stop()
