@@ -148,6 +148,13 @@ class World:
         """How many predictions were paid for."""
         return (await self._sandbox("GET", "stats"))["creations"]["total"]
 
+    async def running(self) -> list[str]:
+        """The predictions that have not ended."""
+        async with httpx.AsyncClient(base_url=self.sandbox.url, trust_env=False) as http:
+            page = await http.get("/v1/predictions", headers={"Authorization": "Bearer any"})
+        results = page.raise_for_status().json()["results"]
+        return [p["id"] for p in results if p["status"] in {"starting", "processing"}]
+
     async def fault(self, route: str, fault: str, **more) -> None:
         """Have the sandbox do something bad."""
         await self._sandbox("POST", "faults", {"route": route, "fault": fault, **more})

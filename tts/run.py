@@ -36,6 +36,7 @@ from tts.steps import (
 logger = logging.getLogger(__name__)
 
 CANCEL_TRIES = 5
+CANCEL_PAUSE_SECONDS = 2.0  # before the second try; doubled each time
 
 
 class Run:
@@ -264,7 +265,7 @@ class Run:
         """
         self._cancel_failures += 1
         if self._cancel_failures < CANCEL_TRIES:
-            await asyncio.sleep(2.0**self._cancel_failures)
+            await asyncio.sleep(CANCEL_PAUSE_SECONDS * 2 ** (self._cancel_failures - 1))
         else:
             await self._hold.append(lambda task, now: task.confirm_cancel(now=now))
 
