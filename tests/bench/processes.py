@@ -47,6 +47,13 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
+def pin(pid: int, core: int) -> None:
+    """Keep all threads of the process on one core, counted from 0."""
+    cores = sorted(os.sched_getaffinity(0))
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), {cores[core % len(cores)]})
+
+
 def wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 30) -> None:
     """Return when ``url`` answers; fail at once when the process ends before."""
     deadline = time.monotonic() + seconds

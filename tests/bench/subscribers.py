@@ -17,26 +17,17 @@ READ_BYTES = 256 * 1024
 
 
 class Subscribers:
-    """``count`` open streams of ``path``.
+    """``count`` open streams of ``path``."""
 
-    ``arrivals`` has the monotonic time of each event on each ``watch_every``-th stream.
-    """
-
-    def __init__(self, port: int, path: str, count: int, *, watch_every: int = 0) -> None:
+    def __init__(self, port: int, path: str, count: int) -> None:
         self.deliveries = 0
-        self.arrivals: dict[int, list[float]] = {}
         self._buffer = bytearray(READ_BYTES)
         self._poll = select.epoll()
         self._sockets: dict[int, socket.socket] = {}
-        request = f"GET {path} HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n".encode()
-        for n in range(count):
-            client = socket.create_connection(("127.0.0.1", port))
-            client.sendall(request)
-            client.setblocking(False)  # noqa: FBT003 -- as the library has it
+        for _ in range(count):
+            client = open_stream(port, path)
             self._sockets[client.fileno()] = client
             self._poll.register(client.fileno(), select.EPOLLIN)
-            if watch_every and n % watch_every == 0:
-                self.arrivals[client.fileno()] = []
         answered: set[int] = set()
         self._until(lambda: len(answered) == count, answered)
         self.deliveries = 0
@@ -61,9 +52,14 @@ class Subscribers:
                 size = self._sockets[number].recv_into(view)
                 if size == 0:
                     raise ConnectionResetError("a stream was closed")
-                events = self._buffer.count(MARK, 0, size)
-                self.deliveries += events
-                if events and number in self.arrivals:
-                    self.arrivals[number] += [time.monotonic()] * events
+                self.deliveries += self._buffer.count(MARK, 0, size)
                 heard.add(number)
             time.sleep(PAUSE_SECONDS)
+
+
+def open_stream(port: int, path: str) -> socket.socket:
+    """A connection on which a stream was asked for; it does not block."""
+    client = socket.create_connection(("127.0.0.1", port))
+    client.sendall(f"GET {path} HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n".encode())
+    client.setblocking(False)  # noqa: FBT003 -- as the library has it
+    return client
