@@ -22,11 +22,12 @@ from gateway.cors import Cors, is_preflight
 from gateway.gate import Gate
 from gateway.hub import Hub
 from gateway.metrics import REQUESTS
-from gateway.routes import audio, docs, events, pages, system, tokens, tts, ws
+from gateway.routes import audio, dead_letters, docs, events, pages, system, tokens, tts, ws
 from gateway.services import Probe, Services, TaskQueries
 from gateway.slow import SlowRequests
 from tts.application import Application
 from tts.config import Settings
+from tts.dead_letters import DeadLetterQueries
 from tts.ports import AudioStore, Log, Unavailable
 
 METHODS = ("GET", "POST", "DELETE")  # those that any route has
@@ -51,7 +52,7 @@ def create_app(services: Services) -> Sanic[Any, Any]:
     app.ctx.cors = Cors(origins) if origins else None
     app.ctx.needs = {}
     app.exception(Exception)(_answer)
-    for routes in (tts, events, ws, tokens, system, audio, pages):
+    for routes in (tts, dead_letters, events, ws, tokens, system, audio, pages):
         routes.add_to(app, services)
     docs.add_to(app, services)  # when all the others are there
     return app
@@ -101,6 +102,7 @@ class Gateway:
         log: Log,
         audio: AudioStore,
         tasks: TaskQueries,
+        dead_letters: DeadLetterQueries,
         probes: Mapping[str, Probe],
     ) -> None:
         self._settings = settings
@@ -117,6 +119,7 @@ class Gateway:
             log=log,
             audio=audio,
             tasks=tasks,
+            dead_letters=dead_letters,
             probes=probes,
             hub=self.hub,
             gate=Gate(settings),

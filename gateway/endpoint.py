@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 from uuid import UUID
@@ -11,6 +12,7 @@ from sanic import HTTPResponse, Request, Sanic
 
 from gateway import errors
 from gateway.access import ANYBODY, Need
+from gateway.errors import UnsupportedMediaType
 from gateway.metrics import REQUESTS
 from gateway.services import Services
 from tts.application import TaskNotFound
@@ -19,6 +21,7 @@ from tts.ports import Recorded
 Handler = Callable[..., Awaitable[HTTPResponse]]
 
 UUID_LENGTH = 36
+JSON_TYPES = re.compile(r"application/(?:json|[\w.+-]+\+json)\s*(?:;|$)", re.IGNORECASE)
 
 
 def add(app: Sanic[Any, Any], method: str, path: str, handler: Handler, *, need: Need) -> None:
@@ -54,6 +57,21 @@ _NAME = {ord(character): "_" for character in "/<>:."}
 def query_of(request: Request) -> dict[str, str]:
     """The first value of each field of the query; one that is given without a value is empty."""
     return {name: values[0] for name, values in request.get_args(keep_blank_values=True).items()}
+
+
+def json_of(request: Request) -> bytes:
+    """The body, which is said to be JSON.
+
+    Raises:
+        UnsupportedMediaType: it is said to be something else.
+    """
+    declared = request.headers.get("content-type")
+    if declared is not None and not JSON_TYPES.match(declared):
+        raise UnsupportedMediaType(f"Content-Type: must be application/json, not {declared!r}")
+    if declared is None and "origin" in request.headers:
+        # Any site can make a browser send this without asking; with a type it has to ask (CORS).
+        raise UnsupportedMediaType("Content-Type: must be application/json")
+    return request.body
 
 
 def task_id_of(text: str) -> UUID:

@@ -13,6 +13,7 @@ from sanic import HTTPResponse, Request
 from sanic.exceptions import PayloadTooLarge, SanicException
 
 from tts.application import IdempotencyMismatch, TaskNotFound
+from tts.dead_letters import NotADeadLetter
 from tts.domain import TaskErased, TransitionRefused
 from tts.ports import Conflict, StepError, Unavailable
 
@@ -128,6 +129,7 @@ TABLE: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
     RouteNotFound: (HTTPStatus.NOT_FOUND, "not_found"),
     TaskNotFound: (HTTPStatus.NOT_FOUND, "task_not_found"),
     RangeNotSatisfiable: (HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "range_not_satisfiable"),
+    NotADeadLetter: (HTTPStatus.NOT_FOUND, "not_a_dead_letter"),
     TaskMismatch: (HTTPStatus.UNPROCESSABLE_ENTITY, "task_mismatch"),
     IdempotencyMismatch: (HTTPStatus.UNPROCESSABLE_ENTITY, "idempotency_key_reused"),
     Conflict: (HTTPStatus.CONFLICT, "conflict"),

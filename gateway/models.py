@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Self, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -15,6 +15,7 @@ from pydantic import (
     GetJsonSchemaHandler,
     ValidationError,
     create_model,
+    model_validator,
 )
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
@@ -27,6 +28,7 @@ M = TypeVar("M", bound=BaseModel)
 
 LIST_LIMIT = 50
 LIST_LIMIT_MAX = 200
+NAMED_MAX = 1000  # tasks named in one request
 POSITION_MAX = 2**53 - 1  # the largest integer that is one everywhere in JSON
 
 
@@ -75,9 +77,18 @@ def _digits(value: object) -> object:
     return value
 
 
+def _truth(value: object) -> object:
+    """Pydantic alone would take ``yes`` and ``1``, too; in a query everything is text."""
+    if value in {"true", "false"}:
+        return value == "true"
+    raise PydanticCustomError("truth", "must be true or false")
+
+
+PERMANENT = "Whether no repetition can help."
 Digits = BeforeValidator(_digits)
 TemplateId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Said = Annotated[str, AfterValidator(_no_nul), Published(r"^[^\x00]*$")]
+Word = Annotated[Said, Field(max_length=255)]
 Text = Annotated[Said, AfterValidator(_not_blank), Published(r"^[^\x00]*[^\x00\s][^\x00]*$")]
 
 
@@ -122,6 +133,81 @@ class TaskFilter(BaseModel):
     cursor: Said | None = Field(default=None, description="The `nextCursor` of the page before.")
     limit: Annotated[int, Field(ge=1, le=LIST_LIMIT_MAX), Digits] = Field(
         default=LIST_LIMIT, description="How many tasks a page has at most."
+    )
+
+
+class DeadLetterFilter(BaseModel):
+    """Which dead letters; what is left out does not matter, and what is misspelt is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    code: Word | None = Field(default=None, description="The error's code.")
+    step: Word | None = Field(default=None, description="The step at which they failed.")
+    template_id: TemplateId | None = Field(default=None, alias="templateId")
+    since: Annotated[datetime, BeforeValidator(_instant)] | None = Field(
+        default=None, description="The earliest failure, as an ISO 8601 time with offset."
+    )
+    until: Annotated[datetime, BeforeValidator(_instant)] | None = Field(
+        default=None, description="They failed before this ISO 8601 time with offset."
+    )
+    permanent: Annotated[bool, Field(strict=True)] | None = Field(
+        default=None, description=PERMANENT
+    )
+    owner: Word | None = Field(
+        default=None, description="Whose tasks; for keys that see everybody's."
+    )
+
+
+class DeadLetterQuery(DeadLetterFilter):
+    """The query of ``GET /api/dead-letters``."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    permanent: Annotated[bool, BeforeValidator(_truth)] | None = Field(
+        default=None, description=PERMANENT
+    )
+    cursor: Said | None = Field(default=None, description="The `nextCursor` of the page before.")
+    limit: Annotated[int, Field(ge=1, le=LIST_LIMIT_MAX), Digits] = Field(
+        default=LIST_LIMIT, description="How many a page has at most."
+    )
+
+
+class DismissRequest(Body):
+    """Either the tasks by name or a filter, and why."""
+
+    task_ids: Annotated[list[str], Field(min_length=1, max_length=NAMED_MAX)] | None = Field(
+        default=None, alias="taskIds", description="Which tasks; instead of `filter`."
+    )
+    filter: DeadLetterFilter | None = Field(
+        default=None, description="Which dead letters; `{}` is all of them. Instead of `taskIds`."
+    )
+    reason: Annotated[Text, Field(max_length=200)] = Field(
+        description="Why; it stands in the log and in the streams."
+    )
+    limit: Annotated[int, Field(ge=1)] | None = Field(
+        default=None, description="At most so many in this request; otherwise all."
+    )
+    cursor: Said | None = Field(
+        default=None, description="The `next` of the answer before: go on from there."
+    )
+    dry_run: bool = Field(
+        default=False, alias="dryRun", description="Only say what would be done; change nothing."
+    )
+
+    @model_validator(mode="after")
+    def _chosen(self) -> Self:
+        if (self.task_ids is None) == (self.filter is None):
+            raise PydanticCustomError("chosen", "must have either taskIds or filter")
+        return self
+
+
+class RedriveRequest(DismissRequest):
+    """Either the tasks by name or a filter, why, and how fast."""
+
+    per_second: Annotated[int, Field(ge=1)] | None = Field(
+        default=None,
+        alias="perSecond",
+        description="Tasks a second; REDRIVE_PER_SECOND is the default and the most.",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping
@@ -253,7 +254,7 @@ class _Builder:
 
 
 def _body(example: Any) -> str:
-    return "{" + ", ".join(f'"{name}": "{value}"' for name, value in example.items()) + "}"
+    return json.dumps(example, ensure_ascii=False)
 
 
 def _operation_id(method: str, path: str) -> str:

@@ -198,6 +198,97 @@ class Timeline(BaseModel):
     events: list[TimelineEvent]
 
 
+class DeadLetter(BaseModel):
+    """One task that has failed."""
+
+    task_id: TaskId = Field(alias="taskId")
+    status: Literal["failed"]
+    owner: str = Field(description="Whose task it is; empty where no keys are configured.")
+    template_id: str = Field(alias="templateId")
+    code: ErrorCode
+    step: ErrorStep
+    error: ErrorText
+    permanent: bool = Field(description="Whether no repetition can help.")
+    attempts: int = Field(ge=0, description="Attempts in the last round.")
+    max_attempts: int = Field(alias="maxAttempts")
+    predictions: int = Field(
+        ge=0, description="Predictions that were paid for, or may have been, over all rounds."
+    )
+    text_length: int = Field(alias="textLength", description="Characters.")
+    created_at: datetime = Field(alias="createdAt")
+    failed_at: datetime = Field(alias="failedAt")
+    position: Position
+
+
+class DeadLetterList(BaseModel):
+    """One page of dead letters, those that failed last first."""
+
+    dead_letters: list[DeadLetter] = Field(alias="deadLetters")
+    counts: dict[str, int] = Field(description="How many match, by error code; most first.")
+    total: int = Field(ge=0, description="How many match.")
+    next_cursor: str | None = Field(
+        alias="nextCursor", description="The `cursor` of the next page; null on the last one."
+    )
+
+
+class PredictionMade(BaseModel):
+    """A prediction that Replicate made for the task."""
+
+    prediction_id: str = Field(alias="predictionId")
+    segment: int = Field(ge=0, description="The part of the text, from 0 on.")
+    attempt: Attempt
+    model_version: str = Field(alias="modelVersion")
+    created_at: datetime = Field(alias="createdAt")
+    predict_time: Seconds | None = Field(
+        alias="predictTime", description="Seconds that are billed; null if it did not succeed."
+    )
+
+
+class DeadLetterDetails(DeadLetter):
+    """A failed task with all that is known of it."""
+
+    tts_text: str | None = Field(alias="ttsText", description="Null once it is erased.")
+    instruction: str | None
+    dismissed_at: datetime | None = Field(alias="dismissedAt")
+    erased_at: datetime | None = Field(alias="erasedAt")
+    predictions_made: list[PredictionMade] = Field(alias="predictionsMade")
+    events: list[TimelineEvent] = Field(description="The timeline.")
+
+
+class Skipped(BaseModel):
+    """A task that was left as it is, and why."""
+
+    task_id: TaskId = Field(alias="taskId")
+    code: Literal["task_not_found", "task_not_failed", "task_erased", "changed"]
+    error: str = Field(description="The same for people.")
+
+
+class BulkAnswer(BaseModel):
+    """What one request has done, and where the next one goes on."""
+
+    matched: int = Field(ge=0, description="How many matched, from the cursor on.")
+    task_ids: list[str] = Field(alias="taskIds", description="Those that it was done to.")
+    skipped: int = Field(ge=0, description="How many were left as they are.")
+    reasons: list[Skipped]
+    remaining: int = Field(ge=0, description="How many have not been looked at yet.")
+    next: str | None = Field(
+        description="Send the same request with this `cursor` to go on; null at the end."
+    )
+    dry_run: bool = Field(alias="dryRun", description="Whether nothing was changed.")
+
+
+class Redriven(BulkAnswer):
+    """How many tasks got another round of attempts; each is on disk as an event."""
+
+    redriven: int = Field(ge=0)
+
+
+class DismissedAnswer(BulkAnswer):
+    """How many tasks are no dead letters any more; each is on disk as an event."""
+
+    dismissed: int = Field(ge=0)
+
+
 class Health(BaseModel):
     """Each part that the gateway needs: ``ok``, or what is wrong with it."""
 

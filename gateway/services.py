@@ -12,6 +12,7 @@ from gateway.gate import Gate
 from gateway.hub import Hub
 from tts.application import Application
 from tts.config import Settings
+from tts.dead_letters import DeadLetterQueries
 from tts.ports import AudioStore, Log
 
 Probe = Callable[[], Awaitable[None]]
@@ -75,6 +76,7 @@ class Services:
     log: Log
     audio: AudioStore
     tasks: TaskQueries
+    dead_letters: DeadLetterQueries
     probes: Mapping[str, Probe]
     hub: Hub
     gate: Gate

@@ -31,6 +31,21 @@ CREATE INDEX IF NOT EXISTS rm_tasks_newest_of_all ON rm_tasks (created_at, task_
 CREATE INDEX IF NOT EXISTS rm_tasks_status ON rm_tasks (owner, status, created_at, task_id);
 CREATE INDEX IF NOT EXISTS rm_tasks_template ON rm_tasks (owner, template_id, created_at, task_id);
 
+-- Tasks that failed, until they are retried, dismissed or erased; version is the one they failed at.
+CREATE TABLE IF NOT EXISTS rm_dead_letters (
+    task_id text COLLATE "C" PRIMARY KEY,
+    owner text NOT NULL,
+    template_id text NOT NULL,
+    failed_at text COLLATE "C" NOT NULL,
+    code text NOT NULL,
+    step text NOT NULL,
+    permanent boolean NOT NULL,
+    version integer NOT NULL
+);
+CREATE INDEX IF NOT EXISTS rm_dead_letters_newest ON rm_dead_letters (failed_at, task_id);
+CREATE INDEX IF NOT EXISTS rm_dead_letters_owner ON rm_dead_letters (owner, failed_at, task_id);
+CREATE INDEX IF NOT EXISTS rm_dead_letters_code ON rm_dead_letters (code, failed_at, task_id);
+
 -- Counting a million rows takes too long for a metric.
 CREATE TABLE IF NOT EXISTS rm_task_counts (
     status text PRIMARY KEY,

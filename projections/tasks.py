@@ -1,24 +1,25 @@
-"""The read model "tasks": one row for each task, for lists and counts."""
+"""The read model "tasks": one row for each task, for lists and counts; dead letters beside them."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
 import orjson
 
+from projections import dead_letters
+from projections.cursor import decode, encode
 from projections.ports import Database, Transaction
 from tts.domain import Task
 from tts.ports import Recorded
 from tts.wire import status_of
 
-NAME = "tasks"
+# A read model that gets another shape gets another name: its position starts at zero, and so it is
+# made anew from the first event on.
+NAME = "tasks-2"
 FIXED = ("task_id", "owner", "template_id", "created_at")
 CHANGING = (
     "status",
@@ -93,7 +94,7 @@ def _error(state: Values) -> Values:
 
 
 class TasksProjection:
-    """Folds events into the rows of ``rm_tasks`` and keeps count of them by status."""
+    """Folds events into ``rm_tasks``, keeps count by status, and sets the dead letters apart."""
 
     name = NAME
 
@@ -116,11 +117,13 @@ class TasksProjection:
         written = [[row[column] for column in COLUMNS] for row in rows.values()]
         await transaction.execute_many(_UPSERT, written)
         await transaction.execute_many(_COUNT, [(s, n) for s, n in counts.items() if n])
+        await dead_letters.apply(transaction, events, rows)
 
     async def reset(self, transaction: Transaction) -> None:
         """Remove every row."""
         await transaction.execute("DELETE FROM rm_tasks")
         await transaction.execute("DELETE FROM rm_task_counts")
+        await transaction.execute("DELETE FROM rm_dead_letters")
 
     async def _rows(self, transaction: Transaction, task_ids: list[str]) -> dict[str, Values]:
         marks = ", ".join("?" * len(task_ids))
@@ -151,10 +154,6 @@ _WIRE_NAMES = {
     "retry_at": "retryAt",
     "position": "position",
 }
-
-
-class BadCursor(ValueError):
-    """The cursor did not come from an earlier page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,7 +205,7 @@ class TaskQueries:
             params.append(since.astimezone(UTC).isoformat())
         if cursor is not None:
             conditions.append("(created_at, task_id) < (?, ?)")
-            params += _decode(cursor)
+            params += decode(cursor)
         sql = (
             f"SELECT {', '.join(_WIRE_NAMES)} FROM rm_tasks "  # noqa: S608 -- made of names above
             f"WHERE {' AND '.join(conditions) or 'TRUE'} "
@@ -217,7 +216,8 @@ class TaskQueries:
         rows = await self._database.fetch(sql, [*params, limit + 1])
         tasks = [dict(zip(_WIRE_NAMES.values(), row, strict=True)) for row in rows[:limit]]
         more = len(rows) > limit
-        return TaskPage(tasks, _encode(tasks[-1]) if more else None, position)
+        following = encode(tasks[-1]["createdAt"], tasks[-1]["taskId"]) if more else None
+        return TaskPage(tasks, following, position)
 
     async def counts(self) -> dict[str, int]:
         """How many tasks there are in each status that has any."""
@@ -229,18 +229,3 @@ class TaskQueries:
         sql = "SELECT position FROM rm_positions WHERE name = ?"
         rows = await self._database.fetch(sql, (NAME,))
         return int(rows[0][0]) if rows else 0
-
-
-def _encode(task: dict[str, Any]) -> str:
-    key = orjson.dumps([task["createdAt"], task["taskId"]])
-    return base64.urlsafe_b64encode(key).decode().rstrip("=")
-
-
-def _decode(cursor: str) -> tuple[str, str]:
-    try:
-        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        created_at, task_id = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        datetime.fromisoformat(created_at)
-        return created_at, str(UUID(task_id))
-    except (ValueError, TypeError, AttributeError, binascii.Error) as error:
-        raise BadCursor(f"cursor {cursor!r} is not one that a page ended with") from error

@@ -97,9 +97,17 @@ class Application:
         return existing, position
 
     async def retry(
-        self, task_id: UUID, *, by: str, reason: str, version: int | None = None
+        self,
+        task_id: UUID,
+        *,
+        by: str,
+        reason: str,
+        version: int | None = None,
+        dry_run: bool = False,
     ) -> tuple[Task, int]:
         """Give a failed task another round of attempts; with ``version`` only as of that one.
+
+        A dry run appends nothing, and is refused what the real one would be.
 
         Raises:
             TaskNotFound: no such task.
@@ -112,12 +120,20 @@ class Application:
             _require_version(task, version)
             task.request_retry(by=by, reason=reason, deadline_at=now + self._deadline, now=now)
 
-        return await self.change(task_id, command)
+        return await self.change(task_id, command, dry_run=dry_run)
 
     async def dismiss(
-        self, task_id: UUID, *, by: str, reason: str, version: int | None = None
+        self,
+        task_id: UUID,
+        *,
+        by: str,
+        reason: str,
+        version: int | None = None,
+        dry_run: bool = False,
     ) -> tuple[Task, int]:
         """Take a failed task off the dead letters; with ``version`` only as of that one.
+
+        A dry run appends nothing, and is refused what the real one would be.
 
         Raises:
             TaskNotFound: no such task.
@@ -129,7 +145,7 @@ class Application:
             _require_version(task, version)
             task.dismiss(by=by, reason=reason, now=self.now())
 
-        return await self.change(task_id, command)
+        return await self.change(task_id, command, dry_run=dry_run)
 
     async def cancel(self, task_id: UUID, *, by: str, reason: str) -> tuple[Task, int]:
         """Ask for the end of a task; asking again changes nothing.
@@ -216,12 +232,14 @@ class Application:
         with contextlib.suppress(Conflict):
             await self.store.append([self._mapper.to_stored_event(event)])
 
-    async def change(self, task_id: UUID, command: Callable[[Task], None]) -> tuple[Task, int]:
+    async def change(
+        self, task_id: UUID, command: Callable[[Task], None], *, dry_run: bool = False
+    ) -> tuple[Task, int]:
         """Load, command, save; from the start again when somebody else was first."""
         for _ in range(CONFLICT_TRIES):
             task, position = await self.load(task_id)
             command(task)
-            if not task.pending_events:
+            if dry_run or not task.pending_events:
                 return task, position
             try:
                 return task, await self.save(task)

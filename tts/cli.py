@@ -18,6 +18,7 @@ import uvloop
 from gateway.app import Gateway
 from gateway.keys_command import keys
 from projections.database import open_database
+from projections.dead_letters import DeadLetterQueries
 from projections.runner import Projector
 from projections.tasks import TaskQueries, TasksProjection
 from tts import bootstrap
@@ -260,6 +261,7 @@ async def _serving(
         log=store,
         audio=audio,
         tasks=TaskQueries(database),
+        dead_letters=DeadLetterQueries(database),
         probes=probes,
     )
 

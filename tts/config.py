@@ -47,6 +47,7 @@ class Settings(BaseSettings):
     streams_per_key: Positive = 20_000
     streams_per_address: Positive = 20_000
     queue_max_tasks: NotNegative = 100_000
+    redrive_per_second: Positive = 50
     proxies_count: NotNegative = 0
     cors_origins: str = ""
 

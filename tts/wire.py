@@ -118,6 +118,56 @@ def timeline(events: list[Recorded], audio_url: Callable[[str], str]) -> dict[st
     }
 
 
+def dead_letter(task: Task, events: list[Recorded]) -> dict[str, Any]:
+    """One failed task in the list of dead letters; ``events`` are all of its own."""
+    failed = next(event for event in reversed(events) if event.topic == Task.Failed.TOPIC)
+    assert task.error is not None and task.completed_at is not None  # noqa: S101, PT018 -- it failed
+    return {
+        "taskId": str(task.id),
+        "status": task.status.value,
+        "owner": task.owner,
+        "templateId": task.template_id,
+        "code": task.error.code,
+        "step": task.error.step,
+        "error": task.error.message,
+        "permanent": orjson.loads(failed.state)["permanent"],
+        "attempts": task.attempt,
+        "maxAttempts": task.max_attempts,
+        "predictions": task.predictions,
+        "textLength": task.text_length,
+        "createdAt": task.created_on.isoformat(),
+        "failedAt": task.completed_at.isoformat(),
+        "position": events[-1].position,
+    }
+
+
+def predictions(events: list[Recorded]) -> list[dict[str, Any]]:
+    """The predictions that were made for a task, in order; ``predictTime`` of those that succeeded.
+
+    One whose creation was decided on, but whose id nobody learned, is not among them.
+    """
+    made: list[dict[str, Any]] = []
+    for event in events:
+        state = orjson.loads(event.state)
+        if event.topic == Task.PredictionCreated.TOPIC:
+            made.append(
+                {
+                    "predictionId": state["prediction_id"],
+                    "segment": state["segment"],
+                    "attempt": state["attempt"],
+                    "modelVersion": state["model_version"],
+                    "createdAt": state["timestamp"],
+                    "predictTime": None,
+                }
+            )
+        elif event.topic == Task.DownloadStarted.TOPIC:
+            for prediction in reversed(made):
+                if prediction["segment"] == state["segment"]:
+                    prediction["predictTime"] = state["predict_time"]
+                    break
+    return made
+
+
 def task_answer(
     task: Task, position: int, said: tuple[str, str] | None, audio_url: Callable[[str], str]
 ) -> dict[str, Any]:

@@ -14,11 +14,7 @@ from gateway import endpoint
 from gateway.access import Need
 from gateway.answers import Success
 from gateway.commands import Commands, started
-from gateway.errors import (
-    InvalidCursor,
-    SpeechFailed,
-    UnsupportedMediaType,
-)
+from gateway.errors import InvalidCursor, SpeechFailed
 from gateway.models import (
     CancelRequest,
     RetryRequest,
@@ -33,7 +29,6 @@ from tts.domain import Task, TaskErased
 from tts.ports import Recorded
 from tts.wire import task_answer, timeline
 
-JSON_TYPES = re.compile(r"application/(?:json|[\w.+-]+\+json)\s*(?:;|$)", re.IGNORECASE)
 PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 
 
@@ -59,7 +54,7 @@ class Tts:
 
     async def request(self, request: Request) -> HTTPResponse:
         """Accept a text. When the answer leaves, its event is on disk."""
-        wanted = parse_body(self._commands.speech_request, _json(request))
+        wanted = parse_body(self._commands.speech_request, endpoint.json_of(request))
         access, key = request.ctx.access, request.headers.get("idempotency-key")
         task, position = await self._commands.generate(wanted, access, idempotency_key=key)
         prefer = request.headers.get("prefer")
@@ -71,13 +66,13 @@ class Tts:
 
     async def retry(self, request: Request) -> HTTPResponse:
         """Give a failed task another round of attempts."""
-        wanted = parse_body(RetryRequest, _json(request))
+        wanted = parse_body(RetryRequest, endpoint.json_of(request))
         answer = await self._commands.retry(wanted, request.ctx.access)
         return Success(answer, HTTPStatus.ACCEPTED)
 
     async def cancel(self, request: Request) -> HTTPResponse:
         """Ask for the end of a task; the status says whether it is there already."""
-        wanted = parse_body(CancelRequest, _json(request))
+        wanted = parse_body(CancelRequest, endpoint.json_of(request))
         answer = await self._commands.cancel(wanted, request.ctx.access)
         return Success(answer, HTTPStatus.ACCEPTED)
 
@@ -163,13 +158,3 @@ class Tts:
         raise SpeechFailed(
             "the task was canceled", task_id=str(task_id), code="canceled", permanent=True
         )
-
-
-def _json(request: Request) -> bytes:
-    declared = request.headers.get("content-type")
-    if declared is not None and not JSON_TYPES.match(declared):
-        raise UnsupportedMediaType(f"Content-Type: must be application/json, not {declared!r}")
-    if declared is None and "origin" in request.headers:
-        # Any site can make a browser send this without asking; with a type it has to ask (CORS).
-        raise UnsupportedMediaType("Content-Type: must be application/json")
-    return request.body

@@ -17,6 +17,7 @@ from httpx_sse import EventSource, ServerSentEvent, aconnect_sse
 from gateway.app import Gateway
 from gateway.services import Probe
 from projections.database import open_database
+from projections.dead_letters import DeadLetterQueries
 from projections.tasks import TaskQueries
 from tests.services.ports import free_port
 from tts.application import Application
@@ -123,6 +124,7 @@ async def running(
             log=log(store),
             audio=audio,
             tasks=TaskQueries(database),
+            dead_letters=DeadLetterQueries(database),
             probes=probes if probes is not None else {"store": store.ready},
         )
         await gateway.start()

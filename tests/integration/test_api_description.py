@@ -139,6 +139,34 @@ async def test_answers_are_as_described(tmp_path: Path):
         assert counted == {"succeeded": 2, "retrying": 1, "canceled": 1}
 
 
+async def test_dead_letters_are_as_described(tmp_path: Path):
+    """The list, a letter, and what is told of orders."""
+    async with running(tmp_path) as its, open_database(its.settings.store_url) as database:
+        says = await description(its)
+        failed = [await its.post() for _ in range(3)]
+        for task_id in failed:
+            await fail(its.application, task_id, permanent=False)
+        projector = Projector(its.store, its.store, database, [TasksProjection()])
+        run = asyncio.create_task(projector.run())
+        end = await its.store.position()
+        await until(lambda: projector.position == end, "the list is up to date")
+        run.cancel()
+        path, client, why = "/api/dead-letters", its.client, {"reason": "known"}
+        listed = await client.get(path)
+        assert len(listed.json()["data"]["deadLetters"]) == 3
+        says.holds(listed, path)
+        says.holds(await client.get(f"{path}/{failed[0]}"), f"{path}/{{taskId}}")
+        for order in ("redrive", "dismiss"):
+            for body in (
+                why | {"filter": {}, "dryRun": True},
+                why | {"filter": {}, "limit": 1},
+                why | {"taskIds": [str(failed[2]), str(UUID(int=1))]},
+                why,
+            ):
+                says.holds(await client.post(f"{path}/{order}", json=body), f"{path}/{order}")
+        says.holds(await client.get(f"{path}/{failed[2]}"), f"{path}/{{taskId}}")
+
+
 async def test_a_waiting_answer_is_as_described(tmp_path: Path):
     """Audio, and a failure of either kind."""
     async with running(tmp_path) as its:

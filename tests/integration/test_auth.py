@@ -122,7 +122,7 @@ class Row:
     """A request for one route and what each client is answered; ``task`` is the end it needs."""
 
     expected: Mapping[str, int]
-    body: Mapping[str, str] | None = None
+    body: Mapping[str, Any] | None = None
     task: str | None = None
     query: str = ""
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -134,6 +134,7 @@ HANDSHAKE = {
     "Sec-WebSocket-Version": "13",
     "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
 }
+ALL = {"filter": {}, "reason": "tidying up"}
 OWN = expect(404, 200, 200, 200)
 ROWS: dict[tuple[str, str], Row] = {
     ("GET", "/"): Row(everybody(200)),
@@ -151,6 +152,10 @@ ROWS: dict[tuple[str, str], Row] = {
     ("DELETE", "/api/tts/task/<task_id:str>"): Row(expect(404, 200, 403, 200), task="failed"),
     ("GET", "/api/tts/task/<task_id:str>/events"): Row(OWN, task=""),
     ("GET", "/api/tts/tasks"): Row(expect(200, 200, 200, 200)),
+    ("GET", "/api/dead-letters"): Row(expect(200, 200, 200, 200)),
+    ("GET", "/api/dead-letters/<task_id:str>"): Row(OWN, task="failed"),
+    ("POST", "/api/dead-letters/redrive"): Row(expect(200, 200, 403, 200), body=ALL),
+    ("POST", "/api/dead-letters/dismiss"): Row(expect(200, 200, 403, 200), body=ALL),
     ("GET", "/audio/<key:str>"): Row(OWN, task="succeeded"),
     ("GET", "/events"): Row(OWN, task="", query="?taskId={}"),
     ("GET", "/ws"): Row(expect(101, 101, 101, 101), headers=HANDSHAKE),

@@ -12,10 +12,11 @@ from uuid import uuid4
 import pytest
 from eventsourcing.persistence import StoredEvent
 
+from projections.cursor import BadCursor
 from projections.database import open_database
 from projections.ports import Database
 from projections.runner import Projector, reset
-from projections.tasks import BadCursor, TaskPage, TaskQueries, TasksProjection
+from projections.tasks import TaskPage, TaskQueries, TasksProjection
 from tests.histories import START, live, new_task, stored
 from tests.services.stores import Backend, Store
 from tts.domain import Status, Task, TaskError
@@ -26,6 +27,7 @@ from tts.wire import task_answer
 PATIENCE = 30  # seconds until a test gives up
 TABLES = (
     "SELECT * FROM rm_tasks ORDER BY task_id",
+    "SELECT * FROM rm_dead_letters ORDER BY task_id",
     "SELECT * FROM rm_task_counts WHERE tasks <> 0 ORDER BY status",
     "SELECT * FROM rm_positions ORDER BY name",
 )

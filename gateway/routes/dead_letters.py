@@ -1,0 +1,130 @@
+"""What could not be spoken: ``/api/dead-letters``, to list, inspect, redrive and dismiss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from uuid import UUID
+
+from sanic import HTTPResponse, Request, Sanic
+
+from gateway import endpoint
+from gateway.access import Access, Need
+from gateway.answers import Success
+from gateway.errors import Forbidden, InvalidCursor
+from gateway.models import (
+    DeadLetterFilter,
+    DeadLetterQuery,
+    DismissRequest,
+    RedriveRequest,
+    parse_body,
+    parse_query,
+)
+from gateway.services import Services
+from tts.dead_letters import Bulk, DeadLetters, Outcome, Selection, reason_of
+
+PATH = "/api/dead-letters"
+
+
+def add_to(app: Sanic[Any, Any], services: Services) -> None:
+    """Add the routes."""
+    letters = Routes(services)
+    endpoint.add(app, "GET", PATH, letters.list, need=Need.READ)
+    endpoint.add(app, "GET", f"{PATH}/<task_id:str>", letters.inspect, need=Need.READ)
+    endpoint.add(app, "POST", f"{PATH}/redrive", letters.redrive, need=Need.COMMAND)
+    endpoint.add(app, "POST", f"{PATH}/dismiss", letters.dismiss, need=Need.COMMAND)
+
+
+class Routes:
+    """The handlers."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._letters = DeadLetters(services.application, services.dead_letters)
+
+    async def list(self, request: Request) -> HTTPResponse:
+        """The owner's dead letters, those that failed last first, and how many of each code."""
+        wanted = parse_query(DeadLetterQuery, endpoint.query_of(request))
+        selection = _selection(wanted, request.ctx.access)
+        try:
+            page = await self._letters.page(selection, cursor=wanted.cursor, limit=wanted.limit)
+        except ValueError as error:
+            raise InvalidCursor(f"cursor: {error}") from error
+        return Success(page)
+
+    async def inspect(self, request: Request, task_id: str) -> HTTPResponse:
+        """One failed task, and all that is known of it."""
+        uuid = endpoint.task_id_of(task_id)
+        events = await endpoint.events_of(self._services, uuid, request.ctx.access.scope)
+        said = await self._services.application.store.payload(uuid)
+        words = (said.text, said.instruction) if said else None
+        return Success(self._letters.inspect(events, words, self._services.audio.url))
+
+    async def redrive(self, request: Request) -> HTTPResponse:
+        """Give the chosen ones another round, as many as a request has time for."""
+        wanted = parse_body(RedriveRequest, endpoint.json_of(request))
+        most = self._services.settings.redrive_per_second
+        bulk = _bulk(wanted, request.ctx.access)
+        try:
+            outcome = await self._letters.redrive(
+                bulk, per_second=min(wanted.per_second or most, most)
+            )
+        except ValueError as error:
+            raise InvalidCursor(f"cursor: {error}") from error
+        return Success(_told(outcome, "redriven", dry_run=wanted.dry_run))
+
+    async def dismiss(self, request: Request) -> HTTPResponse:
+        """Take the chosen ones off the list, as many as a request has time for."""
+        wanted = parse_body(DismissRequest, endpoint.json_of(request))
+        try:
+            outcome = await self._letters.dismiss(_bulk(wanted, request.ctx.access))
+        except ValueError as error:
+            raise InvalidCursor(f"cursor: {error}") from error
+        return Success(_told(outcome, "dismissed", dry_run=wanted.dry_run))
+
+
+def _selection(wanted: DeadLetterFilter, access: Access) -> Selection:
+    if access.scope is not None and wanted.owner not in {None, access.scope}:
+        raise Forbidden("owner: this key sees its own tasks only")
+    return Selection(
+        owner=wanted.owner if access.scope is None else access.scope,
+        code=wanted.code,
+        step=wanted.step,
+        template_id=wanted.template_id,
+        since=wanted.since,
+        until=wanted.until,
+        permanent=wanted.permanent,
+    )
+
+
+def _bulk(wanted: DismissRequest, access: Access) -> Bulk:
+    return Bulk(
+        by=access.owner or "client",
+        reason=wanted.reason,
+        tasks=_tasks(wanted.task_ids) if wanted.task_ids is not None else None,
+        selection=_selection(wanted.filter or DeadLetterFilter(), access),
+        scope=access.scope,
+        cursor=wanted.cursor,
+        limit=wanted.limit,
+        dry_run=wanted.dry_run,
+    )
+
+
+def _tasks(names: Iterable[str]) -> list[UUID]:
+    return [endpoint.task_id_of(name) for name in names]
+
+
+def _told(outcome: Outcome, done: str, *, dry_run: bool) -> dict[str, Any]:
+    return {
+        "matched": outcome.matched,
+        done: len(outcome.done),
+        "taskIds": [str(task_id) for task_id in outcome.done],
+        "skipped": len(outcome.skipped),
+        "reasons": [
+            {"taskId": str(task_id), "code": reason_of(refusal), "error": str(refusal)}
+            for task_id, refusal in outcome.skipped
+        ],
+        "remaining": outcome.remaining,
+        "next": outcome.next,
+        "dryRun": dry_run,
+    }
