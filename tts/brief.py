@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from tts.application import hash_payload
 from tts.domain import Task
-from tts.ports import EventStore, Payload, Speech, StepError, Template, Templates, Treatment
+from tts.ports import EventStore, Payload, Speech, StepError, Template, Templates
 
 
 class Brief:
@@ -44,15 +44,12 @@ class Brief:
         if self._payload is None:
             said = await self._store.payload(self._task.id)
             if said is None:
-                raise StepError(
-                    "payload_erased", "request", "the text was erased", Treatment.PERMANENT
-                )
+                raise StepError("payload_erased", "request", "the text was erased")
             if hash_payload(said.text, said.instruction, said.salt) != self._task.text_hash:
                 raise StepError(
                     "payload_altered",
                     "request",
                     "the stored text is not the one that was asked for",
-                    Treatment.PERMANENT,
                 )
             self._payload = said
         return self._payload

@@ -301,6 +301,9 @@ class Task(Aggregate):
             aggregate.attempt = self.attempt
             aggregate.claimed = False
             aggregate.due_at = self.due_at
+            last = aggregate.error
+            same = last is not None and (last.code, last.step) == (self.code, self.step)
+            aggregate.repeats = aggregate.repeats + 1 if same else 1
             aggregate.error = TaskError(self.code, self.step, self.message)
             aggregate._release(self.abandoned, self.settled)
             for index in self.suspected or ():
@@ -428,6 +431,7 @@ class Task(Aggregate):
         self.claimed = False
         self.due_at: datetime | None = None
         self.error: TaskError | None = None
+        self.repeats = 0  # how often in a row an attempt has ended with this code at this step
         self.cancel_by: str | None = None
         self.cancel_reason = ""
         self.object_key: str | None = None

@@ -13,7 +13,7 @@ from eventsourcing.persistence import StoredEvent
 from tts.application import Application
 from tts.domain import DomainError, LeaseLost, Task
 from tts.outside import Outside
-from tts.ports import Conflict, StepError, Treatment, Unavailable
+from tts.ports import Conflict, StepError, Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -125,9 +125,7 @@ class Hold:
             for wait in waits:
                 wait.cancel()
 
-    async def attempt(
-        self, name: str, work: Coroutine[Any, Any, None], *, creating: bool = False
-    ) -> StepError | None:
+    async def attempt(self, name: str, work: Coroutine[Any, Any, None]) -> StepError | None:
         """Perform a step and return its failure, if it is one of the step's own.
 
         Raises:
@@ -147,7 +145,6 @@ class Hold:
                 "internal_error",
                 name,
                 f"{type(error).__name__} at {name}; the processor's log has its trace",
-                Treatment.AMBIGUOUS if creating else Treatment.TRANSIENT,
             )
         finally:
             seconds = asyncio.get_running_loop().time() - started

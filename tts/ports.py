@@ -17,42 +17,36 @@ from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 
+from tts.failures import Treatment, lookup
+
 # --- errors
-
-
-class Treatment(StrEnum):
-    """What a failure calls for; ``tts.retry`` turns it into a decision."""
-
-    PERMANENT = "permanent"  # no repetition can help
-    TRANSIENT = "transient"  # try the same step again, at the price of an attempt
-    THROTTLED = "throttled"  # the account is over a limit: wait, no attempt used
-    CONFIGURATION = "configuration"  # an operator must act: wait long, no attempt used
-    AMBIGUOUS = "ambiguous"  # a creation may or may not have happened: look before repeating it
-    LOST = "lost"  # the prediction is of no use any more: a new one has to be made
 
 
 class StepError(Exception):
     """A step failed: ``code`` for machines, ``step`` where, the message for people.
 
-    ``retry_after`` is in seconds and was asked for by the other side. The message never holds a
-    secret nor what a person said: it is stored in the log for good.
+    Code and step are a row of :mod:`tts.failures`, which says what is done about it: ``failure``,
+    and of that the ``treatment``. ``retry_after`` is in seconds and was asked for by the other
+    side. The message never holds a secret nor what a person said: it is stored in the log for good.
+
+    Raises:
+        UnknownFailure: the table has no such row.
     """
 
     def __init__(
-        self,
-        code: str,
-        step: str,
-        message: str,
-        treatment: Treatment,
-        *,
-        retry_after: float | None = None,
+        self, code: str, step: str, message: str, *, retry_after: float | None = None
     ) -> None:
         super().__init__(message)
+        self.failure = lookup(code, step)
         self.code = code
         self.step = step
         self.message = message
-        self.treatment = treatment
         self.retry_after = retry_after
+
+    @property
+    def treatment(self) -> Treatment:
+        """What the failure calls for."""
+        return self.failure.treatment
 
 
 class Unavailable(Exception):

@@ -8,7 +8,7 @@ passed by, because it refuses the status ``aborted`` and drops ``data_removed``,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlencode
@@ -18,7 +18,7 @@ import orjson
 from replicate.client import Client
 
 from tts.http_transport import AiohttpTransport
-from tts.ports import Prediction, Speech, StepError, Treatment
+from tts.ports import Prediction, Speech
 from tts.replicate_errors import refused, unreached, unreadable
 from tts.replicate_output import Outputs
 from tts.replicate_wire import is_for, is_older, read, running, speech_input
@@ -26,6 +26,7 @@ from tts.replicate_wire import is_for, is_older, read, running, speech_input
 CONNECT_SECONDS = 5.0
 CANCEL_AFTER_SECONDS = (5, 24 * 3600)  # what the header may say
 PAGES = 10  # of 100 predictions each
+OVER = frozenset({400, 404, 409, 410, 422})  # to a cancellation: nothing runs
 
 
 class _Refusal(Exception):
@@ -109,42 +110,9 @@ class ReplicatePredictions:
         Replicate forgets the input an hour after the end, and with it what this looks for.
 
         Raises:
-            StepError: always ``AMBIGUOUS``: as long as nobody could look, the doubt remains.
+            StepError: at step ``find``, always ``AMBIGUOUS``: as long as nobody could look, the
+                doubt remains.
         """
-        try:
-            return await self._find(speech, since)
-        except StepError as failure:
-            raise StepError(
-                failure.code,
-                "create",
-                f"A creation is in doubt, and the list cannot be searched: {failure.message}",
-                Treatment.AMBIGUOUS,
-                retry_after=failure.retry_after,
-            ) from failure
-
-    async def cancel(self, prediction_id: str) -> None:
-        """Stop it if it still runs; one that is over or gone is left alone."""
-        path = f"/v1/predictions/{quote(prediction_id, safe='')}/cancel"
-        try:
-            await self._call("cancel", "POST", path)
-        except StepError as error:
-            if error.code not in {"prediction_lost", "prediction_over"}:
-                raise
-
-    async def download(self, output_url: str) -> bytes:
-        """The whole output, fetched without our token.
-
-        Raises:
-            StepError: at step ``download``.
-        """
-        return await self._outputs.download(output_url)
-
-    async def aclose(self) -> None:
-        """Close the connections; the client itself has no way to."""
-        await self._transport.aclose()
-        await self._outputs.aclose()
-
-    async def _find(self, speech: Speech, since: datetime) -> list[str]:
         since = since.astimezone(UTC).replace(microsecond=0)
         wanted = speech_input(speech)
         found: list[str] = []
@@ -167,6 +135,24 @@ class ReplicatePredictions:
             return found
         raise unreadable("find", f"it has more than {PAGES} pages")
 
+    async def cancel(self, prediction_id: str) -> None:
+        """Stop it if it still runs; one that is over or gone is left alone."""
+        path = f"/v1/predictions/{quote(prediction_id, safe='')}/cancel"
+        await self._call("cancel", "POST", path, fine=OVER)
+
+    async def download(self, output_url: str) -> bytes:
+        """The whole output, fetched without our token.
+
+        Raises:
+            StepError: at step ``download``.
+        """
+        return await self._outputs.download(output_url)
+
+    async def aclose(self) -> None:
+        """Close the connections; the client itself has no way to."""
+        await self._transport.aclose()
+        await self._outputs.aclose()
+
     def _own(self, url: object) -> str:
         """``url`` if it leads to Replicate, to whom alone our token may go."""
         try:
@@ -179,8 +165,16 @@ class ReplicatePredictions:
         return str(target)
 
     async def _call(
-        self, step: str, method: str, url: str, *, said: Iterable[str] = (), **request: Any
+        self,
+        step: str,
+        method: str,
+        url: str,
+        *,
+        said: Iterable[str] = (),
+        fine: Collection[int] = (),
+        **request: Any,
     ) -> dict[str, Any]:
+        """The answer, empty for a refusal that is ``fine``; no error quotes what was ``said``."""
         try:
             async with asyncio.timeout(self._timeout):
                 # The public methods lose what is needed (see above), and create() has no limit.
@@ -188,6 +182,8 @@ class ReplicatePredictions:
             document = orjson.loads(response.content)
         except _Refusal as refusal:
             response = refusal.response
+            if response.status_code in fine:
+                return {}
             raise refused(
                 step, response.status_code, response.headers, refusal.body, said
             ) from None

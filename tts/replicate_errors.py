@@ -1,4 +1,4 @@
-"""What each failure at Replicate means: the table "step x failure", as pure functions."""
+"""Names each failure at Replicate, as pure functions; what follows stands in ``tts.failures``."""
 
 from __future__ import annotations
 
@@ -12,32 +12,28 @@ import httpx
 import orjson
 
 from tts.fetch import retry_after
-from tts.ports import StepError, Treatment
+from tts.ports import StepError
 
 MESSAGE_CHARS = 300
 
-_Meaning = tuple[str, Treatment]
-_AMBIGUOUS = ("create_ambiguous", Treatment.AMBIGUOUS)
-_UNAVAILABLE = ("replicate_unavailable", Treatment.TRANSIENT)
-_LOST = ("prediction_lost", Treatment.LOST)
-_OVER = ("prediction_over", Treatment.LOST)
-_EVERYWHERE: dict[int, _Meaning] = {
-    401: ("replicate_unauthorized", Treatment.CONFIGURATION),
-    402: ("replicate_payment_required", Treatment.CONFIGURATION),
-    403: ("replicate_forbidden", Treatment.CONFIGURATION),
+_AMBIGUOUS = "create_ambiguous"
+_UNAVAILABLE = "replicate_unavailable"
+_EVERYWHERE = {
+    401: "replicate_unauthorized",
+    402: "replicate_payment_required",
+    403: "replicate_forbidden",
     408: _UNAVAILABLE,
-    429: ("replicate_throttled", Treatment.TRANSIENT),
+    429: "replicate_throttled",
 }
-_BY_STEP: dict[str, dict[int, _Meaning]] = {
+_BY_STEP: dict[str, dict[int, str]] = {
     "create": {
-        400: ("invalid_input", Treatment.PERMANENT),
-        404: ("replicate_model_missing", Treatment.CONFIGURATION),
+        400: "invalid_input",
+        404: "replicate_model_missing",
         408: _AMBIGUOUS,
-        422: ("invalid_input", Treatment.PERMANENT),
-        429: ("replicate_throttled", Treatment.THROTTLED),
+        422: "invalid_input",
     },
-    "poll": {404: _LOST, 410: _LOST},
-    "cancel": {400: _OVER, 404: _LOST, 409: _OVER, 410: _LOST, 422: _OVER},
+    "poll": {404: "prediction_lost", 410: "prediction_lost"},
+    "cancel": {},
     "find": {},
 }
 # Replicate's own troubles; anything else that failed would fail again.
@@ -58,11 +54,9 @@ def refused(
     problem = _object(body)
     told = [problem[name] for name in ("title", "detail") if isinstance(problem.get(name), str)]
     reason = masked(": ".join(told), said) or "no reason given"
-    code, treatment = _meaning(step, status, problem)
+    code = _code(step, status, problem)
     message = f"Replicate answered {status}: {reason}"
-    return StepError(
-        code, step, message[:MESSAGE_CHARS], treatment, retry_after=_wait(headers, problem)
-    )
+    return StepError(code, step, message[:MESSAGE_CHARS], retry_after=_wait(headers, problem))
 
 
 def unreached(step: str, error: httpx.HTTPError | TimeoutError) -> StepError:
@@ -70,28 +64,22 @@ def unreached(step: str, error: httpx.HTTPError | TimeoutError) -> StepError:
     what = f"Replicate did not answer: {type(error).__name__}"
     # These three come before the first byte of the request has left.
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
-        return StepError("replicate_unreachable", step, what, Treatment.TRANSIENT)
-    code, treatment = _AMBIGUOUS if step == "create" else _UNAVAILABLE
-    return StepError(code, step, what, treatment)
+        return StepError("replicate_unreachable", step, what)
+    return StepError(_AMBIGUOUS if step == "create" else _UNAVAILABLE, step, what)
 
 
 def unreadable(step: str, what: str) -> StepError:
     """A reply arrived that is none that Replicate documents."""
     message = f"Replicate's answer cannot be read: {what}"
-    if step == "create":
-        return StepError("create_ambiguous", step, message, Treatment.AMBIGUOUS)
-    return StepError("replicate_unreadable", step, message, Treatment.TRANSIENT)
+    return StepError(_AMBIGUOUS if step == "create" else "replicate_unreadable", step, message)
 
 
 def failed(error: object, said: Iterable[str] | None) -> StepError:
     """The prediction failed, for the reason ``error``; ``said`` is None if nobody knows it."""
     reason = error if isinstance(error, str) and error else "no reason given"
-    if _INTERRUPTED.search(reason):
-        code, treatment = "prediction_interrupted", Treatment.LOST
-    else:
-        code, treatment = "prediction_failed", Treatment.PERMANENT
+    code = "prediction_interrupted" if _INTERRUPTED.search(reason) else "prediction_failed"
     message = "for a reason that may quote the text" if said is None else masked(reason, said)
-    return StepError(code, "poll", f"The prediction failed: {message}"[:MESSAGE_CHARS], treatment)
+    return StepError(code, "poll", f"The prediction failed: {message}"[:MESSAGE_CHARS])
 
 
 def lost(*, data_removed: bool) -> StepError:
@@ -100,7 +88,7 @@ def lost(*, data_removed: bool) -> StepError:
         code, what = "prediction_expired", "Replicate has removed the output"
     else:
         code, what = "prediction_empty", "The prediction succeeded without an output"
-    return StepError(code, "poll", what, Treatment.LOST)
+    return StepError(code, "poll", what)
 
 
 def masked(message: str, said: Iterable[str]) -> str:
@@ -127,19 +115,19 @@ def _hide(message: str, spelling: str, size: int, hidden: list[bool]) -> None:
             hidden[i : i + size] = [True] * size
 
 
-def _meaning(step: str, status: int, problem: Mapping[str, Any]) -> _Meaning:
-    if meaning := (_EVERYWHERE | _BY_STEP[step]).get(status):
+def _code(step: str, status: int, problem: Mapping[str, Any]) -> str:
+    if code := (_EVERYWHERE | _BY_STEP[step]).get(status):
         # One status for two: the text cannot be spoken, or we ask for what is not there.
-        if meaning[0] == "invalid_input" and "version" in str(problem.get("title")).lower():
-            return "replicate_version_refused", Treatment.CONFIGURATION
-        return meaning
+        if code == "invalid_input" and "version" in str(problem.get("title")).lower():
+            return "replicate_version_refused"
+        return code
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return _AMBIGUOUS if step == "create" else _UNAVAILABLE
     if step != "create":
-        return "replicate_unreadable", Treatment.TRANSIENT
+        return "replicate_unreadable"
     if status < HTTPStatus.BAD_REQUEST:
-        return "replicate_moved", Treatment.CONFIGURATION
-    return "create_refused", Treatment.PERMANENT
+        return "replicate_moved"
+    return "create_refused"
 
 
 def _wait(headers: Mapping[str, str], problem: Mapping[str, Any]) -> float | None:

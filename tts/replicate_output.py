@@ -12,7 +12,7 @@ import httpx
 
 from tts.fetch import FetchError, fetch, retry_after
 from tts.http_transport import AiohttpTransport
-from tts.ports import StepError, Treatment
+from tts.ports import StepError
 
 _GONE = {
     HTTPStatus.UNAUTHORIZED,  # a signed link that has ended says so in one of four ways
@@ -60,7 +60,7 @@ class Outputs:
             return reply.body
         message = f"The output's host answered {reply.status}"
         if reply.status in _GONE:
-            raise StepError("output_missing", "download", message, Treatment.LOST)
+            raise StepError("output_missing", "download", message)
         if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR or reply.status in _PASSES:
             raise _unavailable(message, retry_after(reply.headers))
         raise _unusable(message)
@@ -88,10 +88,8 @@ class Outputs:
 
 def _unusable(why: str) -> StepError:
     message = f"The output cannot be used: {why}"
-    return StepError("output_refused", "download", message, Treatment.PERMANENT)
+    return StepError("output_refused", "download", message)
 
 
 def _unavailable(message: str, wait: float | None = None) -> StepError:
-    return StepError(
-        "output_unavailable", "download", message, Treatment.TRANSIENT, retry_after=wait
-    )
+    return StepError("output_unavailable", "download", message, retry_after=wait)

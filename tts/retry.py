@@ -9,11 +9,14 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from tts.domain import Task, TaskError
-from tts.ports import StepError, Treatment
+from tts.failures import Treatment
+from tts.ports import StepError
 
 GRID_UNIT_SECONDS = 0.1
 PROPORTIONAL_JITTER = 0.25
-CONFIGURATION_PAUSE_SECONDS = 60.0  # until an operator has acted; no attempt is used up meanwhile
+# Between two tries that no gate holds back while an operator has to act: doubled from the first to
+# the second, so that tasks go on within seconds of the repair.
+PAUSE_SECONDS = (5.0, 30.0)
 RETRY_AFTER_CAP_SECONDS = 600.0
 SUSPECT_TRUNCATION = "suspect_truncation"
 MAX_CREATIONS = 3  # the first prediction of a segment, and at most two in place of lost ones
@@ -82,35 +85,37 @@ def decide(
     an intent: whatever else fails, a creation that is in doubt stays in doubt.
     """
     error = TaskError(failure.code, failure.step, _where(task, segment) + failure.message)
-    treatment = failure.treatment
+    treatment, row = failure.treatment, failure.failure
     refused = creating and treatment is not Treatment.AMBIGUOUS
     settled = [segment] if refused and segment is not None else []
     abandoned: list[int] = []
-    if treatment is Treatment.LOST and segment is not None:
+    if row.new_prediction and segment is not None:
         abandoned = [segment]
         if task.segments[segment].creations >= MAX_CREATIONS:
             return GiveUp(error, permanent=False, abandoned=abandoned, settled=settled)
     if treatment is Treatment.PERMANENT:
         return GiveUp(error, permanent=True, abandoned=abandoned, settled=settled)
-    costs_attempt = treatment not in {Treatment.THROTTLED, Treatment.CONFIGURATION}
-    if costs_attempt and task.attempt >= task.max_attempts:
+    if row.costs_attempt and task.attempt >= task.max_attempts:
         return GiveUp(error, permanent=False, abandoned=abandoned, settled=settled)
     delay = policy.delay(task.attempt, random)
-    if treatment is Treatment.CONFIGURATION:
-        delay = max(delay, on_grid(min(CONFIGURATION_PAUSE_SECONDS, policy.maximum)))
+    if row.pauses:
+        first, longest = PAUSE_SECONDS
+        pause = min(first * 2.0 ** min(_in_a_row(task, failure), 64), longest, policy.maximum)
+        delay = on_grid(pause)
     if failure.retry_after is not None:
         delay = max(delay, on_grid(min(failure.retry_after, RETRY_AFTER_CAP_SECONDS)))
     due_at = now + timedelta(seconds=delay)
     if due_at >= task.deadline_at:
         late = TaskError(
             "deadline_exceeded",
-            failure.step,
-            f"no time is left for another try; the last failure was {error.code}: {error.message}",
+            "deadline",
+            f"no time is left for another try; the last failure was {error.code} at {error.step}: "
+            f"{error.message}",
         )
         return GiveUp(late, permanent=False, abandoned=abandoned, settled=settled)
     return RetryLater(
         error,
-        task.attempt + costs_attempt,
+        task.attempt + row.costs_attempt,
         delay,
         due_at,
         abandoned=abandoned,
@@ -140,6 +145,13 @@ def combine(decisions: Sequence[RetryLater | GiveUp]) -> RetryLater | GiveUp:
         settled=settled,
         suspected=sorted({index for decision in later for index in decision.suspected}),
     )
+
+
+def _in_a_row(task: Task, failure: StepError) -> int:
+    """How often the task failed in just this way up to now, with nothing else in between."""
+    last = task.error
+    same = last is not None and (last.code, last.step) == (failure.code, failure.step)
+    return task.repeats if same else 0
 
 
 def _where(task: Task, segment: int | None) -> str:

@@ -12,9 +12,9 @@ from tts import retry
 from tts.application import Application, object_key
 from tts.brief import Brief
 from tts.domain import LeaseLost, Task, TaskError, TransitionRefused
+from tts.failures import Treatment
 from tts.hold import Hold
 from tts.outside import Outside
-from tts.ports import Treatment
 from tts.retry import GiveUp
 from tts.search import Search
 from tts.speaking import Setback, Speaking

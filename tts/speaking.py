@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from tts.brief import Brief
 from tts.domain import Segment
+from tts.failures import Treatment
 from tts.hold import Hold
 from tts.outside import Outside
-from tts.ports import AudioInfo, Prediction, PredictionState, Speech, StepError, Treatment
+from tts.ports import AudioInfo, Prediction, PredictionState, Speech, StepError
 from tts.search import Search
 from tts.steps import Create, Download, Poll, SegmentStep, Settle, Start, next_segment_step
 
@@ -65,11 +66,7 @@ class Speaking:
             )
             if step is None:
                 break
-            failure = await self._hold.attempt(
-                type(step).__name__.lower(),
-                self._perform(step),
-                creating=isinstance(step, Create),
-            )
+            failure = await self._hold.attempt(type(step).__name__.lower(), self._perform(step))
             if failure is not None:
                 return Setback(failure, self._index, step)
         return None
@@ -147,7 +144,6 @@ class Speaking:
                 "prediction_canceled",
                 "poll",
                 f"prediction {prediction_id} was canceled, and not by us",
-                Treatment.LOST,
             )
         await self.start_download(prediction)
 

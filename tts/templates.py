@@ -11,9 +11,10 @@ from http import HTTPStatus
 
 import httpx
 
+from tts.failures import Treatment
 from tts.fetch import Fetched, FetchError, ForeignRedirect, fetch, retry_after
 from tts.http_transport import AiohttpTransport
-from tts.ports import StepError, Template, Treatment
+from tts.ports import StepError, Template
 
 REMEMBER_REFUSAL_SECONDS = 60.0
 AUDIO_HEAD_BYTES = 1024
@@ -219,10 +220,8 @@ def _seen(reply: Fetched, text: str) -> _File:
 
 
 def _refusal(code: str, message: str) -> StepError:
-    return StepError(code, "template", message, Treatment.PERMANENT)
+    return StepError(code, "template", message)
 
 
 def _unavailable(message: str, wait: float | None = None) -> StepError:
-    return StepError(
-        "template_unavailable", "template", message, Treatment.TRANSIENT, retry_after=wait
-    )
+    return StepError("template_unavailable", "template", message, retry_after=wait)

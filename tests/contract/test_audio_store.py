@@ -28,7 +28,8 @@ from tests.services.scripted_http import Reply, ScriptedHttp
 from tts.audio.folder import FolderAudio
 from tts.audio.inspect import inspect
 from tts.audio.minio import MinioAudio
-from tts.ports import AudioStore, StepError, Treatment, Unavailable
+from tts.failures import Treatment
+from tts.ports import AudioStore, StepError, Unavailable
 
 NAMES = count(1)
 ACCOUNT = {"access_key": "a", "secret_key": "s"}

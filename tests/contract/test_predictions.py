@@ -15,7 +15,8 @@ import pytest
 from tests.services.ports import free_port
 from tests.services.scripted_http import Act, Drip, Hang, Reply, Reset, ScriptedHttp, answer
 from tts.audio.inspect import inspect
-from tts.ports import Prediction, PredictionState, Speech, StepError, Treatment
+from tts.failures import Treatment
+from tts.ports import Prediction, PredictionState, Speech, StepError
 from tts.replicate_api import ReplicatePredictions
 from tts.sandbox import Behaviour, start_sandbox
 from tts.templates import HttpTemplates
@@ -268,7 +269,7 @@ UNREADABLE = ("replicate_unreadable", Treatment.TRANSIENT)
 FAILED = ("prediction_failed", Treatment.PERMANENT)
 INTERRUPTED = ("prediction_interrupted", Treatment.LOST)
 POLL_FAILURES: dict[str, tuple[Act, tuple[str, Treatment]]] = {
-    "429": (answer({}, 429, Retry_After="3"), ("replicate_throttled", Treatment.TRANSIENT)),
+    "429": (answer({}, 429, Retry_After="3"), ("replicate_throttled", Treatment.THROTTLED)),
     "500": (problem(500), UNAVAILABLE),
     "503": (answer({}, 503, Retry_After="600"), UNAVAILABLE),
     "504": (problem(504), UNAVAILABLE),
@@ -450,7 +451,7 @@ async def test_a_failed_search_leaves_the_creation_in_doubt(server, predictions,
     server.on(LIST, act)
     with pytest.raises(StepError) as caught:
         await predictions.find(SPEECH, since=SINCE)
-    assert caught.value.step == "create"
+    assert caught.value.step == "find"
     assert caught.value.treatment is Treatment.AMBIGUOUS
 
 

@@ -25,7 +25,7 @@ from tests.integration.gateway_under_test import (
     until,
 )
 from tts.domain import Task
-from tts.ports import Recorded, StepError, Treatment, Unavailable
+from tts.ports import Recorded, StepError, Unavailable
 
 JSON = {"content-type": "application/json"}
 
@@ -397,7 +397,7 @@ class TestErasure:
             await speak(its.application, task_id)
 
             async def away(_key: str) -> None:
-                raise StepError("store_unavailable", "store", "away", Treatment.TRANSIENT)
+                raise StepError("store_unavailable", "store", "away")
 
             with monkeypatch.context() as patch:
                 patch.setattr(its.audio, "delete", away)

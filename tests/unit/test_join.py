@@ -15,7 +15,8 @@ from tts.audio.join import (
     KEPT_BEFORE_SECONDS,
     join,
 )
-from tts.ports import StepError, Treatment
+from tts.failures import Treatment
+from tts.ports import StepError
 
 RATE = 24_000
 

@@ -1,6 +1,7 @@
 """The retry decision, without a clock, a store or a queue."""
 
 from datetime import UTC, datetime, timedelta
+from random import Random
 from uuid import uuid4
 
 import pytest
@@ -8,10 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tts.domain import Task
-from tts.ports import StepError, Treatment
+from tts.failures import Treatment
+from tts.ports import StepError
 from tts.retry import MAX_CREATIONS, GiveUp, RetryLater, RetryPolicy, decide, on_grid
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+EXAMPLES = {
+    Treatment.PERMANENT: ("invalid_input", "create"),
+    Treatment.TRANSIENT: ("replicate_unreachable", "create"),
+    Treatment.THROTTLED: ("replicate_throttled", "create"),
+    Treatment.CONFIGURATION: ("replicate_unauthorized", "create"),
+    Treatment.AMBIGUOUS: ("create_ambiguous", "create"),
+    Treatment.LOST: ("prediction_lost", "poll"),
+}
 POLICY = RetryPolicy(initial=1.0, multiplier=2.0, maximum=60.0, jitter="none")
 
 
@@ -35,7 +45,7 @@ def a_task(*, attempt: int = 1, deadline: timedelta = timedelta(hours=1)) -> Tas
 def decided(
     treatment: Treatment, *, retry_after: float | None = None, creating: bool = True, **task
 ):
-    failure = StepError("some_code", "poll", "it broke", treatment, retry_after=retry_after)
+    failure = StepError(*EXAMPLES[treatment], "it broke", retry_after=retry_after)
     return decide(
         a_task(**task), 0, failure, POLICY, creating=creating, now=NOW, random=lambda: 0.5
     )
@@ -70,11 +80,54 @@ class TestDecisions:
         assert isinstance(decision, RetryLater)
         assert decision.attempt == 3
 
-    def test_a_configuration_failure_pauses_long(self):
-        """Until an operator has acted nothing is gained by trying every second."""
+    def test_a_store_that_refuses_us_is_tried_more_and_more_rarely(self):
+        """Nothing is gained by trying every second, nor by waiting for long after the repair."""
+        task = a_task()
+        task.queue(now=NOW)
+        failure = StepError("store_refused", "store", "AccessDenied")
+        delays = []
+        for _ in range(5):
+            lease = task.claim(worker="w", now=task.due_at or NOW)
+            decision = decide(
+                task, None, failure, POLICY, creating=False, now=NOW, random=lambda: 0
+            )
+            assert isinstance(decision, RetryLater)
+            assert decision.attempt == 1
+            delays.append(decision.delay)
+            task.schedule_retry(
+                lease=lease,
+                error=decision.error,
+                attempt=decision.attempt,
+                delay=decision.delay,
+                due_at=decision.due_at,
+                abandoned=[],
+                settled=[],
+                now=NOW,
+            )
+        assert delays == [on_grid(seconds) for seconds in (5, 10, 20, 30, 30)]
+
+    def test_what_a_gate_holds_back_waits_no_longer_than_others(self):
+        """A creation that Replicate refuses waits at the gate, so its retry must be at hand."""
         decision = decided(Treatment.CONFIGURATION)
         assert isinstance(decision, RetryLater)
-        assert decision.delay >= 60
+        assert decision.delay == POLICY.delay(1, lambda: 0)
+
+    @pytest.mark.parametrize(
+        "code", ["replicate_throttled", "replicate_payment_required", "replicate_unauthorized"]
+    )
+    def test_a_search_that_the_account_stops_uses_no_attempt_and_leaves_the_doubt(self, code):
+        """The list cannot be looked at now, so nothing may be created, and nobody is to blame."""
+        decision = decide(
+            a_task(attempt=3),
+            0,
+            StepError(code, "find", "429"),
+            POLICY,
+            creating=True,
+            now=NOW,
+            random=lambda: 0,
+        )
+        assert isinstance(decision, RetryLater)
+        assert (decision.attempt, decision.settled) == (3, [])
 
     def test_retry_after_is_honoured_but_not_without_bound(self):
         """The other side's wish lengthens the delay, up to a cap."""
@@ -101,7 +154,7 @@ class TestDecisions:
     def test_a_lost_prediction_is_replaced_at_most_twice(self):
         """A prediction that is of no use is given up; the third one is the last."""
         task = a_task()
-        failure = StepError("prediction_lost", "poll", "gone", Treatment.LOST)
+        failure = StepError("prediction_lost", "poll", "gone")
         task.segments[0].creations = 1
         decision = decide(task, 0, failure, POLICY, creating=False, now=NOW, random=lambda: 0)
         assert decision.abandoned == [0]
@@ -116,7 +169,8 @@ class TestDecisions:
         decision = decided(Treatment.THROTTLED, deadline=timedelta(milliseconds=500))
         assert isinstance(decision, GiveUp)
         assert decision.error.code == "deadline_exceeded"
-        assert "some_code" in decision.error.message
+        assert decision.error.step == "deadline"
+        assert "replicate_throttled at create" in decision.error.message
 
 
 class TestDelays:
@@ -142,3 +196,13 @@ class TestDelays:
         policy = RetryPolicy(initial=8, multiplier=2, maximum=300, jitter="full")
         assert policy.delay(1, lambda: 0.0) == 0.1
         assert policy.delay(1, lambda: 0.5) == on_grid(4)
+
+    def test_full_jitter_is_even(self):
+        """Of many tasks that failed at once, each tenth of the time sees about a tenth again."""
+        policy = RetryPolicy(initial=1000, multiplier=2, maximum=10_000, jitter="full")
+        draws = Random(7)
+        delays = [policy.delay(2, draws.random) for _ in range(20_000)]
+        assert sum(delays) / len(delays) == pytest.approx(1000 * 1.11, rel=0.03)  # the grid adds
+        for bound in (204.8, 409.6, 819.2, 1638.4):  # on the grid: nothing is rounded past them
+            under = sum(delay <= bound for delay in delays) / len(delays)
+            assert under == pytest.approx(bound / 2000, abs=0.02)

@@ -9,7 +9,7 @@ from errno import EACCES, EDQUOT, ENOSPC, EPERM, EROFS
 from pathlib import Path
 from uuid import uuid4
 
-from tts.ports import StepError, Treatment
+from tts.ports import StepError
 
 # Starts with no dot: it is no hidden file, no parent folder and none of our temporary ones.
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
@@ -82,8 +82,5 @@ class FolderAudio:
 
 
 def _translated(error: OSError) -> StepError:
-    if error.errno in _OPERATOR_MUST_ACT:
-        code, treatment = "store_refused", Treatment.CONFIGURATION
-    else:
-        code, treatment = "store_unavailable", Treatment.TRANSIENT
-    return StepError(code, "store", f"The audio folder: {error.strerror}", treatment)
+    code = "store_refused" if error.errno in _OPERATOR_MUST_ACT else "store_unavailable"
+    return StepError(code, "store", f"The audio folder: {error.strerror}")

@@ -6,7 +6,7 @@ from io import BytesIO
 
 import soundfile
 
-from tts.ports import AudioInfo, StepError, Treatment
+from tts.ports import AudioInfo, StepError
 
 _CONTENT_TYPES = {
     "WAV": "audio/wav",
@@ -38,4 +38,4 @@ def inspect(data: bytes) -> AudioInfo:
 
 def _not_audio(size: int, why: str) -> StepError:
     message = f"The output ({size} bytes) is not audio: {why}"
-    return StepError("not_audio", "download", message, Treatment.PERMANENT)
+    return StepError("not_audio", "download", message)

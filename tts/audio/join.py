@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from tts.ports import AudioInfo, StepError, Treatment
+from tts.ports import AudioInfo, StepError
 
 # Below -50 dBFS over 10 ms nobody hears anything of a voice.
 SILENCE = 10 ** (-50 / 20)
@@ -95,7 +95,6 @@ class _Joiner:
                 "not_audio",
                 "store",
                 f"part {self._count} ({len(data)} bytes) is not audio: {error.error_string}",
-                Treatment.PERMANENT,
             ) from error
         if self._out is None:
             self._out = soundfile.SoundFile(
@@ -107,7 +106,6 @@ class _Joiner:
                 "store",
                 f"part {self._count} has {rate} Hz and {channels} channels, the first has "
                 f"{self._out.samplerate} Hz and {self._out.channels}: they cannot be joined",
-                Treatment.PERMANENT,
             )
         return samples
 

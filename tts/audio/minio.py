@@ -18,7 +18,7 @@ from minio.helpers import MIN_PART_SIZE
 from urllib3 import PoolManager, Retry, Timeout
 from urllib3.exceptions import HTTPError
 
-from tts.ports import StepError, Treatment, Unavailable
+from tts.ports import StepError, Unavailable
 
 T = TypeVar("T")
 
@@ -186,13 +186,13 @@ def _translated(error: MinioException | HTTPError) -> StepError:
         name, status = "no S3 answer", error._code  # noqa: SLF001 -- it has no public name
     else:
         message = f"The audio store does not answer: {type(error).__name__}"
-        return StepError("store_unavailable", "store", message, Treatment.TRANSIENT)
+        return StepError("store_unavailable", "store", message)
     message = f"The audio store answered {status}: {name}"
     if name in _OPERATOR_MUST_ACT:
-        return StepError("store_refused", "store", message, Treatment.CONFIGURATION)
+        return StepError("store_refused", "store", message)
     busy = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS
     if busy or name in _PASSES:
-        return StepError("store_unavailable", "store", message, Treatment.TRANSIENT)
+        return StepError("store_unavailable", "store", message)
     if isinstance(error, InvalidResponseError):
-        return StepError("store_refused", "store", message, Treatment.CONFIGURATION)
-    return StepError("store_rejected", "store", message, Treatment.PERMANENT)
+        return StepError("store_refused", "store", message)
+    return StepError("store_rejected", "store", message)
