@@ -24,6 +24,7 @@ from projections.tasks import TaskQueries, TasksProjection
 from tts import bootstrap
 from tts.audio.minio import MinioAudio
 from tts.config import ConfigError, Settings, load
+from tts.dead_letters_command import dead_letters
 from tts.observe import configure_logging
 from tts.ports import Unavailable
 from tts.queue.rabbitmq import RabbitMQ
@@ -114,6 +115,7 @@ def sandbox(**overrides: Any) -> None:
 
 
 main.add_command(keys)
+main.add_command(dead_letters)
 
 
 # --- running
