@@ -86,7 +86,7 @@ class World:
         await self.audio.aclose()
 
     @contextlib.asynccontextmanager
-    async def working(self, store=None, worker="w1", grace_seconds=0.0):
+    async def working(self, store=None, worker="w1", grace_seconds=0.0, concurrency=8):
         """A relay and a processor, as a process that starts has them: with an empty queue."""
         self.queue = MemoryQueue()
         application = Application(store or self.store, max_attempts=3, deadline_seconds=60)
@@ -108,7 +108,7 @@ class World:
             self.queue,
             outside,
             worker=worker,
-            concurrency=8,
+            concurrency=concurrency,
             grace_seconds=grace_seconds,
         )
         relay = Relay(self.application, self.store, self.store, self.queue, durable_queue=False)

@@ -21,6 +21,7 @@ from tts.run import Run
 logger = logging.getLogger(__name__)
 
 CLAIMS = frozenset({Task.Dequeued.TOPIC, Task.RetryStarted.TOPIC})
+CANCELLATIONS = frozenset({Task.CancelRequested.TOPIC})
 BREATHER_SECONDS = 1.0  # before a message that could not be worked on is given back
 
 
@@ -66,6 +67,8 @@ class Processor:
         """
         async with self._consumer.deliveries(self._concurrency) as deliveries:
             handling: set[asyncio.Task[None]] = set()
+            watching = asyncio.create_task(self._watch_cancellations())
+            watching.add_done_callback(_say_why)
             try:
                 async for delivery in deliveries:
                     task = asyncio.create_task(self._handle(delivery))
@@ -73,6 +76,26 @@ class Processor:
                     task.add_done_callback(handling.discard)
             finally:
                 await self._drain(handling)
+                watching.cancel()
+
+    async def _watch_cancellations(self) -> None:
+        """Have each run look at the log whose task is to be canceled.
+
+        While all hands are full, the message that says so waits behind the very tasks it is about.
+        """
+        log = self._outside.log
+        async for events in log.follow(await self._newest(), topics=CANCELLATIONS):
+            for event in events:
+                if (busy := self._busy.get(event.task_id)) is not None:
+                    busy.changed.set()
+
+    async def _newest(self) -> int:
+        while True:
+            try:
+                return await self._outside.log.position()
+            except Unavailable as error:
+                logger.warning("The log cannot be read yet: %s", error)
+                await asyncio.sleep(BREATHER_SECONDS)
 
     async def _drain(self, handling: set[asyncio.Task[None]]) -> None:
         if handling:
@@ -129,6 +152,11 @@ class Processor:
             return
         run = Run(self._application, self._outside, task, worker=self._worker, changed=busy.changed)
         await run.finish()
+
+
+def _say_why(watching: asyncio.Task[None]) -> None:
+    if not watching.cancelled():
+        logger.error("Cancellations are no longer watched", exc_info=watching.exception())
 
 
 def is_duplicate(delivery: Delivery, events: list[Recorded]) -> bool:

@@ -155,6 +155,17 @@ async def test_a_running_task_is_canceled_upstream_too(world):
     assert (await world.predictions.get(task.segments[0].prediction_id)).state == "canceled"
 
 
+async def test_a_running_task_is_canceled_although_all_hands_are_full(world):
+    """The message with the cancellation cannot be taken yet; the log tells of it all the same."""
+    await world.fault("prediction", "stuck", nth=1)
+    async with world.working(concurrency=1):
+        stuck, other = await world.request(), await world.request("又一句。")
+        await world.reached(stuck, Status.PREDICTION_CREATED)
+        await world.application.cancel(stuck.id, by="me", reason="changed my mind")
+        stuck, other = await world.ended(stuck), await world.ended(other)
+    assert (stuck.status, other.status) == (Status.CANCELED, Status.SUCCEEDED)
+
+
 async def test_a_task_that_nobody_has_begun_is_canceled_at_once(world):
     """There is nothing to stop, and a message that comes later changes nothing."""
     task = await world.request()

@@ -1,0 +1,72 @@
+"""What is left behind after a run: the log, the sandbox's journal, the read model, the queues.
+
+It is read past our own code, with SQL and as JSON.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+
+_LOG = "SELECT position, task_id, version, topic, state FROM task_log ORDER BY position"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One event of the log."""
+
+    position: int
+    task_id: str
+    version: int
+    kind: str  # the topic without its prefix
+    state: dict[str, Any]
+
+
+def read_log(url: str) -> list[Entry]:
+    """Every event, in order."""
+    return [
+        Entry(position, _id(task_id), version, topic.removeprefix("tts.task."), _json(state))
+        for position, task_id, version, topic, state in _rows(url, _LOG)
+    ]
+
+
+def read_texts(url: str) -> dict[str, str]:
+    """What was said, by task."""
+    return {_id(task): text for task, text in _rows(url, "SELECT task_id, text FROM payloads")}
+
+
+def read_journal(path: Path) -> dict[str, dict[str, Any]]:
+    """Every prediction that was paid for, by id; ``canceled`` says that somebody stopped it."""
+    found: dict[str, dict[str, Any]] = {}
+    for line in path.read_text().splitlines():
+        record = json.loads(line)
+        if "canceled" in record:
+            found[record["canceled"]]["canceled"] = True
+        else:
+            found[record["id"]] = {**record, "canceled": False}
+    return found
+
+
+def _rows(url: str, sql: str) -> list[tuple[Any, ...]]:
+    if url.startswith("sqlite:"):
+        with contextlib.closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+            return connection.execute(sql).fetchall()
+    with psycopg.connect(url, autocommit=True) as connection:
+        return connection.execute(sql).fetchall()
+
+
+def _id(task_id: Any) -> str:
+    """SQLite has ids without their dashes."""
+    return str(UUID(str(task_id)))
+
+
+def _json(state: Any) -> dict[str, Any]:
+    """The view's own type: PostgreSQL's is read by its driver."""
+    return json.loads(state) if isinstance(state, str) else state
