@@ -26,6 +26,7 @@ from tts.audio.minio import MinioAudio
 from tts.config import ConfigError, Settings, load
 from tts.dead_letters_command import dead_letters
 from tts.observe import configure_logging
+from tts.policy_command import retry_policy_command
 from tts.ports import Unavailable
 from tts.queue.rabbitmq import RabbitMQ
 from tts.sandbox import start_sandbox
@@ -116,6 +117,7 @@ def sandbox(**overrides: Any) -> None:
 
 main.add_command(keys)
 main.add_command(dead_letters)
+main.add_command(retry_policy_command)
 
 
 # --- running

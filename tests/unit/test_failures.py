@@ -1,14 +1,17 @@
 """The table of failures."""
 
 import ast
+import json
 from pathlib import Path
 from typing import get_args
 
 import pytest
+from click.testing import CliRunner
 
 import tts
 from tts import steps
 from tts.failures import TABLE, Treatment, UnknownFailure, lookup
+from tts.policy_command import retry_policy_command
 from tts.ports import StepError
 
 SOURCES = [path for path in Path(tts.__file__).parent.rglob("*.py") if path.name != "failures.py"]
@@ -60,3 +63,26 @@ def test_nothing_that_the_account_is_to_blame_for_costs_an_attempt():
     rows = [row for row in TABLE.values() if row.code.endswith(account)]
     assert len(rows) > len(account)
     assert not any(row.costs_attempt for row in rows if row.step != "template")
+
+
+def test_an_operator_can_read_the_policy_in_effect(monkeypatch):
+    """Settings and every row, within the width of a terminal."""
+    monkeypatch.setenv("RETRY_INITIAL_INTERVAL_MS", "2000")
+    monkeypatch.setenv("RETRY_JITTER", "none")
+    printed = CliRunner().invoke(retry_policy_command).output
+    assert "2 4 8 16" in printed
+    for row in TABLE.values():
+        assert f"  {row.code} " in printed
+    assert max(map(len, printed.splitlines())) <= 100
+
+
+def test_a_program_can_read_the_policy_too(monkeypatch):
+    """The same as JSON."""
+    monkeypatch.setenv("RETRY_MAX_ATTEMPTS", "3")
+    policy = json.loads(CliRunner().invoke(retry_policy_command, ["--json"]).output)
+    assert policy["max_attempts"] == 3
+    assert len(policy["example_delays"]) == 2
+    rows = {(row["code"], row["step"]): row for row in policy["failures"]}
+    assert rows.keys() == TABLE.keys()
+    assert rows["prediction_lost", "poll"]["new_prediction"]
+    assert not rows["replicate_throttled", "create"]["costs_attempt"]
