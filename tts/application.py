@@ -43,11 +43,13 @@ class Application:
         *,
         max_attempts: int,
         deadline_seconds: int,
+        segment_max_chars: int | None = None,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.store = store
         self.now = now
         self._max_attempts = max_attempts
+        self._segment_max_chars = segment_max_chars
         self._deadline = timedelta(seconds=deadline_seconds)
         self._mapper: Mapper[UUID] = Mapper(OrjsonTranscoder())
 
@@ -76,7 +78,7 @@ class Application:
             template_id=template_id,
             text_hash=hash_payload(text, instruction, salt),
             text_length=len(text),
-            segments=segments.split(text),
+            segments=segments.split(text, self._segment_max_chars),
             owner=owner,
             max_attempts=self._max_attempts,
             deadline_at=now + self._deadline,

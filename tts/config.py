@@ -29,7 +29,7 @@ class Settings(BaseSettings):
     host: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, le=65535)] = 3002
     public_url: str = ""  # where clients reach it, if that is not HOST and PORT
-    text_max_chars: Positive = 5000
+    text_max_chars: Positive = 10_000
     instruction_max_chars: Positive = 500
     request_max_bytes: Positive = 1_000_000
     request_timeout_seconds: Positive = 10
@@ -73,6 +73,7 @@ class Settings(BaseSettings):
     replicate_model_version: Annotated[str, Field(pattern=r"^\S+$")] = (
         "669b1cd618f2747d2237350e868f5c313f3b548fc803ca4e57adfaba778b042d"
     )
+    segment_max_chars: Positive = 80
     replicate_poll_interval_ms: Positive = 500
     replicate_timeout_ms: Positive = 15_000
     template_base_url: str = "https://cradleintro.top"
