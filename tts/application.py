@@ -13,6 +13,7 @@ from uuid import UUID, uuid5
 from eventsourcing.persistence import Mapper, StoredEvent
 
 from tts import segments
+from tts.audio.parts import PART_PREFIX
 from tts.domain import Task
 from tts.ports import AudioStore, Conflict, EventStore, Payload, Recorded
 from tts.store.transcoder import OrjsonTranscoder
@@ -182,6 +183,9 @@ class Application:
         task, position = await self.change(task_id, command)
         # Audio may lie there although the task did not succeed, if its worker died in between.
         await audio.delete(object_key(task_id))
+        if len(task.segments) > 1:
+            for index in range(len(task.segments)):
+                await audio.delete(part_key(task_id, index))
         await self.store.erase(task_id)
         return task, position
 
@@ -258,6 +262,11 @@ def _require_version(task: Task, version: int | None) -> None:
 def object_key(task_id: UUID) -> str:
     """Where a task's audio lies; the same at every try, so that a repetition overwrites."""
     return f"audio-{task_id}.wav"
+
+
+def part_key(task_id: UUID, index: int) -> str:
+    """Where the audio of one segment of a long text lies until the whole does."""
+    return f"{PART_PREFIX}{task_id}-{index:03d}.wav"
 
 
 def _task_id(owner: str, idempotency_key: str | None) -> UUID:

@@ -254,6 +254,13 @@ _STORE = [
         "Mend MINIO_*, the clock, or the space in DATA_DIR; tasks then go on by themselves.",
         pauses=True,
     ),
+    _row(
+        "store",
+        "part_missing",
+        _LOST,
+        "A stored part of a long text is gone; it is fetched or spoken again.",
+        "Look who removes objects from the store.",
+    ),
     _row("store", "not_audio", _PERMANENT, "A stored part of a long text is no audio.", _REPORT),
     _row(
         "store",

@@ -12,6 +12,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from pathlib import Path
 from typing import Protocol
 from uuid import UUID
 
@@ -335,6 +336,22 @@ class AudioStore(Protocol):
 
         Raises:
             StepError: at step ``store``.
+        """
+        ...
+
+    async def put_file(self, key: str, path: Path, content_type: str) -> None:
+        """Store (or overwrite) the object with the file's contents, a piece in memory at a time.
+
+        Raises:
+            StepError: at step ``store``.
+        """
+        ...
+
+    async def get(self, key: str) -> bytes:
+        """The whole object.
+
+        Raises:
+            StepError: at step ``store``; ``part_missing`` if there is none.
         """
         ...
 

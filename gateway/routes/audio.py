@@ -18,7 +18,7 @@ from tts.audio.folder import FolderAudio
 
 CHUNK_BYTES = 256 * 1024
 CONTENT_TYPE = "audio/wav"
-KEY = re.compile(r"audio-([0-9a-f-]{36})\.wav")
+KEY = re.compile(r"(?:audio|part)-([0-9a-f-]{36})(?:-\d{3,6})?\.wav")
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 

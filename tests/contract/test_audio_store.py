@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from itertools import count
 from pathlib import Path
-from time import monotonic
+from time import monotonic, time
 from typing import Any
 from uuid import uuid4
 
@@ -21,6 +22,8 @@ import numpy as np
 import pytest
 import soundfile
 from minio import Minio
+from minio.commonconfig import ENABLED, Filter
+from minio.lifecycleconfig import Expiration, LifecycleConfig, Rule
 
 from tests.services.ports import free_port
 from tests.services.s3 import S3
@@ -130,6 +133,54 @@ async def anonymously(url: str) -> httpx.Response:
 
 
 # --- what both promise
+
+
+async def test_a_large_file_is_stored_whole(case, tmp_path):
+    """More than one piece of an upload, byte for byte, and it can be read again."""
+    data = bytes(range(256)) * 50_000  # 12.8 MB
+    path = tmp_path / "large"
+    path.write_bytes(data)
+    await case.store.put_file("audio-large.wav", path, "audio/wav")
+    assert await case.store.get("audio-large.wav") == data
+    assert (await anonymously(case.store.url("audio-large.wav"))).content == data
+
+
+async def test_a_part_that_is_gone_is_reported_as_such(case):
+    """Its segment can be fetched or spoken again."""
+    with pytest.raises(StepError) as caught:
+        await case.store.get("part-of-nothing.wav")
+    assert (caught.value.code, caught.value.step) == ("part_missing", "store")
+    assert caught.value.treatment is Treatment.LOST
+
+
+async def test_a_bucket_forgets_parts_after_a_day_and_keeps_rules_of_others(s3):
+    """The rule is added to what is there, once."""
+    bucket = bucket_name()
+    client = Minio(s3.endpoint, s3.access_key, s3.secret_key, secure=False, region="us-east-1")
+    client.make_bucket(bucket)
+    other = Rule(
+        ENABLED, rule_filter=Filter(prefix="x"), rule_id="x", expiration=Expiration(days=9)
+    )
+    client.set_bucket_lifecycle(bucket, LifecycleConfig([other]))
+    async with minio(s3, bucket=bucket) as store:
+        await store.ensure_bucket()
+        await store.ensure_bucket()
+    rules = client.get_bucket_lifecycle(bucket).rules
+    assert {rule.rule_filter.prefix: rule.expiration.days for rule in rules} == {"x": 9, "part-": 1}
+    assert len(rules) == 2
+
+
+async def test_a_folder_forgets_parts_after_a_day(tmp_path):
+    """Those that somebody may still be playing stay."""
+    audio = FolderAudio(tmp_path / "audio", "http://audio")
+    for key in ("part-old.wav", "part-new.wav", "audio-old.wav"):
+        await audio.put(key, b"x", "audio/wav")
+    for key in ("part-old.wav", "audio-old.wav"):
+        long_ago = time() - 86_500
+        os.utime(audio.path(key), (long_ago, long_ago))
+    await audio.put_file("audio-new.wav", audio.path("audio-old.wav"), "audio/wav")
+    names = {path.name for path in (tmp_path / "audio").iterdir()}
+    assert names == {"part-new.wav", "audio-old.wav", "audio-new.wav"}
 
 
 async def test_what_was_put_plays_for_whoever_has_the_url(case):

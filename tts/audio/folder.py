@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
+import shutil
+import time
+from collections.abc import Callable
 from errno import EACCES, EDQUOT, ENOSPC, EPERM, EROFS
+from functools import partial
+from io import BytesIO
 from pathlib import Path
+from typing import BinaryIO, ParamSpec, TypeVar
 from uuid import uuid4
 
+from tts.audio.parts import PART_PREFIX, PARTS_KEPT_DAYS, missing
 from tts.ports import StepError
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 # Starts with no dot: it is no hidden file, no parent folder and none of our temporary ones.
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
@@ -41,19 +52,27 @@ class FolderAudio:
         content_type: str,  # noqa: ARG002 -- the gateway tells it from the key's suffix
     ) -> None:
         """Write the whole file or nothing; when this returns, it is on disk."""
-        path = self.path(key)
+        await self._call(self._write, self.path(key), BytesIO(data))
+
+    async def put_file(
+        self,
+        key: str,
+        path: Path,
+        content_type: str,  # noqa: ARG002 -- as in put()
+    ) -> None:
+        """Copy the whole file or nothing; when this returns, it is on disk."""
+        await self._call(self._copy, self.path(key), path)
+
+    async def get(self, key: str) -> bytes:
+        """The file's contents."""
         try:
-            await asyncio.to_thread(self._write, path, data)
-        except OSError as error:
-            raise _translated(error) from error
+            return await self._call(self.path(key).read_bytes)
+        except FileNotFoundError as error:
+            raise missing(key) from error
 
     async def delete(self, key: str) -> None:
         """Remove the file; one that is not there is fine."""
-        path = self.path(key)
-        try:
-            await asyncio.to_thread(path.unlink, missing_ok=True)
-        except OSError as error:
-            raise _translated(error) from error
+        await self._call(partial(self.path(key).unlink, missing_ok=True))
 
     def url(self, key: str) -> str:
         """Where the gateway serves the file."""
@@ -62,11 +81,32 @@ class FolderAudio:
     async def aclose(self) -> None:
         """Nothing is held open between calls; here because a bucket does hold connections."""
 
-    def _write(self, path: Path, data: bytes) -> None:
+    async def _call(self, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return await asyncio.to_thread(work, *args, **kwargs)
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise _translated(error) from error
+
+    def _copy(self, path: Path, source: Path) -> None:
+        with source.open("rb") as file:
+            self._write(path, file)
+        self._sweep()
+
+    def _sweep(self) -> None:
+        """Remove the parts that nobody plays any more; a bucket has a lifecycle rule for that."""
+        oldest = time.time() - PARTS_KEPT_DAYS * 86_400
+        for part in self._root.glob(f"{PART_PREFIX}*"):
+            with contextlib.suppress(FileNotFoundError):  # somebody else was faster
+                if part.stat().st_mtime < oldest:
+                    part.unlink()
+
+    def _write(self, path: Path, data: BinaryIO) -> None:
         temporary = self._root / f".{uuid4()}"
         try:
             with temporary.open("xb") as file:
-                file.write(data)
+                shutil.copyfileobj(data, file)
                 file.flush()
                 os.fsync(file.fileno())
             temporary.replace(path)

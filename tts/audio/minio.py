@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from http import HTTPStatus
 from io import BytesIO
-from typing import TypeVar
+from pathlib import Path
+from typing import BinaryIO, TypeVar
 from urllib.parse import quote, urlsplit
 
 from minio import Minio
+from minio.commonconfig import ENABLED, Filter
 from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
 from minio.helpers import MIN_PART_SIZE
+from minio.lifecycleconfig import Expiration, LifecycleConfig, Rule
 from urllib3 import PoolManager, Retry, Timeout
 from urllib3.exceptions import HTTPError
 
+from tts.audio.parts import PART_PREFIX, PARTS_KEPT_DAYS, missing
 from tts.ports import StepError, Unavailable
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+PARTS_RULE = "tts-parts"
 _OPERATOR_MUST_ACT = {
     "AccessDenied",
     "AllAccessDisabled",
@@ -89,7 +97,15 @@ class MinioAudio:
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
         """Store (or overwrite) the object, in a bucket that is made if it is missing."""
-        await self._call(lambda: self._put(key, data, content_type))
+        await self._call(lambda: self._put(key, BytesIO(data), len(data), content_type))
+
+    async def put_file(self, key: str, path: Path, content_type: str) -> None:
+        """Store (or overwrite) the object with the file's contents, some megabytes at a time."""
+        await self._call(lambda: self._put_file(key, path, content_type))
+
+    async def get(self, key: str) -> bytes:
+        """The whole object."""
+        return await self._call(lambda: self._get(key))
 
     async def delete(self, key: str) -> None:
         """Remove the object; one that is not there is fine."""
@@ -131,16 +147,31 @@ class MinioAudio:
         except (MinioException, HTTPError) as error:
             raise _translated(error) from error
 
-    def _put(self, key: str, data: bytes, content_type: str) -> None:
+    def _put_file(self, key: str, path: Path, content_type: str) -> None:
+        with path.open("rb") as file:
+            self._put(key, file, path.stat().st_size, content_type)
+
+    def _get(self, key: str) -> bytes:
+        try:
+            with self._client.get_object(self._bucket, key) as response:
+                return response.read()
+        except S3Error as error:
+            if error.code not in {"NoSuchKey", "NoSuchBucket"}:
+                raise
+            raise missing(key) from error
+
+    def _put(self, key: str, data: BinaryIO, size: int, content_type: str) -> None:
         def put() -> None:
+            data.seek(0)
             self._client.put_object(
                 self._bucket,
                 key,
-                BytesIO(data),
-                len(data),
+                data,
+                size,
                 content_type=content_type,
-                # One request whatever the size: parts would start threads of minio-py's own.
-                part_size=max(len(data), MIN_PART_SIZE),
+                # minio-py holds a part in memory, and would start threads of its own for several.
+                part_size=MIN_PART_SIZE,
+                num_parallel_uploads=1,
             )
 
         try:
@@ -152,8 +183,35 @@ class MinioAudio:
             put()
 
     def _ensure_bucket(self) -> None:
-        if self._client.bucket_exists(self._bucket):
+        if not self._client.bucket_exists(self._bucket):
+            self._make_bucket()
+        try:
+            self._let_parts_expire()
+        except (MinioException, ValueError) as error:
+            logger.warning(
+                "Bucket %s takes no lifecycle rule (%s): remove objects %s* older than a day there "
+                "by other means",
+                self._bucket,
+                error,
+                PART_PREFIX,
+            )
+
+    def _let_parts_expire(self) -> None:
+        there = self._client.get_bucket_lifecycle(self._bucket)
+        rules = list(there.rules) if there else []
+        if any(rule.rule_id == PARTS_RULE for rule in rules):
             return
+        rules.append(
+            Rule(
+                ENABLED,
+                rule_filter=Filter(prefix=PART_PREFIX),
+                rule_id=PARTS_RULE,
+                expiration=Expiration(days=PARTS_KEPT_DAYS),
+            )
+        )
+        self._client.set_bucket_lifecycle(self._bucket, LifecycleConfig(rules))
+
+    def _make_bucket(self) -> None:
         try:
             self._client.make_bucket(self._bucket)
         except S3Error as error:
