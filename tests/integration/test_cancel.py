@@ -24,21 +24,23 @@ class RacingStore:
         self._append = append
         self._moment = moment
         self._meanwhile = meanwhile
-        self._count = 0
+        self._appended = 0
         self.raced = asyncio.Event()
 
     async def append(self, events, payload=None):
         """Append, with the other thing before or after it."""
-        self._count += 1
-        mine = self._count == self._append
+        mine = self._appended + 1 == self._append
         if mine and self._moment == "before":
             await self._race(events)
         position = await self._store.append(events, payload)
+        self._appended += 1
         if mine and self._moment == "after":
             await self._race(events)
         return position
 
     async def _race(self, events):
+        if self.raced.is_set():
+            return
         await self._meanwhile(events[0].originator_id)
         self.raced.set()
 
