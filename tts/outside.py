@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from tts.ports import AudioInfo, AudioStore, Log, Predictions, Templates
 from tts.retry import RetryPolicy
+from tts.wakeups import Wakeups
 
 
 @dataclass(frozen=True)
 class Outside:
     """The parts that a run needs, and how patient it is with them; times in seconds.
 
-    ``segment_concurrency`` bounds the predictions of one task that are under way at a time;
-    ``observe`` is told each step's name, duration and error code ("" for none).
+    Whoever waits for a prediction looks at it each ``poll_interval``, or when ``wakeups`` says that
+    its webhook came. ``segment_concurrency`` bounds the predictions of one task that are under way
+    at a time; ``observe`` is told each step's name, duration and error code ("" for none).
     """
 
     log: Log
@@ -28,3 +30,4 @@ class Outside:
     create_timeout: float
     segment_concurrency: int
     observe: Callable[[str, float, str], None]
+    wakeups: Wakeups = field(default_factory=Wakeups)

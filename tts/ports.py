@@ -160,6 +160,26 @@ class Leadership(Protocol):
         ...
 
 
+class Signals(Protocol):
+    """Short words between processes that are lost on whoever does not listen: hints."""
+
+    async def send(self, word: str) -> None:
+        """Tell all who listen; at most 100 characters.
+
+        Raises:
+            Unavailable: perhaps nobody was told.
+        """
+        ...
+
+    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
+        """Every word that is sent while the context is open, by whichever process.
+
+        Raises:
+            Unavailable: at the start or while waiting: words may have been missed.
+        """
+        ...
+
+
 # --- the queue
 
 
