@@ -78,6 +78,12 @@ Besides the errors listed at each operation, any request may be answered 404 `no
 417 `expectation_failed` or 431 `header_too_large`. With 503 `unavailable` ask again after
 `Retry-After` seconds; send an `Idempotency-Key` with a new text, so that it is not spoken twice.
 
+Ready-made clients resume their streams by themselves. In JavaScript `/client/SSEClient.js` is a
+plain script that defines the global `TTSEventClient`; for `import { TTSEventClient }` take
+`/client/SSEClient.mjs`, since no script that contains `export` can be loaded as a plain one. Their
+types lie beside them, and `/sse-client-example.html` shows them at work. In Python there is
+`tts.client`.
+
 If the service has keys, requests carry one: `Authorization: Bearer <key>`. The tasks of others then
 answer 404, as if they were not there."""
 

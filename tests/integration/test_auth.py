@@ -32,6 +32,7 @@ from tests.integration.gateway_under_test import (
     running,
     speak,
 )
+from tests.integration.socket_client import client_of
 from tts.cli import main
 from tts.config import ConfigError, load
 
@@ -279,6 +280,108 @@ class TestOwnership:
             await becomes(lambda: listed("dashboard"), {mine, others})
             assert await listed("app") == {mine}
             projecting.cancel()
+
+
+class TestSockets:
+    """Over ``/ws`` a client may do what it may over HTTP, and as much of it."""
+
+    async def test_show_and_command_ones_own_tasks_only(self, tmp_path: Path):
+        """Another's task is not there, whatever the message; all of one's own is one's own."""
+        async with guarded(tmp_path) as gate:
+            mine, others = str(await gate.task("failed")), str(await gate.task("failed", "bakery"))
+            headers = gate.headers["app"]
+            async with client_of(gate.its, additional_headers=headers) as client:
+                for kind in ("retry", "cancel"):
+                    assert (await client.ask(kind, taskId=others))["code"] == "task_not_found"
+                refused = await client.ask("subscribe", taskIds=[mine, others])
+                assert refused["code"] == "task_not_found"
+                await client.ask("subscribe", **{"from": "start"})
+                # What was refused has left nothing behind.
+                await fail(gate.its.application, await gate.task(owner="bakery"), permanent=True)
+                late = await gate.task()
+                seen = [update["taskId"] for update in await client.updates(5)]
+                assert seen == [mine] * 4 + [str(late)]
+
+    @pytest.mark.parametrize("kind", ["generate", "retry", "cancel"])
+    async def test_of_a_dashboard_command_nothing(self, tmp_path: Path, kind: str):
+        """It sees everybody's tasks and changes none."""
+        async with (
+            guarded(tmp_path) as gate,
+            client_of(gate.its, additional_headers=gate.headers["dashboard"]) as client,
+        ):
+            task_id = str(await gate.task("failed"))
+            position = await gate.its.store.position()
+            assert (await client.ask(kind, **BODY, taskId=task_id))["code"] == "forbidden"
+            assert await gate.its.store.position() == position
+            await client.ask("subscribe", taskIds=[task_id])
+            assert (await client.updates(1))[0]["taskId"] == task_id
+
+    async def test_opened_with_a_token_do_what_its_key_may(self, tmp_path: Path):
+        """A browser can show nothing else; the tasks belong to the key's owner."""
+        async with guarded(tmp_path) as gate:
+            answers = {}
+            for who in ("app", "dashboard"):
+                async with client_of(gate.its, f"?token={await gate.token(who)}") as client:
+                    answers[who] = await client.ask("generate", **BODY)
+            assert answers["dashboard"]["code"] == "forbidden"
+            url = f"/api/tts/task/{answers['app']['data']['taskId']}"
+            assert await gate.status("app", "GET", url) == 200
+            assert await gate.status("other owner", "GET", url) == 404
+
+    async def test_messages_count_as_requests(self, tmp_path: Path):
+        """A flood of them is refused one by one; the connection stays."""
+        async with (
+            guarded(tmp_path, rate_limit_per_key=2) as gate,
+            client_of(gate.its, additional_headers=gate.headers["app"]) as client,
+        ):
+            answers = [await client.ask("generate", **BODY) for _ in range(8)]
+            refused = [answer for answer in answers if answer["type"] == "error"]
+            assert refused
+            assert {answer["code"] for answer in refused} == {"rate_limited"}
+            assert await gate.its.store.position() == len(answers) - len(refused)
+
+            async def kind() -> str:
+                return (await client.ask("ping"))["type"]
+
+            await becomes(kind, "pong")
+
+    async def test_take_the_places_of_streams(self, tmp_path: Path):
+        """A socket is one of the streams that a key may have open."""
+        async with (
+            guarded(tmp_path, streams_per_key=1) as gate,
+            client_of(gate.its, additional_headers=gate.headers["app"]),
+        ):
+            answer = await gate.its.ask("/events", gate.headers["app"])
+            assert (answer.status_code, answer.json()["code"]) == (429, "too_many_streams")
+
+    async def test_refuse_when_the_queue_is_full(self, tmp_path: Path):
+        """As ``POST /api/tts`` does; nothing is recorded."""
+        async with (
+            running(tmp_path, queue_max_tasks=1) as its,
+            open_database(its.settings.store_url) as base,
+            client_of(its) as client,
+        ):
+            projector = Projector(its.store, its.store, base, [TasksProjection()])
+            projecting = asyncio.create_task(projector.run())
+            await accept(its.application, 2)
+
+            async def code() -> str | None:
+                return (await client.ask("generate", **BODY)).get("code")
+
+            await becomes(code, "queue_full")
+            position = await its.store.position()
+            assert await code() == "queue_full"
+            assert await its.store.position() == position
+            projecting.cancel()
+
+    async def test_end_with_their_key(self, tmp_path: Path):
+        """A revoked key's socket is closed at the next heartbeat."""
+        async with (
+            guarded(tmp_path, sse_heartbeat_interval_ms=100) as gate,
+            client_of(gate.its, additional_headers=gate.headers["app"]) as client,
+        ):
+            keys.revoke(gate.file, gate.headers["app"]["Authorization"].split("_")[1])
+            assert (await client.closed())[0] == 1001
 
 
 class TestStreamTokens:
