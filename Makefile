@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON ?= python3
 
-.PHONY: help setup servers run test lint format bench clean
+.PHONY: help setup servers run test lint format bench chaos clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -42,6 +42,13 @@ format: setup ## Format the code
 bench: setup ## Measure accept rate, cost per task, fan-out and latency against baselines
 	@tests/install-servers wrk nginx libnginx-mod-nchan
 	$(BIN)/python -m tests.bench
+
+# SEED draws the same troubles again: make chaos SEED=7 MINUTES=10 TASKS=2000
+MINUTES ?= 10
+TASKS ?= 2000
+chaos: setup servers ## Break everything at random under load, and check that nothing is lost
+	CHAOS_TASKS=500 CHAOS_SECONDS=20 $(BIN)/python -m pytest tests/chaos -m ""
+	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES) --tasks $(TASKS)
 
 clean: ## Remove the environment and the caches, not the data
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

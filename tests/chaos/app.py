@@ -153,6 +153,12 @@ class Reader:
                     pass  # it comes back, as every client does
                 await asyncio.sleep(PAUSE_SECONDS)
 
+    async def caught_up(self, position: int, seconds: float = 15) -> None:
+        """Return when everything up to the position was seen, or there was the time for it."""
+        deadline = asyncio.get_running_loop().time() + seconds
+        while int(self.last) < position and asyncio.get_running_loop().time() < deadline:
+            await asyncio.sleep(0.05)
+
     async def _read(self, http: aiohttp.ClientSession, url: str) -> None:
         async with http.get(url, headers={"Last-Event-ID": self.last}) as reply:
             if reply.status != HTTPStatus.OK:

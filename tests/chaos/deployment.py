@@ -45,7 +45,7 @@ class Deployment:
         self._sandbox_port = free_port()
         self.replicate = f"http://127.0.0.1:{self._sandbox_port}"
         self.journal = nursery.folder / "sandbox" / "sandbox" / "predictions.jsonl"
-        self._env = {
+        self.env = {
             **QUICK,
             "REPLICATE_BASE_URL": self.replicate,
             "TEMPLATE_BASE_URL": self.replicate,
@@ -65,7 +65,7 @@ class Deployment:
         arguments = self.parts[name]
         if name in self._ports:
             arguments = (*arguments, "--port", str(self._ports[name]))
-        self.children[name] = self.nursery.start(name, *arguments, env=self._env, dies=dies)
+        self.children[name] = self.nursery.start(name, *arguments, env=self.env, dies=dies)
         return self.children[name]
 
     def start_all(self) -> None:

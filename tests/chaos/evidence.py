@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -70,3 +70,37 @@ def _id(task_id: Any) -> str:
 def _json(state: Any) -> dict[str, Any]:
     """The view's own type: PostgreSQL's is read by its driver."""
     return json.loads(state) if isinstance(state, str) else state
+
+
+# --- read models
+
+
+def projected(url: str) -> dict[str, int]:
+    """How far each read model has come."""
+    return dict(_rows(url, "SELECT name, position FROM rm_positions"))
+
+
+def read_models(url: str) -> dict[str, set[tuple[Any, ...]]]:
+    """Every row of every read model; a count of nothing says as much as no row."""
+    rows = {table: set(_rows(url, f"SELECT * FROM {table}")) for table in _tables(url)}  # noqa: S608
+    rows["rm_task_counts"] = {row for row in rows["rm_task_counts"] if row[1]}
+    return rows
+
+
+def clear_models(url: str) -> None:
+    """Forget all of them, and how far they have come."""
+    with psycopg.connect(url, autocommit=True) as connection:
+        for table in _tables(url):
+            connection.execute(f"TRUNCATE {table}")
+
+
+def dump(url: str, path: Path) -> None:
+    """Write the log to a file, one event a line."""
+    with path.open("w") as file:
+        for entry in read_log(url):
+            file.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
+
+
+def _tables(url: str) -> list[str]:
+    sql = "SELECT tablename FROM pg_tables WHERE tablename LIKE 'rm\\_%' ORDER BY 1"
+    return [name for (name,) in _rows(url, sql)]

@@ -17,7 +17,6 @@ import pytest
 from tests.chaos import checker, evidence
 from tests.chaos.app import App, Reader
 from tests.chaos.deployment import distributed, embedded
-from tests.chaos.nursery import Nursery
 
 GATEWAY = ["append tts.task.requested", "append tts.task.retry_requested"]
 GATEWAY += ["append tts.task.cancel_requested"]
@@ -103,13 +102,6 @@ class Lives:
         await app.over(task_id, seconds=patience)
 
 
-@pytest.fixture
-def nursery(tmp_path):
-    nursery = Nursery(tmp_path / "run")
-    yield nursery
-    nursery.stop()
-
-
 @contextlib.asynccontextmanager
 async def followed(deployment):
     """An app, and a reader of the stream that lives through everything; checked in the end."""
@@ -124,14 +116,6 @@ async def followed(deployment):
             deployment.stop()
 
 
-async def caught_up(reader: Reader, log: list[evidence.Entry]) -> None:
-    """Return when the reader has seen the newest event, or has had the time for it."""
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(10):
-            while int(reader.last) < log[-1].position:
-                await asyncio.sleep(0.05)
-
-
 async def died(child, point: str) -> None:
     """Return when the child is dead by its order, and by nothing else."""
     with contextlib.suppress(TimeoutError):
@@ -144,7 +128,7 @@ async def died(child, point: str) -> None:
 async def verdict(url, deployment, app, lives, reader) -> list[str]:
     """Everything that must hold in the end."""
     log = evidence.read_log(url)
-    await caught_up(reader, log)
+    await reader.caught_up(log[-1].position)
     texts = evidence.read_texts(url)
     journal = evidence.read_journal(deployment.journal)
     tasks = checker.by_task(log)

@@ -46,6 +46,17 @@ class Postgres:
         self._execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self._url(name)
 
+    def copy_database(self, url: str) -> str:
+        """A copy of a database that nobody is connected to any more; returns its URL."""
+        name = f"test_{next(self._names)}"
+        origin = urlsplit(url).path[1:]
+        self._execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                sql.Identifier(name), sql.Identifier(origin)
+            )
+        )
+        return self._url(name)
+
     def terminate_backends(self, url: str | None = None, *, query: str = "%") -> int:
         """Cut connections: those to ``url``'s database, whose last statement is LIKE ``query``."""
         database = urlsplit(url).path[1:] if url else None

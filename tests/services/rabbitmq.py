@@ -109,8 +109,14 @@ class RabbitMQ:
             raise ServiceError(f"rabbitmqctl {arguments[0]} failed: {done.stdout}{done.stderr}")
         return done.stdout
 
-    def start(self) -> None:
-        """Start the node (again) on the same port and wait until it accepts clients."""
+    def start(self, *, wiped: bool = False) -> None:
+        """Start the node (again) on the same port and wait until it accepts clients.
+
+        ``wiped``: on an empty disk, as a broker whose machine was replaced.
+        """
+        if wiped:
+            shutil.rmtree(self._folder / "mnesia")
+            self._spare_vhosts.clear()
         self._process = Process(
             self._user.command([self._server]),
             folder=self._folder,
@@ -125,11 +131,9 @@ class RabbitMQ:
         self._process.stop(signal.SIGKILL if crash else signal.SIGTERM)
 
     def wipe(self) -> None:
-        """Lose everything, as a broker whose disk was replaced: halt, empty the disk, start."""
+        """Lose everything at once."""
         self.halt(crash=True)
-        shutil.rmtree(self._folder / "mnesia")
-        self._spare_vhosts.clear()
-        self.start()
+        self.start(wiped=True)
 
     def stop(self) -> None:
         """End the node and remove its data."""

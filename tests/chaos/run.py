@@ -1,0 +1,337 @@
+"""One chaos run: a steady load while the schedule does its worst, then peace and a verdict."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import orjson
+
+from tests.chaos import checker, evidence, schedule
+from tests.chaos.app import FINAL, App, Reader
+from tests.chaos.deployment import Deployment, distributed
+from tests.chaos.nursery import Nursery
+from tests.chaos.schedule import Trouble
+from tests.services.postgres import Postgres
+from tests.services.process import wait_until
+from tests.services.rabbitmq import RabbitMQ
+from tests.services.s3 import S3
+
+EACH = 2
+HEALING_SECONDS = 180.0
+CANCEL_SHARE = 0.1
+SAME_TEXT_SHARE = 0.05
+LONG_TEXT_SHARE = 0.1
+SENTENCE = "今天天气很好，我们去公园散步吧，晚上再回来一起吃饭。"
+
+
+@dataclass(frozen=True)
+class Servers:
+    """The servers that are disturbed. RabbitMQ's default vhost is used: it outlives a wipe."""
+
+    postgres: Postgres
+    rabbitmq: RabbitMQ
+    s3: S3
+
+
+@dataclass
+class Report:
+    """What a run has shown."""
+
+    seed: int
+    tasks: int
+    facts: dict[str, object] = field(default_factory=dict)
+    violations: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        lines = [f"chaos: seed {self.seed}, {self.tasks} tasks"]
+        lines += [f"  {name:28} {value}" for name, value in self.facts.items()]
+        lines.append(f"  {'violations':28} {len(self.violations)}")
+        lines += [f"    - {violation}" for violation in self.violations[:50]]
+        return "\n".join(lines)
+
+
+class Chaos:
+    """The state of a run."""
+
+    def __init__(
+        self, servers: Servers, folder: Path, *, seed: int, without: Collection[str] = ()
+    ) -> None:
+        self._servers = servers
+        self._folder = folder
+        self._seed = seed
+        self._without = without  # troubles to leave out of the schedule
+        self._random = Random(seed)
+        self._counts: Counter[str] = Counter()
+        self._rules: list[dict[str, Any]] = []
+        self._denied = 0
+        self._locks: dict[str, asyncio.Lock] = {}
+        self._faults = asyncio.Lock()
+
+    async def run(self, *, seconds: float, tasks: int) -> Report:
+        """Do it, and say what was found."""
+        report = Report(self._seed, tasks)
+        url = self._servers.postgres.create_database()
+        nursery = await asyncio.to_thread(Nursery, self._folder)
+        deployment = distributed(
+            nursery, url, self._servers.rabbitmq.url, self._servers.s3, each=EACH
+        )
+        readers = {
+            "steady": Reader(deployment.gateways),
+            "restless": Reader(
+                deployment.gateways[::-1], patience=lambda: self._random.uniform(0.5, 5.0)
+            ),
+        }
+        try:
+            await asyncio.to_thread(deployment.start_all)
+            async with App(deployment.gateways, deployment.replicate) as app:
+                reading = [asyncio.create_task(reader.run()) for reader in readers.values()]
+                try:
+                    await self._trouble_and_peace(
+                        app, deployment, readers["steady"], seconds, tasks, report
+                    )
+                    await self._check(app, deployment, readers, url, report)
+                finally:
+                    for task in reading:
+                        task.cancel()
+                    await asyncio.gather(*reading, return_exceptions=True)
+            for child in deployment.children.values():
+                await asyncio.to_thread(child.kill)
+            report.violations += await asyncio.to_thread(self._rebuilt, nursery, url, report)
+            if report.violations:
+                evidence.dump(url, self._folder / "log.jsonl")
+        finally:
+            deployment.stop()
+            nursery.stop()
+        return report
+
+    # --- trouble
+
+    async def _trouble_and_peace(
+        self,
+        app: App,
+        deployment: Deployment,
+        reader: Reader,
+        seconds: float,
+        tasks: int,
+        report: Report,
+    ) -> None:
+        troubles = schedule.draw(Random(self._seed), seconds, EACH)
+        troubles = [trouble for trouble in troubles if trouble.what not in self._without]
+        (self._folder / "schedule.json").write_bytes(orjson.dumps(troubles))
+        retrying = asyncio.create_task(self._retry_some(app, reader))
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._load(app, seconds, tasks))
+                began = time.monotonic()
+                for trouble in troubles:
+                    await asyncio.sleep(began + trouble.at - time.monotonic())
+                    group.create_task(self._cause(trouble, app, deployment))
+        finally:
+            retrying.cancel()
+            await asyncio.gather(retrying, return_exceptions=True)
+        began = time.monotonic()
+        async with self._faults:
+            self._rules = []
+            await self._put_rules(app)
+        await asyncio.to_thread(wait_until, deployment.healthy, "the gateways are healthy")
+        report.facts["healthy after (s)"] = round(time.monotonic() - began, 1)
+        await self._heal(app)
+        report.facts["all tasks over after (s)"] = round(time.monotonic() - began, 1)
+
+    async def _cause(self, trouble: Trouble, app: App, deployment: Deployment) -> None:
+        what, *target = trouble.what.split(" ")
+        self._counts[trouble.what if what != "fault" else "faults of Replicate or templates"] += 1
+        if what == "fault":
+            await self._fault(trouble, app)
+            return
+        async with self._locks.setdefault(target[0] if what == "kill" else what, asyncio.Lock()):
+            if what == "kill":
+                await asyncio.to_thread(deployment.children[target[0]].kill)
+                await asyncio.sleep(trouble.seconds)
+                await asyncio.to_thread(deployment.start, target[0])
+            else:
+                await self._server(what, target[0], trouble.seconds)
+
+    async def _server(self, name: str, action: str, seconds: float) -> None:
+        server = getattr(self._servers, name)
+        halts: Mapping[str, Callable[[], object]] = {
+            "rabbitmq stop": server.halt,
+            "rabbitmq wipe": getattr(server, "wipe", server.halt),
+            "postgres restart": server.halt,
+            "postgres crash": partial(server.halt, crash=True),
+            "s3 stop": server.halt,
+        }
+        await asyncio.to_thread(halts[f"{name} {action}"])
+        if action != "wipe":
+            await asyncio.sleep(seconds)
+            await asyncio.to_thread(server.start)
+
+    async def _fault(self, trouble: Trouble, app: App) -> None:
+        async with self._faults:
+            self._rules.append(trouble.rule)
+            await self._put_rules(app)
+        await asyncio.sleep(trouble.seconds)
+        async with self._faults:
+            self._rules.remove(trouble.rule)
+            await self._put_rules(app)
+
+    async def _put_rules(self, app: App) -> None:
+        for rule in await app.sandbox("GET", "faults"):
+            if rule["route"] == "get" and rule.get("args", {}).get("status") == 404:
+                self._denied += rule["injected"]
+        await app.sandbox("PUT", "faults", self._rules)
+
+    # --- load
+
+    async def _load(self, app: App, seconds: float, tasks: int) -> None:
+        random = Random(self._seed + 1)
+        texts: list[str] = []
+        began = time.monotonic()
+        async with asyncio.TaskGroup() as group:
+            for n in range(tasks):
+                await asyncio.sleep(began + n * seconds / tasks - time.monotonic())
+                text = f"第{n}句话。"
+                if random.random() < LONG_TEXT_SHARE:
+                    text += SENTENCE * 6
+                if texts and random.random() < SAME_TEXT_SHARE:
+                    text = random.choice(texts[-20:])
+                texts.append(text)
+                cancel_after = random.uniform(0.0, 3.0) if random.random() < CANCEL_SHARE else None
+                group.create_task(
+                    self._one(app, n, text, f"template{random.randrange(5)}", cancel_after)
+                )
+
+    async def _one(
+        self, app: App, n: int, text: str, template: str, cancel_after: float | None
+    ) -> None:
+        task_id = await app.speak(text, template=template, key=f"{self._seed}-{n}")
+        if cancel_after is not None:
+            await asyncio.sleep(cancel_after)
+            self._counts[f"cancel: {await app.order('/api/tts/cancel', task_id)}"] += 1
+
+    async def _retry_some(self, app: App, reader: Reader) -> None:
+        """Retry half of what fails, as soon as the stream tells of it."""
+        done = 0
+        while True:
+            news, done = reader.seen[done:], len(reader.seen)
+            for _, task_id, status in news:
+                if status == "failed" and self._random.random() < 0.5:
+                    answer = await app.order("/api/tts/retry", task_id)
+                    self._counts[f"retry: {answer}"] += 1
+            await asyncio.sleep(0.2)
+
+    # --- peace
+
+    async def _heal(self, app: App) -> None:
+        """Retry what has failed, until all is over: nothing is in the way of success any more."""
+        open_ = set(app.accepted)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HEALING_SECONDS):
+                while open_:
+                    for task_id in list(open_):
+                        status = (await app.statuses(task_id))[-1]
+                        if status == "failed":
+                            await app.order("/api/tts/retry", task_id)
+                            self._counts["retries in peace"] += 1
+                        elif status in FINAL:
+                            open_.discard(task_id)
+                    await asyncio.sleep(0.5)
+
+    # --- the verdict
+
+    async def _check(
+        self,
+        app: App,
+        deployment: Deployment,
+        readers: Mapping[str, Reader],
+        url: str,
+        report: Report,
+    ) -> None:
+        found = report.violations
+        log = evidence.read_log(url)
+        for reader in readers.values():
+            await reader.caught_up(log[-1].position)
+        texts = evidence.read_texts(url)
+        journal = evidence.read_journal(deployment.journal)
+        tasks = checker.by_task(log)
+        found += checker.nothing_lost_or_invented(tasks, app.accepted, texts)
+        wanted = {task_id: {"succeeded", "canceled"} for task_id in tasks}
+        found += checker.final_exactly_once(tasks, wanted)
+        found += checker.cancellations_obeyed(tasks)
+        found += checker.paid_once(tasks, texts, journal, lost=self._denied)
+        found += checker.nothing_runs(journal, now=time.time())
+        found += checker.streams_complete(log, readers)
+        found += await _patiently(self._left_in_queues)
+        found += await _patiently(lambda: asyncio.to_thread(_projected, url, log[-1].position))
+        stats = await app.sandbox("GET", "stats")
+        ends = Counter(entries[-1].kind for entries in tasks.values())
+        codes = Counter(e.state["code"] for e in log if e.kind in {"retry_scheduled", "failed"})
+        report.facts |= {
+            "tasks accepted": len(app.accepted),
+            "ended": dict(ends),
+            "events": len(log),
+            "failures by code": dict(codes.most_common()),
+            "predictions paid": stats["creations"]["total"],
+            "predictions denied": self._denied,
+            "posts repeated": sum(a.posts - 1 for a in app.accepted.values()),
+            "streams opened": {name: r.connections for name, r in readers.items()},
+            "troubles": dict(sorted(self._counts.items())),
+        }
+        if stats["creations"]["total"] != len(journal):
+            found.append(f"{stats['creations']['total']} creations counted, {len(journal)} written")
+        if stats["tokens_at"]["delivery"] or stats["tokens_at"]["templates"]:
+            found.append(f"our token went astray: {stats['tokens_at']}")
+
+    async def _left_in_queues(self) -> list[str]:
+        queues = await asyncio.to_thread(self._servers.rabbitmq.list_queues, "/")
+        return [
+            f"{queue['messages']} messages are left in {queue['name']}"
+            for queue in queues
+            if queue["messages"] and queue["name"] != "tts_dead_letter_queue"
+        ]
+
+    def _rebuilt(self, nursery: Nursery, url: str, report: Report) -> list[str]:
+        """Rebuild the read models from the log in a copy of the database, and compare."""
+        copy = self._servers.postgres.copy_database(url)
+        before = evidence.read_models(copy)
+        evidence.clear_models(copy)
+        last = evidence.read_log(copy)[-1].position
+        projector = nursery.start("rebuild", "projector", env={"EVENT_STORE_URL": copy})
+        try:
+            wait_until(lambda: not _projected(copy, last), "the read models are rebuilt")
+        finally:
+            projector.kill()
+        after = evidence.read_models(copy)
+        report.facts["read models"] = {name: len(rows) for name, rows in after.items()}
+        return [
+            f"read model {name} differs from a replay: "
+            f"{sorted(before[name] ^ after.get(name, set()), key=str)[:4]}"
+            for name in before
+            if before[name] != after.get(name)
+        ]
+
+
+def _projected(url: str, last: int) -> list[str]:
+    positions = evidence.projected(url) or {"(none has begun)": 0}
+    return [
+        f"read model {name} is at {position} of {last}"
+        for name, position in positions.items()
+        if position < last
+    ]
+
+
+async def _patiently(look: Callable[[], Awaitable[list[str]]], seconds: float = 20) -> list[str]:
+    """What is found wrong, unless it mends itself in time."""
+    deadline = time.monotonic() + seconds
+    while (found := await look()) and time.monotonic() < deadline:
+        await asyncio.sleep(0.3)
+    return found

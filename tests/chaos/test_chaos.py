@@ -1,0 +1,20 @@
+"""A slice of ``make chaos`` for every day: the same run, short and with a fixed seed."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.chaos.run import Chaos
+
+SEED = 20
+SECONDS = 35.0
+TASKS = 150
+
+
+@pytest.mark.timeout(300)
+async def test_nothing_is_lost_or_paid_twice_whatever_breaks(servers, tmp_path):
+    """One round of every kill and every outage, and fourteen faults of Replicate and templates."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    report = await Chaos(servers, folder, seed=SEED).run(seconds=SECONDS, tasks=TASKS)
+    assert report.violations == [], str(report)
