@@ -27,6 +27,7 @@ from tts.wire import UPDATES
 
 VERSION = "0" * 64
 TEXT = "你好。"
+SEGMENT_MAX_CHARS = 80
 
 
 class Crash(BaseException):
@@ -61,6 +62,12 @@ class CrashingStore:
         await asyncio.Event().wait()  # nothing that comes after it is ever done
 
 
+def new_application(store) -> Application:
+    return Application(
+        store, max_attempts=3, deadline_seconds=60, segment_max_chars=SEGMENT_MAX_CHARS
+    )
+
+
 class World:
     """Everything but the processors, which come and go."""
 
@@ -68,7 +75,9 @@ class World:
         self.store = store
         self.sandbox = sandbox
         self.audio = FolderAudio(folder / "audio", "http://audio")
-        self.application = Application(store, max_attempts=3, deadline_seconds=60)
+        self.application = Application(
+            store, max_attempts=3, deadline_seconds=60, segment_max_chars=SEGMENT_MAX_CHARS
+        )
         self.predictions = ReplicatePredictions(
             token="any",  # noqa: S106 -- the sandbox takes every one
             base_url=sandbox.url,
@@ -89,7 +98,12 @@ class World:
     async def working(self, store=None, worker="w1", grace_seconds=0.0, concurrency=8):
         """A relay and a processor, as a process that starts has them: with an empty queue."""
         self.queue = MemoryQueue()
-        application = Application(store or self.store, max_attempts=3, deadline_seconds=60)
+        application = Application(
+            store or self.store,
+            max_attempts=3,
+            deadline_seconds=60,
+            segment_max_chars=SEGMENT_MAX_CHARS,
+        )
         outside = Outside(
             log=self.store,
             templates=self.templates,
@@ -100,6 +114,7 @@ class World:
             model_version=VERSION,
             poll_interval=0.02,
             create_timeout=1.0,
+            segment_max_chars=SEGMENT_MAX_CHARS,
             segment_concurrency=4,
             observe=lambda *_: None,
         )
@@ -146,14 +161,25 @@ class World:
 
     async def creations(self) -> int:
         """How many predictions were paid for."""
-        return (await self._sandbox("GET", "stats"))["creations"]["total"]
+        return (await self.stats())["creations"]["total"]
+
+    async def stats(self) -> dict:
+        """What the sandbox has counted."""
+        return await self._sandbox("GET", "stats")
+
+    async def spoken(self) -> list[str]:
+        """The texts of all predictions, sorted."""
+        return sorted(prediction["input"]["tts_text"] for prediction in await self._predictions())
 
     async def running(self) -> list[str]:
         """The predictions that have not ended."""
+        predictions = await self._predictions()
+        return [p["id"] for p in predictions if p["status"] in {"starting", "processing"}]
+
+    async def _predictions(self) -> list[dict]:
         async with httpx.AsyncClient(base_url=self.sandbox.url, trust_env=False) as http:
             page = await http.get("/v1/predictions", headers={"Authorization": "Bearer any"})
-        results = page.raise_for_status().json()["results"]
-        return [p["id"] for p in results if p["status"] in {"starting", "processing"}]
+        return page.raise_for_status().json()["results"]
 
     async def fault(self, route: str, fault: str, **more) -> None:
         """Have the sandbox do something bad."""

@@ -92,6 +92,7 @@ def application(settings: Settings, store: Store) -> Application:
         store,
         max_attempts=settings.retry_max_attempts,
         deadline_seconds=settings.task_deadline_seconds,
+        segment_max_chars=settings.segment_max_chars,
     )
 
 
@@ -144,6 +145,7 @@ async def processor(
         model_version=settings.replicate_model_version,
         poll_interval=settings.replicate_poll_interval_ms / 1000,
         create_timeout=timeout,
+        segment_max_chars=settings.segment_max_chars,
         segment_concurrency=settings.segment_concurrency,
         observe=observe_step,
     )

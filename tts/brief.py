@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from tts import segments
 from tts.application import hash_payload
 from tts.domain import Task
-from tts.ports import EventStore, Payload, Speech, StepError, Template, Templates
+from tts.outside import Outside
+from tts.ports import EventStore, Payload, Speech, StepError, Template
 
 
 class Brief:
     """The template and the payload of one task."""
 
-    def __init__(self, store: EventStore, templates: Templates, task: Task) -> None:
+    def __init__(self, store: EventStore, outside: Outside, task: Task) -> None:
         self._store = store
-        self._templates = templates
+        self._outside = outside
         self._task = task
         self._template: Template | None = None
         self._payload: Payload | None = None
@@ -27,7 +29,7 @@ class Brief:
         said = await self.payload()
         piece = self._task.segments[segment]
         return Speech(
-            text=said.text[piece.start : piece.end],
+            text=segments.said(said.text[piece.start : piece.end], self._outside.segment_max_chars),
             transcript=template.transcript,
             audio_url=template.audio_url,
             instruction=said.instruction,
@@ -36,7 +38,7 @@ class Brief:
     async def template(self) -> Template:
         """The reference voice."""
         if self._template is None:
-            self._template = await self._templates.fetch(self._task.template_id)
+            self._template = await self._outside.templates.fetch(self._task.template_id)
         return self._template
 
     async def payload(self) -> Payload:

@@ -15,8 +15,9 @@ class Outside:
     """The parts that a run needs, and how patient it is with them; times in seconds.
 
     Whoever waits for a prediction looks at it each ``poll_interval``, or when ``wakeups`` says that
-    its webhook came. ``segment_concurrency`` bounds the predictions of one task that are under way
-    at a time; ``observe`` is told each step's name, duration and error code ("" for none).
+    its webhook came. The model speaks at most ``segment_max_chars`` characters at a time;
+    ``segment_concurrency`` bounds the predictions of one task that are under way together;
+    ``observe`` is told each step's name, duration and error code ("" for none).
     """
 
     log: Log
@@ -28,6 +29,7 @@ class Outside:
     model_version: str
     poll_interval: float
     create_timeout: float
+    segment_max_chars: int | None
     segment_concurrency: int
     observe: Callable[[str, float, str], None]
     wakeups: Wakeups = field(default_factory=Wakeups)

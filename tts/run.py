@@ -11,6 +11,7 @@ from typing import Any
 from tts import retry
 from tts.application import Application, object_key
 from tts.brief import Brief
+from tts.delivery import Delivery
 from tts.domain import LeaseLost, Task, TaskError, TransitionRefused
 from tts.failures import Treatment
 from tts.hold import Hold
@@ -53,9 +54,10 @@ class Run:
     ) -> None:
         self._hold = Hold(application, outside, task, worker=worker, changed=changed)
         self._outside = outside
-        self._brief = Brief(application.store, outside.templates, task)
+        self._brief = Brief(application.store, outside, task)
         self._search = Search(application, outside, task.id)
         self._speaking: dict[int, Speaking] = {}
+        self._delivery = Delivery(self._hold, outside, self._speaking_of)
         self._stored = False
         self._cancel_failures = 0
 
@@ -104,7 +106,7 @@ class Run:
             case Cancel():
                 work = self._cancel()
         failure = await hold.attempt(type(step).__name__.lower(), work)
-        return [Setback(failure)] if failure else []
+        return [Setback(failure, self._delivery.fetching)] if failure else []
 
     async def _speak(self, segments: list[int]) -> list[Setback]:
         """Bring the segments forward as far as they go, several at once.
@@ -150,20 +152,14 @@ class Run:
 
     async def _store(self) -> None:
         hold = self._hold
-        key = object_key(hold.task.id)
-        (index,) = range(len(hold.task.segments))
-        speaking = self._speaking_of(index)
-        audio = speaking.audio or await speaking.fetch()  # the worker that had it died
-        if audio is None:
-            return
-        await self._outside.audio.put(key, audio.data, audio.info.content_type)
+        size, duration = await self._delivery.store()
         self._stored = True
         await hold.append(
             lambda task, now: task.succeed(
                 lease=hold.lease,
-                object_key=key,
-                size=len(audio.data),
-                duration=audio.info.duration,
+                object_key=object_key(task.id),
+                size=size,
+                duration=duration,
                 now=now,
             )
         )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from dataclasses import dataclass
 
+from tts.application import part_key
 from tts.brief import Brief
 from tts.domain import Segment
 from tts.failures import Treatment
@@ -121,14 +123,28 @@ class Speaking:
             await self._record(prediction.id, found=False)
 
     async def _poll(self, prediction_id: str) -> None:
+        with self._outside.wakeups.expect(prediction_id) as woken:
+            prediction = await self._until_over(prediction_id, woken)
+        if prediction is None:
+            return
+        if prediction.output_url is None:
+            raise StepError(
+                "prediction_canceled",
+                "poll",
+                f"prediction {prediction_id} was canceled, and not by us",
+            )
+        await self.start_download(prediction)
+
+    async def _until_over(self, prediction_id: str, woken: asyncio.Event) -> Prediction | None:
+        """The prediction when it is over, or None if there is something else to be done first."""
         prediction, self._seen = self._seen, None
         failures = 0
         while prediction is None or prediction.state is PredictionState.RUNNING:
-            await self._hold.pause(
-                min(self._outside.poll_interval * 2**failures, POLL_PAUSE_CAP_SECONDS)
-            )
+            pause = min(self._outside.poll_interval * 2**failures, POLL_PAUSE_CAP_SECONDS)
+            await self._hold.pause(pause, woken)
             if self._hold.interrupted or self._hold.now() >= self._hold.task.deadline_at:
-                return
+                return None
+            woken.clear()
             try:
                 prediction = await self._outside.predictions.get(prediction_id)
                 failures = 0
@@ -139,18 +155,16 @@ class Speaking:
                 if not patient or failures > POLL_FAILURES:
                     raise
                 await self._hold.pause(failure.retry_after or 0.0)
-        if prediction.output_url is None:
-            raise StepError(
-                "prediction_canceled",
-                "poll",
-                f"prediction {prediction_id} was canceled, and not by us",
-            )
-        await self.start_download(prediction)
+        return prediction
 
     async def _download(self) -> None:
         audio = await self.fetch()
         if audio is None:
             return
+        alone = len(self._hold.task.segments) == 1
+        key = None if alone else part_key(self._hold.task.id, self._index)
+        if key is not None:
+            await self._outside.audio.put(key, audio.data, audio.info.content_type)
         await self._hold.append(
             lambda task, now: task.complete_download(
                 lease=self._hold.lease,
@@ -158,10 +172,11 @@ class Speaking:
                 size=len(audio.data),
                 sha256=hashlib.sha256(audio.data).hexdigest(),
                 duration=audio.info.duration,
+                part=key,
                 now=now,
             )
         )
-        self.audio = audio
+        self.audio = audio if alone else None
 
     async def _record(self, prediction_id: str, *, found: bool) -> None:
         await self._hold.append(
