@@ -75,6 +75,7 @@ class Segment:
     start: int
     end: int
     creations: int = 0
+    creations_before: int = 0  # those of the rounds before a person's last retry
     intent_at: datetime | None = None
     intent_lease: int = 0
     prediction_id: str | None = None
@@ -335,6 +336,8 @@ class Task(Aggregate):
             aggregate.unqueued = True
             aggregate.deadline_at = self.deadline_at
             aggregate.completed_at = None
+            for segment in aggregate.segments:
+                segment.creations_before = segment.creations
             aggregate.dismissed_at = None
 
     class Failed(Event):

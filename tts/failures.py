@@ -32,7 +32,7 @@ class Failure:
 
     ``costs_attempt`` says whether another try counts against the task's attempts; ``pauses``
     that tries are spaced by a pause of their own instead of the backoff, because no gate holds
-    them back.
+    them back; ``worthless`` that the prediction is of no use to a person's retry either.
     """
 
     code: str
@@ -42,6 +42,7 @@ class Failure:
     action: str
     costs_attempt: bool
     pauses: bool
+    worthless: bool
 
     @property
     def new_prediction(self) -> bool:
@@ -76,9 +77,19 @@ def _row(
     *,
     free: bool = False,
     pauses: bool = False,
+    worthless: bool = False,
 ) -> Failure:
     costs = not (free or treatment in _FREE or treatment is Treatment.PERMANENT)
-    return Failure(code, step, treatment, meaning, action, costs_attempt=costs, pauses=pauses)
+    return Failure(
+        code,
+        step,
+        treatment,
+        meaning,
+        action,
+        costs_attempt=costs,
+        pauses=pauses,
+        worthless=worthless or treatment is Treatment.LOST,
+    )
 
 
 _PERMANENT, _TRANSIENT, _THROTTLED, _CONFIGURATION, _AMBIGUOUS, _LOST = Treatment
@@ -197,6 +208,7 @@ _POLL = [
         _PERMANENT,
         "The prediction failed for a reason that will be there again (E1001, an assertion).",
         "Read the message; correct the text or the template, then retry the task.",
+        worthless=True,
     ),
     *(
         _row("poll", code, _LOST, meaning, "Nothing; retry the task if it failed in the end.")
@@ -228,7 +240,14 @@ _DOWNLOAD = [
         "Too large, redirected to another host, or at no proper address.",
         "Raise AUDIO_MAX_BYTES if the audio is that large.",
     ),
-    _row("download", "not_audio", _PERMANENT, "The output holds no sound.", _REPORT),
+    _row(
+        "download",
+        "not_audio",
+        _PERMANENT,
+        "The output holds no sound.",
+        _REPORT,
+        worthless=True,
+    ),
     _row(
         "download",
         "suspect_truncation",

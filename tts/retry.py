@@ -88,11 +88,9 @@ def decide(
     treatment, row = failure.treatment, failure.failure
     refused = creating and treatment is not Treatment.AMBIGUOUS
     settled = [segment] if refused and segment is not None else []
-    abandoned: list[int] = []
-    if row.new_prediction and segment is not None:
-        abandoned = [segment]
-        if task.segments[segment].creations >= MAX_CREATIONS:
-            return GiveUp(error, permanent=False, abandoned=abandoned, settled=settled)
+    abandoned = [segment] if row.worthless and segment is not None else []
+    if row.new_prediction and segment is not None and _creations(task, segment) >= MAX_CREATIONS:
+        return GiveUp(error, permanent=False, abandoned=abandoned, settled=settled)
     if treatment is Treatment.PERMANENT:
         return GiveUp(error, permanent=True, abandoned=abandoned, settled=settled)
     if row.costs_attempt and task.attempt >= task.max_attempts:
@@ -145,6 +143,12 @@ def combine(decisions: Sequence[RetryLater | GiveUp]) -> RetryLater | GiveUp:
         settled=settled,
         suspected=sorted({index for decision in later for index in decision.suspected}),
     )
+
+
+def _creations(task: Task, segment: int) -> int:
+    """How many predictions were made for the segment since a person last asked for it."""
+    state = task.segments[segment]
+    return state.creations - state.creations_before
 
 
 def _in_a_row(task: Task, failure: StepError) -> int:
