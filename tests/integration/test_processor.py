@@ -110,6 +110,18 @@ async def test_a_permanent_failure_ends_the_task_at_its_first_attempt(world):
     assert await world.creations() == 0
 
 
+async def test_a_manual_retry_does_not_read_a_failed_prediction_again(world):
+    """What failed for good has failed for good: the next round makes a new prediction."""
+    await world.fault("prediction", "failed", args={"error": "assertion failed"}, count=1)
+    async with world.working():
+        task = await world.ended(await world.request())
+        assert (task.status, task.error.code) == (Status.FAILED, "prediction_failed")
+        await world.application.retry(task.id, by="me", reason="the template is mended")
+        task = await world.ended(task)
+    assert task.status is Status.SUCCEEDED
+    assert await world.creations() == 2
+
+
 async def test_a_manual_retry_uses_what_was_paid_for(world, monkeypatch):
     """The output was fetched before the failure; the next round stores it without a new one."""
     put = world.audio.put
