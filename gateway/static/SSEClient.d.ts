@@ -106,7 +106,15 @@ export interface TaskUpdate extends TaskState {
   predictionId?: string;
   worker?: string;
   predictTime?: number;
+  /** Which part of a long text it is about, and how many there are. */
   segment?: number;
+  segments?: number;
+  /** The audio of that part, which plays by itself. */
+  partialAudioUrl?: string;
+  /** The part's audio is too short for its text, although it was spoken twice. */
+  suspectTruncation?: true;
+  /** The parts of which that is so, once the task has succeeded. */
+  suspectSegments?: number[];
   /** Seconds until the next attempt. */
   delay?: number;
   /** Whether the failure is one that no repetition can mend. */
@@ -128,6 +136,17 @@ export interface Task extends TaskState {
   updatedAt: string;
   completedAt: string | null;
   maxAttempts: number;
+  /** Of a long text: how many parts it has, how many are spoken, and the first of them in order. */
+  segments?: number;
+  segmentsDone?: number;
+  partialAudioUrls?: string[];
+}
+
+/** Audio that can be played by itself. */
+export interface AudioPart {
+  url: string;
+  segment: number;
+  segments: number;
 }
 
 export interface Connected {
@@ -206,4 +225,12 @@ export class TTSEventClient {
     taskId: string,
     options?: { timeout?: number; signal?: AbortSignal },
   ): Promise<Task | TaskUpdate>;
+  /**
+   * The audio as it comes, in the order in which it is to be heard: of a long text part after part
+   * while the rest is still being spoken. Throws what `waitFor` rejects with.
+   */
+  audioParts(
+    taskId: string,
+    options?: { timeout?: number; signal?: AbortSignal },
+  ): AsyncGenerator<AudioPart, void, void>;
 }

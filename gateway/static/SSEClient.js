@@ -179,6 +179,56 @@
       return ended.finally(cleanUp);
     }
 
+    /**
+     * The audio of a task as it comes, in the order in which it is to be heard: of a long text part
+     * after part while the rest is still being spoken, of a short one the whole. Each part is a WAV
+     * of its own, so that it plays everywhere, one after the other. Throws what waitFor() throws.
+     */
+    async *audioParts(taskId, { timeout, signal } = {}) {
+      const leaving = new AbortController();
+      const parts = []; // by their number; what is not there yet is a hole
+      let total = 1;
+      let wake = () => {};
+      const collect = (state) => {
+        if (state.taskId !== taskId) return;
+        total = state.segments ?? total;
+        (state.partialAudioUrls ?? []).forEach((url, index) => (parts[index] ??= url));
+        if (state.partialAudioUrl) parts[state.segment] = state.partialAudioUrl;
+        wake();
+      };
+      const abort = () => leaving.abort();
+      signal?.addEventListener("abort", abort);
+      if (signal?.aborted) abort();
+      this.addEventListener("task_update", collect);
+      let end;
+      this.waitFor(taskId, { timeout, signal: leaving.signal })
+        .then(() => this.getTask(taskId))
+        .then((task) => {
+          end = { task };
+          collect(task);
+        })
+        .catch((error) => {
+          end = { error };
+          wake();
+        });
+      try {
+        collect(await this.getTask(taskId));
+        for (let next = 0; ; ) {
+          for (; parts[next]; next++) yield { url: parts[next], segment: next, segments: total };
+          if (end?.error) throw end.error;
+          if (end && next === 0) yield { url: end.task.audioUrl, segment: 0, segments: 1 };
+          if (end) return;
+          await new Promise((resolve) => {
+            wake = resolve;
+          });
+        }
+      } finally {
+        leaving.abort();
+        this.removeEventListener("task_update", collect);
+        signal?.removeEventListener("abort", abort);
+      }
+    }
+
     // --- the connection
 
     /** Resolves when the stream is open; rejects when it is refused for good, or closed before. */

@@ -164,8 +164,8 @@ def test_the_blocking_client_is_the_asynchronous_one_without_await():
         "asyncio": "time",
     }
     text = re.sub(r"\b(async|await) ", "", inspect.getsource(asynchronous.AsyncClient))
-    text = re.sub(r"  # noqa: ASYNC.*", "", text)
+    text = re.sub(r"  # noqa: .*", "", text)
     for asynchronous_word, word in words.items():
         text = text.replace(asynchronous_word, word)
-    twin = inspect.getsource(blocking.Client)
+    twin = re.sub(r"  # noqa: .*", "", inspect.getsource(blocking.Client))
     assert re.sub(r"[\s,]", "", text) == re.sub(r"[\s,]", "", twin)

@@ -13,6 +13,15 @@ It speaks the public API alone and imports nothing else of ``tts``.
 from tts.client.asynchronous import AsyncClient
 from tts.client.blocking import Client
 from tts.client.errors import CursorReset, TTSError
-from tts.client.results import Accepted, Task, Update
+from tts.client.results import Accepted, AudioPart, Task, Update
 
-__all__ = ["Accepted", "AsyncClient", "Client", "CursorReset", "TTSError", "Task", "Update"]
+__all__ = [
+    "Accepted",
+    "AsyncClient",
+    "AudioPart",
+    "Client",
+    "CursorReset",
+    "TTSError",
+    "Task",
+    "Update",
+]

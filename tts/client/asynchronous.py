@@ -12,7 +12,7 @@ from httpx_sse import aconnect_sse
 
 from tts.client import calls
 from tts.client.following import BROKEN, Following, Pulse
-from tts.client.results import Accepted, Task, Update
+from tts.client.results import Accepted, AudioPart, Parts, Task, Update
 
 
 class AsyncClient:
@@ -132,6 +132,26 @@ class AsyncClient:
         async for _ in self._follow((task_id,), None, timeout):
             pass
         return calls.succeeded(await self.task(task_id))
+
+    async def audio_parts(
+        self,
+        task_id: str,
+        *,
+        timeout: float | None = None,  # noqa: ASYNC109 -- as above
+    ) -> AsyncGenerator[AudioPart]:
+        """The audio as it comes, in the order in which it is to be heard.
+
+        Of a long text part after part while the rest is still being spoken, of a short one the
+        whole. Each part is a file of its own.
+
+        Raises:
+            TTSError: as :meth:`wait_for`; what was handed out until then can be heard.
+        """
+        parts = Parts()
+        async for update in self._follow((task_id,), None, timeout):
+            for part in parts.take(update):
+                yield part
+        calls.succeeded(await self.task(task_id))
 
     async def _follow(
         self, task_ids: tuple[str, ...], after: int | None, seconds: float | None

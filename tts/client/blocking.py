@@ -12,7 +12,7 @@ from httpx_sse import connect_sse
 
 from tts.client import calls
 from tts.client.following import BROKEN, Following, Pulse
-from tts.client.results import Accepted, Task, Update
+from tts.client.results import Accepted, AudioPart, Parts, Task, Update
 
 
 class Client:
@@ -125,6 +125,21 @@ class Client:
         for _ in self._follow((task_id,), None, timeout):
             pass
         return calls.succeeded(self.task(task_id))
+
+    def audio_parts(self, task_id: str, *, timeout: float | None = None) -> Iterator[AudioPart]:
+        """The audio as it comes, in the order in which it is to be heard.
+
+        Of a long text part after part while the rest is still being spoken, of a short one the
+        whole. Each part is a file of its own.
+
+        Raises:
+            TTSError: as :meth:`wait_for`; what was handed out until then can be heard.
+        """
+        parts = Parts()
+        for update in self._follow((task_id,), None, timeout):
+            for part in parts.take(update):  # noqa: UP028 -- the twin has no `yield from`
+                yield part
+        calls.succeeded(self.task(task_id))
 
     def _follow(
         self, task_ids: tuple[str, ...], after: int | None, seconds: float | None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Self
@@ -67,6 +67,9 @@ class Task(Standing):
     created_at: datetime
     updated_at: datetime
     completed_at: datetime | None = None
+    segments: int | None = None
+    segments_done: int | None = None
+    partial_audio_urls: list[str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -77,11 +80,44 @@ class Update(Standing):
     worker: str | None = None
     prediction_id: str | None = None
     segment: int | None = None
+    segments: int | None = None
+    partial_audio_url: str | None = None
+    suspect_truncation: bool | None = None
+    suspect_segments: list[int] | None = None
     predict_time: float | None = None
     delay: float | None = None
     permanent: bool | None = None
     by: str | None = None
     reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AudioPart:
+    """Audio that can be played by itself: ``segment`` of ``segments``."""
+
+    url: str
+    segment: int
+    segments: int
+
+
+class Parts:
+    """Puts the audio of a task's updates into the order in which it is to be heard."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[int, AudioPart] = {}
+        self._next = 0
+
+    def take(self, update: Update) -> Iterator[AudioPart]:
+        """What can be heard now that this update is there."""
+        if update.partial_audio_url is not None:
+            segment, segments = update.segment or 0, update.segments or 1
+            part = AudioPart(url=update.partial_audio_url, segment=segment, segments=segments)
+            self._waiting[segment] = part
+        elif update.status == "succeeded" and update.audio_url is not None and self._next == 0:
+            self._waiting[0] = AudioPart(url=update.audio_url, segment=0, segments=1)
+        while (ready := self._waiting.pop(self._next, None)) is not None:
+            self._next += 1
+            yield ready
 
 
 def _camel(name: str) -> str:
