@@ -27,6 +27,7 @@ from tests.services.s3 import S3
 
 EACH = 2
 HEALING_SECONDS = 180.0
+SHOWN, LINE_CHARS = 30, 500  # of the violations, on the page; the report in the folder has all
 CANCEL_SHARE = 0.1
 SAME_TEXT_SHARE = 0.05
 LONG_TEXT_SHARE = 0.1
@@ -55,7 +56,7 @@ class Report:
         lines = [f"chaos: seed {self.seed}, {self.tasks} tasks"]
         lines += [f"  {name:28} {value}" for name, value in self.facts.items()]
         lines.append(f"  {'violations':28} {len(self.violations)}")
-        lines += [f"    - {violation}" for violation in self.violations[:50]]
+        lines += [f"    - {violation[:LINE_CHARS]}" for violation in self.violations[:SHOWN]]
         return "\n".join(lines)
 
 
