@@ -193,13 +193,15 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def open_world(folder: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[World]:
+async def open_world(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, speech: str = "tone"
+) -> AsyncIterator[World]:
     """A world whose every second is a fraction of one, in an empty folder."""
     for module in (steps, search):  # what is certain after seconds in production is so at once
         monkeypatch.setattr(module, "INTENT_FRESH", timedelta(seconds=0.5))
     monkeypatch.setattr(search, "LIST_LAG", timedelta(seconds=0.1))
     monkeypatch.setattr(search, "POLL_SECONDS", 0.05)
-    behaviour = Behaviour(boot_seconds=0.05, predict_seconds=0.1, speech="tone")
+    behaviour = Behaviour(boot_seconds=0.05, predict_seconds=0.1, speech=speech)
     sandbox = await start_sandbox(behaviour=behaviour)
     store = SQLiteStore(folder / "tts.db")
     await store.open()

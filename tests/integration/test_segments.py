@@ -6,6 +6,7 @@ import orjson
 import pytest
 import soundfile
 
+from tests.world import SEGMENT_MAX_CHARS as MAX_CHARS
 from tests.world import CrashingStore, open_world
 from tts import segments
 from tts.application import object_key, part_key
@@ -40,6 +41,22 @@ async def test_each_segment_is_spoken_once_and_all_are_joined(world):
     assert task.predictions == COUNT
 
 
+async def test_nothing_of_a_chinese_text_of_3000_characters_is_dropped(tmp_path, monkeypatch):
+    """The model speaks 80 characters, and the whole lasts as long as its segments each alone."""
+    text = "".join(
+        f"第{n}天，我们沿着河边走了很久；水很清，鱼在石头之间游来游去，谁也不想回家。"
+        for n in range(1, 100)
+    )[:3000]
+    async with open_world(tmp_path, monkeypatch, speech="voice") as world, world.working():
+        alone = [
+            await world.request(text[start:end]) for start, end in segments.split(text, MAX_CHARS)
+        ]
+        seconds = [(await world.ended(task)).duration for task in alone]
+        whole = await world.ended(await world.request(text))
+    assert len(seconds) > 3000 / MAX_CHARS
+    assert whole.duration == pytest.approx(sum(seconds), rel=0.15)
+
+
 async def test_segments_are_spoken_several_at_once(world):
     """A text of three predictions does not take three times as long."""
     async with world.working():
@@ -49,7 +66,7 @@ async def test_segments_are_spoken_several_at_once(world):
 
 async def test_the_parts_can_be_heard_while_the_rest_is_being_spoken(world):
     """Updates tell each part and how many there are; the snapshot has those of the beginning."""
-    last = segments.split(LONG, 80)[-1]
+    last = segments.split(LONG, MAX_CHARS)[-1]
     await world.fault("prediction", "stuck", match=LONG[last[0] : last[0] + 4])
     async with world.working():
         task = await world.request(LONG)
@@ -89,7 +106,7 @@ async def test_a_crash_around_any_append_costs_nothing(world, append, moment):
 
 async def test_one_failed_segment_is_retried_alone(world):
     """The others are finished first; the next attempt is about the failed one."""
-    second = segments.split(LONG, 80)[1]
+    second = segments.split(LONG, MAX_CHARS)[1]
     await world.fault(
         "prediction",
         "failed",
@@ -128,7 +145,7 @@ async def test_a_segment_that_can_never_be_spoken_ends_the_task_at_once(world):
 
 async def test_a_manual_retry_speaks_only_what_is_missing(world):
     """What was paid for in the first round is there in the second."""
-    second = segments.split(LONG, 80)[1]
+    second = segments.split(LONG, MAX_CHARS)[1]
     await world.fault(
         "prediction",
         "failed",

@@ -21,7 +21,9 @@ import soundfile
 SAMPLE_RATE = 24_000
 # The model speaks its first segment of a text and silently drops the rest.
 SPOKEN_CHARS = 80
-TONE_SECONDS = 0.25
+TONE_SECONDS = 0.25  # at least
+HAN_SECONDS = 0.22
+LETTER_SECONDS = 0.07
 SILENCE_SECONDS = 0.2
 CACHE_BYTES = 64 * 1024 * 1024
 
@@ -50,7 +52,8 @@ class Speech:
     async def output(self, text: str, kind: str) -> bytes:
         """What the model makes of ``text``: 24 kHz mono WAV in 32-bit floats.
 
-        ``kind`` is ``voice``, or ``tone`` for a short beep whose pitch depends on the text.
+        ``kind`` is ``voice``, or ``tone`` for a beep whose pitch depends on the text, about as long
+        as a voice would take.
         """
         spoken = text[:SPOKEN_CHARS]
         make = _tone if kind == "tone" else _speak
@@ -92,7 +95,9 @@ def _mp3(text: str) -> bytes:
 
 def _tone(text: str) -> _Samples:
     pitch = 200 + zlib.crc32(text.encode()) % 600
-    time = np.arange(int(TONE_SECONDS * SAMPLE_RATE)) / SAMPLE_RATE
+    han = len(_HAN.findall(text))
+    seconds = max(TONE_SECONDS, han * HAN_SECONDS + (len(text) - han) * LETTER_SECONDS)
+    time = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     return (0.3 * np.sin(2 * np.pi * pitch * time)).astype(np.float32)
 
 
