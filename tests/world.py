@@ -14,6 +14,8 @@ from tts.application import Application
 from tts.audio.folder import FolderAudio
 from tts.audio.inspect import inspect
 from tts.domain import FINAL, Status, Task
+from tts.gate import Gate
+from tts.gate_state import Limits
 from tts.outside import Outside
 from tts.processor import Processor
 from tts.queue.memory import MemoryQueue
@@ -21,6 +23,7 @@ from tts.relay import Relay
 from tts.replicate_api import ReplicatePredictions
 from tts.retry import RetryPolicy
 from tts.sandbox import Behaviour, start_sandbox
+from tts.store.memory import MemoryDocuments
 from tts.store.sqlite import SQLiteStore
 from tts.templates import HttpTemplates
 from tts.wire import UPDATES
@@ -109,6 +112,7 @@ class World:
             templates=self.templates,
             predictions=self.predictions,
             audio=self.audio,
+            gate=Gate(MemoryDocuments(), Limits()),
             inspect=inspect,
             policy=RetryPolicy(initial=0.1, multiplier=2, maximum=1, jitter="none"),
             model_version=VERSION,

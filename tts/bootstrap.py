@@ -15,6 +15,8 @@ from tts.audio.folder import FolderAudio
 from tts.audio.inspect import inspect
 from tts.audio.minio import MinioAudio
 from tts.config import ConfigError, Settings
+from tts.gate import Gate
+from tts.gate_state import Limits
 from tts.observe import observe_step
 from tts.outside import Outside
 from tts.ports import StepError
@@ -24,6 +26,7 @@ from tts.queue.rabbitmq import RabbitMQ
 from tts.relay import Relay
 from tts.replicate_api import ReplicatePredictions
 from tts.retry import RetryPolicy
+from tts.store.memory import MemoryDocuments
 from tts.store.postgres import PostgresStore
 from tts.store.sqlite import SQLiteStore
 from tts.templates import HttpTemplates
@@ -96,6 +99,12 @@ def application(settings: Settings, store: Store) -> Application:
     )
 
 
+def gate(settings: Settings) -> Gate:
+    """The gate before Replicate; all parts of one process share it."""
+    limits = Limits(settings.creates_per_minute, settings.max_in_flight)
+    return Gate(MemoryDocuments(), limits)
+
+
 def relay(app: Application, store: Store, queue: Queue) -> Relay:
     """The relay; a queue that dies with the process is rebuilt from the log."""
     return Relay(app, store, store, queue, durable_queue=isinstance(queue, RabbitMQ))
@@ -108,6 +117,7 @@ async def processor(
     store: Store,
     queue: Queue,
     audio: Audio,
+    upstream: Gate,
 ) -> Processor:
     """The processor; its HTTP clients are closed with ``stack``.
 
@@ -140,6 +150,7 @@ async def processor(
         templates=templates,
         predictions=predictions,
         audio=audio,
+        gate=upstream,
         inspect=inspect,
         policy=retry_policy(settings),
         model_version=settings.replicate_model_version,

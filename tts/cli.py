@@ -175,7 +175,8 @@ async def _up(settings: Settings, stack: AsyncExitStack) -> list[Part]:
     queue = await stack.enter_async_context(bootstrap.open_queue(settings))
     audio = await stack.enter_async_context(bootstrap.open_audio(settings))
     app = bootstrap.application(settings, store)
-    working = await bootstrap.processor(settings, stack, app, store, queue, audio)
+    gate = bootstrap.gate(settings)
+    working = await bootstrap.processor(settings, stack, app, store, queue, audio, gate)
     projecting = await _projecting(settings, stack, store)
     serving = await _serving(settings, stack, store, audio, queue, projecting)
     _greet(settings)
@@ -207,7 +208,8 @@ async def _processor(settings: Settings, stack: AsyncExitStack) -> list[Part]:
     queue = await stack.enter_async_context(bootstrap.open_queue(settings))
     audio = await stack.enter_async_context(bootstrap.open_audio(settings))
     app = bootstrap.application(settings, store)
-    working = await bootstrap.processor(settings, stack, app, store, queue, audio)
+    gate = bootstrap.gate(settings)
+    working = await bootstrap.processor(settings, stack, app, store, queue, audio, gate)
     return [working.run()]
 
 

@@ -13,6 +13,9 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
 
+REPLICATE_CREATES_PER_MINUTE = 600  # what Replicate allows an account in good standing
+REPLICATE_MAX_IN_FLIGHT = 100  # at that rate, when a prediction takes 10 s
+
 
 class ConfigError(Exception):
     """A setting is wrong; the message names it, its value and what is allowed."""
@@ -76,6 +79,8 @@ class Settings(BaseSettings):
     segment_max_chars: Positive = 80
     replicate_poll_interval_ms: Positive = 500
     replicate_timeout_ms: Positive = 15_000
+    replicate_creates_per_minute: NotNegative | None = None
+    replicate_max_in_flight: NotNegative | None = None
     template_base_url: str = "https://cradleintro.top"
     template_cache_seconds: NotNegative = 60
     sandbox_port: Annotated[int, Field(ge=0, le=65535)] = 3003
@@ -142,6 +147,20 @@ class Settings(BaseSettings):
     def replicate_is_local(self) -> bool:
         """Whether predictions go to something on this machine that needs no token."""
         return urlsplit(self.replicate_base_url).hostname in {"127.0.0.1", "localhost", "::1"}
+
+    @property
+    def creates_per_minute(self) -> int:
+        """``REPLICATE_CREATES_PER_MINUTE``, or Replicate's own limit; 0 is no limit."""
+        if self.replicate_creates_per_minute is None:
+            return 0 if self.replicate_is_local else REPLICATE_CREATES_PER_MINUTE
+        return self.replicate_creates_per_minute
+
+    @property
+    def max_in_flight(self) -> int:
+        """``REPLICATE_MAX_IN_FLIGHT``, or enough for the rate at 10 s each; 0 is no limit."""
+        if self.replicate_max_in_flight is None:
+            return 0 if self.replicate_is_local else REPLICATE_MAX_IN_FLIGHT
+        return self.replicate_max_in_flight
 
     @property
     def sandboxed(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tts.gate import Gate
 from tts.ports import AudioInfo, AudioStore, Log, Predictions, Templates
 from tts.retry import RetryPolicy
 from tts.wakeups import Wakeups
@@ -24,6 +25,7 @@ class Outside:
     templates: Templates
     predictions: Predictions
     audio: AudioStore
+    gate: Gate
     inspect: Callable[[bytes], AudioInfo]
     policy: RetryPolicy
     model_version: str

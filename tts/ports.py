@@ -7,18 +7,20 @@ above it sees a vendor's type.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 
 from tts.failures import Treatment, lookup
+
+T = TypeVar("T")
 
 # --- errors
 
@@ -176,6 +178,22 @@ class Signals(Protocol):
 
         Raises:
             Unavailable: at the start or while waiting: words may have been missed.
+        """
+        ...
+
+
+class SharedDocument(Protocol):
+    """Small documents that all processes of the service share, each under a name."""
+
+    async def update(self, name: str, change: Callable[[bytes, float], tuple[bytes, T]]) -> T:
+        """Replace a document by what ``change`` makes of it, and return what it says besides.
+
+        It gets the document (empty at first) and the time, in seconds since 1970 by a clock that
+        all processes share. No two changes of a document overlap. It may be called again, so it has
+        to do nothing else; who returns the document as it was changes nothing.
+
+        Raises:
+            Unavailable: the store did not answer; the change may or may not be there.
         """
         ...
 
