@@ -18,7 +18,7 @@ from tts.hold import Hold
 from tts.outside import Outside
 from tts.retry import GiveUp
 from tts.search import Search
-from tts.speaking import Setback, Speaking
+from tts.speaking import Setback, Speaking, permit
 from tts.steps import (
     Cancel,
     Claim,
@@ -173,6 +173,7 @@ class Run:
                 prediction = await self._outside.predictions.get(segment.prediction_id)
                 if prediction.output_url is not None:
                     await self._speaking_of(index).start_download(prediction)
+                await self._outside.gate.leave(permit(hold, index))
         if all(segment.output_url is not None for segment in hold.task.segments):
             return
         error = TaskError("deadline_exceeded", "deadline", "the task's deadline has passed")
@@ -197,6 +198,7 @@ class Run:
             prediction_id = await self._search.for_sure(speech, segment.intent_at)
         if prediction_id is not None:
             await self._outside.predictions.cancel(prediction_id)
+        await self._outside.gate.leave(permit(self._hold, index))
 
     # --- failures
 

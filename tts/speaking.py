@@ -54,6 +54,7 @@ class Speaking:
         self._brief = brief
         self._search = search
         self._index = index
+        self._permit = permit(hold, index)
         self._seen: Prediction | None = None  # read already, and not acted upon yet
 
     async def finish(self) -> Setback | None:
@@ -70,7 +71,11 @@ class Speaking:
                 break
             failure = await self._hold.attempt(type(step).__name__.lower(), self._perform(step))
             if failure is not None:
+                if failure.treatment is not Treatment.AMBIGUOUS:  # else it may be running
+                    await self._outside.gate.leave(self._permit)
                 return Setback(failure, self._index, step)
+        if self._segment.intent_at is None and self._segment.prediction_id is None:
+            await self._outside.gate.leave(self._permit)
         return None
 
     async def _perform(self, step: SegmentStep) -> None:
@@ -94,6 +99,11 @@ class Speaking:
     async def _start(self) -> None:
         template = await self._brief.template()
         await self._brief.payload()
+        # The wait comes before the intent: behind it, the request has to leave at once.
+        if not await self._outside.gate.admit(
+            self._permit, until=self._hold.task.deadline_at, changed=self._hold.changed
+        ):
+            return
         await self._hold.append(
             lambda task, now: task.start_processing(
                 lease=self._hold.lease,
@@ -111,6 +121,7 @@ class Speaking:
         try:
             prediction = await self._outside.predictions.create(speech, seconds_left=left)
         except StepError as failure:
+            await self._outside.gate.settle(self._permit, failure)
             if failure.treatment is not Treatment.AMBIGUOUS:
                 raise
             intent_at = self._segment.intent_at
@@ -121,6 +132,7 @@ class Speaking:
         else:
             self._seen = prediction
             await self._record(prediction.id, found=False)
+            await self._outside.gate.settle(self._permit, None)
 
     async def _poll(self, prediction_id: str) -> None:
         with self._outside.wakeups.expect(prediction_id) as woken:
@@ -207,6 +219,7 @@ class Speaking:
                 now=now,
             )
         )
+        await self._outside.gate.leave(self._permit)
 
     async def fetch(self) -> Audio | None:
         """The output, or None when Replicate names another place for it, which is then recorded.
@@ -236,3 +249,8 @@ class Speaking:
 
     async def _speech(self) -> Speech:
         return await self._brief.speech(self._index)
+
+
+def permit(hold: Hold, index: int) -> str:
+    """The gate's name for the segment's prediction, the same for every worker."""
+    return f"{hold.task.id}:{index}"

@@ -5,15 +5,15 @@ from datetime import UTC, datetime, timedelta
 
 from tts.gate import Gate
 from tts.gate_state import Limits
-from tts.ports import StepError, Treatment, Unavailable
+from tts.ports import StepError, Unavailable
 from tts.store.memory import MemoryDocuments
 
 PATIENCE_SECONDS = 10.0
 FOREVER = datetime.now(UTC) + timedelta(hours=1)
 
 
-def refusal(code="replicate_unauthorized", treatment=Treatment.CONFIGURATION, **more):
-    return StepError(code, "create", "Replicate answered so", treatment, **more)
+def refusal(code="replicate_unauthorized", **more):
+    return StepError(code, "create", "Replicate answered so", **more)
 
 
 def gate(documents=None, **limits):
@@ -116,7 +116,7 @@ async def test_a_rate_that_replicate_names_is_kept():
     one = gate(creates_per_minute=600)
     assert await admitted(one, "a")
     words = "reduced to 6 requests per minute with a burst of 1 requests"
-    await one.settle("a", StepError("replicate_throttled", "create", words, Treatment.THROTTLED))
+    await one.settle("a", StepError("replicate_throttled", "create", words))
     assert (await one.state())["createsPerMinute"] == 6
 
 
