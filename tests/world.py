@@ -189,6 +189,10 @@ class World:
         """Have the sandbox do something bad."""
         await self._sandbox("POST", "faults", {"route": route, "fault": fault, **more})
 
+    async def heal(self) -> None:
+        """Have the sandbox do nothing bad any more."""
+        await self._sandbox("DELETE", "faults")
+
     async def _sandbox(self, method, path, body=None):
         async with httpx.AsyncClient(base_url=self.sandbox.url, trust_env=False) as http:
             reply = await http.request(method, f"/sandbox/{path}", json=body)

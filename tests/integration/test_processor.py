@@ -255,3 +255,22 @@ async def test_a_fault_of_the_processor_keeps_the_message(world, monkeypatch):
         mended.set()
         broken = await world.ended(broken)
     assert other.status is broken.status is Status.SUCCEEDED
+
+
+async def test_while_the_account_is_refused_one_creation_is_tried_at_a_time(world):
+    """The others wait before the gate: none uses an attempt, and few ask in vain."""
+    await world.fault("create", "status", args={"status": 402})
+    async with world.working():
+        tasks = [await world.request(f"第{n}句。") for n in range(8)]
+        for task in tasks:
+            await world.reached(task, Status.DEQUEUED)
+        async with asyncio.timeout(20):
+            while (await world.stats())["calls"]["create"] < 9:
+                await asyncio.sleep(0.05)
+        refused = (await world.stats())["calls"]["create"]
+        await world.heal()
+        ended = [await world.ended(task) for task in tasks]
+    assert {task.status for task in ended} == {Status.SUCCEEDED}
+    assert {task.attempt for task in ended} == {1}
+    assert refused <= 10  # all eight may be on their way when the gate shuts, then one probes
+    assert await world.creations() == 8
