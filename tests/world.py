@@ -130,7 +130,9 @@ class World:
             concurrency=concurrency,
             grace_seconds=grace_seconds,
         )
-        relay = Relay(self.application, self.store, self.store, self.queue, durable_queue=False)
+        relay = Relay(
+            self.application, self.store, self.store, self.queue, window=32, watchdog_seconds=60
+        )
         parts = [asyncio.create_task(part) for part in (relay.run(), processor.run())]
         try:
             yield processor

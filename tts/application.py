@@ -14,7 +14,7 @@ from eventsourcing.persistence import Mapper, StoredEvent
 
 from tts import segments
 from tts.audio.parts import PART_PREFIX
-from tts.domain import Task
+from tts.domain import Priority, Task
 from tts.ports import AudioStore, Conflict, EventStore, Payload, Recorded
 from tts.store.transcoder import OrjsonTranscoder
 
@@ -64,6 +64,7 @@ class Application:
         instruction: str = "",
         owner: str = "",
         idempotency_key: str | None = None,
+        priority: str = Priority.NORMAL.value,
     ) -> tuple[Task, int]:
         """Accept a request; returns the task and the position of its newest event.
 
@@ -84,6 +85,7 @@ class Application:
             max_attempts=self._max_attempts,
             deadline_at=now + self._deadline,
             idempotency_key=idempotency_key,
+            priority=priority,
             now=now,
         )
         try:
@@ -223,15 +225,15 @@ class Application:
         """Take the task's new events, as they are to be appended."""
         return [self._mapper.to_stored_event(event) for event in task.collect_events()]
 
-    async def mark_queued(self, order: Recorded, attempt: int) -> None:
-        """Append Queued right behind the event that ordered the work, unless something is there.
+    async def mark_queued(self, task_id: UUID, version: int, attempt: int) -> None:
+        """Append Queued right behind the version that ordered the work, unless something is there.
 
         What is there instead (a claim, which brings its own Queued, or a cancellation) makes it
         superfluous.
         """
         event = Task.Queued(  # type: ignore[call-arg] # mypy does not see the metaclass's dataclass
-            originator_id=order.task_id,
-            originator_version=order.version + 1,
+            originator_id=task_id,
+            originator_version=version + 1,
             timestamp=self.now(),
             attempt=attempt,
         )

@@ -17,7 +17,7 @@ from tts.audio.minio import MinioAudio
 from tts.config import ConfigError, Settings
 from tts.gate import Gate
 from tts.gate_state import Limits
-from tts.observe import observe_step
+from tts.observe import observe_relay, observe_step
 from tts.outside import Outside
 from tts.ports import StepError
 from tts.processor import Processor
@@ -105,9 +105,17 @@ def gate(settings: Settings) -> Gate:
     return Gate(MemoryDocuments(), limits)
 
 
-def relay(app: Application, store: Store, queue: Queue) -> Relay:
+def relay(settings: Settings, app: Application, store: Store, queue: Queue) -> Relay:
     """The relay; a queue that dies with the process is rebuilt from the log."""
-    return Relay(app, store, store, queue, durable_queue=isinstance(queue, RabbitMQ))
+    return Relay(
+        app,
+        store,
+        store,
+        queue,
+        window=settings.dispatch_window,
+        watchdog_seconds=settings.watchdog_seconds,
+        observe=observe_relay,
+    )
 
 
 async def processor(

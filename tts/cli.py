@@ -180,7 +180,7 @@ async def _up(settings: Settings, stack: AsyncExitStack) -> list[Part]:
     projecting = await _projecting(settings, stack, store)
     serving = await _serving(settings, stack, store, audio, queue, projecting)
     _greet(settings)
-    relaying = bootstrap.relay(app, store, queue)
+    relaying = bootstrap.relay(settings, app, store, queue)
     return [serving.run(), working.run(), relaying.run(), projecting.run()]
 
 
@@ -196,7 +196,8 @@ async def _relay(settings: Settings, stack: AsyncExitStack, *, rebuild: bool) ->
     _need(settings, "relay")
     store = await stack.enter_async_context(bootstrap.open_store(settings))
     queue = await stack.enter_async_context(bootstrap.open_queue(settings))
-    relaying = bootstrap.relay(bootstrap.application(settings, store), store, queue)
+    app = bootstrap.application(settings, store)
+    relaying = bootstrap.relay(settings, app, store, queue)
     if rebuild:
         await relaying.rebuild()
     return [relaying.run()]

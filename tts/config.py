@@ -85,6 +85,10 @@ class Settings(BaseSettings):
     template_cache_seconds: NotNegative = 60
     sandbox_port: Annotated[int, Field(ge=0, le=65535)] = 3003
 
+    # the relay
+    dispatch_window: Positive = 32
+    watchdog_seconds: Positive = 60
+
     # the processor
     tts_concurrency: Positive = 16
     segment_concurrency: Positive = 4

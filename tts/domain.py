@@ -34,6 +34,14 @@ class Status(StrEnum):
     CANCELED = "canceled"
 
 
+class Priority(StrEnum):
+    """Which of the waiting tasks come first; the values are the wire's."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
 FINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED})
 
 
@@ -139,6 +147,7 @@ class Task(Aggregate):
         max_attempts: int
         deadline_at: datetime
         idempotency_key: str | None
+        priority: str = Priority.NORMAL.value
 
         def mutate(self, _: Any) -> Any:
             """The new task, without the library's look at signatures: accepting is a hot path."""
@@ -153,6 +162,7 @@ class Task(Aggregate):
                 max_attempts=self.max_attempts,
                 deadline_at=self.deadline_at,
                 idempotency_key=self.idempotency_key,
+                priority=self.priority,
             )
             return task
 
@@ -416,6 +426,7 @@ class Task(Aggregate):
         max_attempts: int,
         deadline_at: datetime,
         idempotency_key: str | None,
+        priority: str = Priority.NORMAL.value,
     ) -> None:
         self.status = Status.STARTING
         self.template_id = template_id
@@ -426,6 +437,7 @@ class Task(Aggregate):
         self.max_attempts = max_attempts
         self.deadline_at = deadline_at
         self.idempotency_key = idempotency_key
+        self.priority = priority
         self.attempt = 1
         self.lease = 0
         self.worker: str | None = None
@@ -496,6 +508,7 @@ class Task(Aggregate):
         deadline_at: datetime,
         idempotency_key: str | None,
         now: datetime,
+        priority: str = Priority.NORMAL.value,
     ) -> Task:
         """A new task; ``segments`` are ``[start, end)`` ranges that cover the text."""
         requested = cls.Requested(  # type: ignore[call-arg] # the metaclass's dataclass is unseen
@@ -511,6 +524,7 @@ class Task(Aggregate):
             max_attempts=max_attempts,
             deadline_at=deadline_at,
             idempotency_key=idempotency_key,
+            priority=priority,
         )
         task: Task = requested.mutate(None)
         task.pending_events.append(requested)

@@ -7,7 +7,9 @@ import sys
 from typing import Literal
 
 import structlog
-from prometheus_client import Counter, Histogram
+from prometheus_client import Counter, Gauge, Histogram
+
+from tts.relay import Figures
 
 STEP_SECONDS = Histogram(
     "tts_step_seconds",
@@ -18,6 +20,26 @@ STEP_SECONDS = Histogram(
 STEP_FAILURES = Counter(
     "tts_step_failures_total", "Steps that failed, by error code.", ["step", "code"]
 )
+
+BACKLOG = Gauge(
+    "tts_backlog_tasks", "Tasks that wait for their turn in the relay, by priority.", ["priority"]
+)
+PUBLISHED = Gauge("tts_published_tasks", "Tasks whose message no processor has taken yet.")
+UNFINISHED = Gauge("tts_unfinished_tasks", "Tasks that are not over, as the relay sees them.")
+OLDEST = Gauge("tts_oldest_unfinished_seconds", "Age of the oldest task that is not over.")
+RESCUES = Counter("tts_rescued_tasks_total", "Tasks that got another message: theirs was lost.")
+REBUILDS = Counter("tts_queue_rebuilds_total", "Times that a queue was filled from the log.")
+
+
+def observe_relay(figures: Figures) -> None:
+    """Hook of the relay, called after each look at the tasks."""
+    for priority, tasks in figures.backlog.items():
+        BACKLOG.labels(priority).set(tasks)
+    PUBLISHED.set(figures.published)
+    UNFINISHED.set(figures.unfinished)
+    OLDEST.set(figures.oldest_seconds)
+    RESCUES.inc(figures.rescued)
+    REBUILDS.inc(figures.rebuilds)
 
 
 def observe_step(step: str, seconds: float, code: str) -> None:

@@ -236,6 +236,33 @@ class Publisher(Protocol):
         """
         ...
 
+    async def ready(self) -> Mapping[Destination, int]:
+        """How many messages of each kind wait for a consumer now; delayed ones do not count.
+
+        Raises:
+            Unavailable: the broker does not answer.
+        """
+        ...
+
+    async def marked(self) -> bool:
+        """Whether this is the queue that was marked; one that is new or lost its data is not.
+
+        It costs nothing while the connection is the one on which it was asked before.
+
+        Raises:
+            Unavailable: the broker does not answer.
+        """
+        ...
+
+    async def mark(self) -> None:
+        """Say in the queue itself that it has a message for every task that is not over.
+
+        Raises:
+            Unavailable: nothing is marked, for the broker does not answer or is not for sure the
+                one that was found unmarked.
+        """
+        ...
+
 
 class Delivery(Protocol):
     """One message in a processor's hands until it is settled; unsettled ones come again."""

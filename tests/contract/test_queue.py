@@ -246,6 +246,39 @@ async def test_a_dead_letter_arrives_with_its_headers(queue):
         await queue.publish(a_message())
 
 
+async def test_ready_counts_what_waits_for_a_consumer(queue):
+    """By kind; neither a delayed retry nor what a consumer holds is among it."""
+    for position in range(3):
+        await queue.publish(a_message(position))
+    await queue.publish(a_retry(delay=0))
+    await queue.publish(a_retry(delay=60))
+    assert await queue.ready() == {
+        Destination.WORK: 3,
+        Destination.RETRY: 1,
+        Destination.DEAD_LETTER: 0,
+    }
+    async with queue.deliveries(2) as deliveries:
+        held = await take(deliveries, 3)
+
+        async def held_are_left_out() -> bool:
+            ready = await queue.ready()
+            return (ready[Destination.WORK], ready[Destination.RETRY]) == (1, 0)
+
+        await eventually(held_are_left_out, "what a consumer holds does not count")
+        for delivery in held:
+            await delivery.ack()
+
+
+async def test_a_new_queue_is_unmarked_until_it_is_marked(queue):
+    """Publishing and consuming leave no mark; only marking does."""
+    await queue.publish(a_message(1))
+    async with queue.deliveries(1) as deliveries:
+        await take_and_ack(deliveries)
+    assert not await queue.marked()
+    await queue.mark()
+    assert await queue.marked()
+
+
 # --- RabbitMQ: outages
 
 
@@ -349,6 +382,44 @@ async def test_a_consumer_that_held_a_message_too_long_recovers(rabbitmq, broker
             assert await take_and_ack(deliveries) == [2]
     finally:
         await asyncio.to_thread(rabbitmq.evaluate, limits.format(1_800_000, 60_000))
+
+
+async def test_the_mark_outlives_restarts_and_connections(rabbitmq, url, broker):
+    """A broker that kept its data is not rebuilt, whoever asks."""
+    assert not await broker.marked()
+    await broker.mark()
+    await asyncio.to_thread(rabbitmq.halt, crash=True)
+    await asyncio.to_thread(rabbitmq.start)
+
+    async def answers() -> bool:
+        try:
+            return await broker.marked()
+        except Unavailable:
+            return False
+
+    await eventually(answers, "the mark is there")
+    other = RabbitMQ(url)
+    assert await other.marked()
+    await other.aclose()
+
+
+async def test_a_broker_that_lost_its_connection_is_not_marked_blindly(rabbitmq, broker):
+    """Between looking and marking it may have lost its data: it must be looked at again."""
+    assert not await broker.marked()
+
+    async def closed() -> bool:
+        await asyncio.to_thread(rabbitmq.close_connections)
+        return broker._publisher._link.channel.is_closed
+
+    await eventually(closed, "the connection is gone")
+    with pytest.raises(Unavailable):
+        await broker.mark()
+    await broker.publish(a_message(1))
+    with pytest.raises(Unavailable):
+        await broker.mark()
+    assert not await broker.marked()
+    await broker.mark()
+    assert await broker.marked()
 
 
 _HOLD = """

@@ -88,7 +88,7 @@ class RabbitMQ:
 
     def close_connections(self) -> None:
         """Cut every client's connection, as an operator does."""
-        self.ctl("close_all_connections", "test")
+        self.ctl("close_all_connections", "--global", "test")
 
     def evaluate(self, expression: str) -> str:
         """Run Erlang code in the node."""

@@ -7,8 +7,9 @@ import orjson
 import pytest
 
 from tts.domain import FINAL, Task
+from tts.orders import AT_ONCE, order, rescue
 from tts.ports import Destination, Recorded
-from tts.relay import FINAL_TOPICS, ORDERS, order, rescue
+from tts.unfinished import OVER, ROUNDS, Unfinished
 from tts.wire import UPDATES
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -74,22 +75,35 @@ def test_a_failure_orders_a_dead_letter_with_its_reason():
 
 
 def test_every_other_event_orders_nothing():
-    """And the set that the relay filters by is exactly what order() answers."""
+    """And the sets that the relay filters by are exactly what order() answers."""
     for name, event_class in vars(Task).items():
         topic = getattr(event_class, "TOPIC", None)
-        if topic is None or name in {"Event", "Created"} or topic in ORDERS:
+        if topic is None or name in {"Event", "Created"} or topic in ROUNDS | AT_ONCE:
             continue
         assert order(an_event(topic), now=NOW) is None
 
 
+def an_unfinished_task(topic: str, *, due: float = 0.0) -> Unfinished:
+    return Unfinished(
+        round_position=1, began=0, deadline=0, topic=topic, position=7, version=3, at=0, due=due
+    )
+
+
 def test_any_unfinished_task_can_be_rescued():
     """A task whose worker died in the middle gets a message that is younger than its claim."""
-    event = an_event(Task.PredictionCreated.TOPIC)
-    message = rescue(event, now=NOW)
-    assert (message.destination, message.position) == (Destination.WORK, event.position)
+    message = rescue(uuid4(), an_unfinished_task(Task.PredictionCreated.TOPIC), now=100)
+    assert (message.destination, message.position) == (Destination.WORK, 7)
+
+
+@pytest.mark.parametrize(("due", "delay"), [(160, 64), (100, 0), (40, 0)])
+def test_a_rescued_retry_waits_for_what_is_left(due, delay):
+    """Never less, and little more: waiting rooms have delays from a grid."""
+    task = an_unfinished_task(Task.RetryScheduled.TOPIC, due=due)
+    message = rescue(uuid4(), task, now=100)
+    assert (message.destination, message.delay) == (Destination.RETRY, delay)
 
 
 def test_whatever_ends_a_task_keeps_it_out_of_a_rebuilt_queue():
     """A topic of a final status that the relay did not know would wake its tasks at each start."""
     final = {topic for topic, (status, _) in UPDATES.items() if status in FINAL}
-    assert set(FINAL_TOPICS) == final | {Task.Erased.TOPIC}
+    assert final | {Task.Erased.TOPIC} == OVER

@@ -33,6 +33,7 @@ class MemoryQueue:
         self._numbers = count()
         self._timer: asyncio.TimerHandle | None = None
         self._changed = asyncio.Event()
+        self._marked = False
 
     async def publish(self, message: Message) -> None:
         """See :class:`tts.ports.Publisher`; never unavailable."""
@@ -45,6 +46,21 @@ class MemoryQueue:
         else:
             self._ready[message.destination].append((message, False))
             self._changed.set()
+
+    async def ready(self) -> dict[Destination, int]:
+        """See :class:`tts.ports.Publisher`."""
+        return {
+            **{kind: len(ready) for kind, ready in self._ready.items()},
+            Destination.DEAD_LETTER: len(self.dead_letters),
+        }
+
+    async def marked(self) -> bool:
+        """See :class:`tts.ports.Publisher`; false in every new process."""
+        return self._marked
+
+    async def mark(self) -> None:
+        """See :class:`tts.ports.Publisher`."""
+        self._marked = True
 
     @contextlib.asynccontextmanager
     async def deliveries(self, limit: int) -> AsyncIterator[AsyncIterator[MemoryDelivery]]:

@@ -206,7 +206,14 @@ class PostgresStore:
                 cursor = await connection.execute(sql, params, prepare=True, binary=True)
                 return await cursor.fetchall()
 
-        return await _patiently(run)
+        # psycopg waits with asyncio.wait_for, which in Python 3.11 forgets a cancellation that
+        # meets the answer: whoever canceled us would wait for ever.
+        task = asyncio.current_task()
+        cancellations = task.cancelling() if task else 0
+        rows = await _patiently(run)
+        if task and task.cancelling() > cancellations:
+            raise asyncio.CancelledError
+        return rows
 
     async def _commit(self, batch: list[Append]) -> list[int | None]:
         try:

@@ -13,7 +13,8 @@ from collections.abc import AsyncIterator
 
 from yarl import URL
 
-from tts.ports import Message, Unavailable
+from tts.ports import Destination, Message, Unavailable
+from tts.queue.rabbitmq import topology
 from tts.queue.rabbitmq.consumer import Consumer, RabbitDelivery
 from tts.queue.rabbitmq.publisher import Publisher
 
@@ -40,6 +41,19 @@ class RabbitMQ:
     async def publish(self, message: Message) -> None:
         """See :class:`tts.ports.Publisher`; many may be under way at once."""
         await self._publisher.publish(message)
+
+    async def ready(self) -> dict[Destination, int]:
+        """See :class:`tts.ports.Publisher`."""
+        depth = await self._publisher.depth()
+        return {kind: depth[queue] for kind, queue in topology.QUEUES.items()}
+
+    async def marked(self) -> bool:
+        """See :class:`tts.ports.Publisher`."""
+        return await self._publisher.marked()
+
+    async def mark(self) -> None:
+        """See :class:`tts.ports.Publisher`."""
+        await self._publisher.mark()
 
     @contextlib.asynccontextmanager
     async def deliveries(self, limit: int) -> AsyncIterator[AsyncIterator[RabbitDelivery]]:

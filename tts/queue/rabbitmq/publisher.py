@@ -13,6 +13,7 @@ from yarl import URL
 from tts.ports import Destination, Message, Unavailable
 from tts.queue.rabbitmq import codec, topology
 from tts.queue.rabbitmq.connection import bounded, close, connect, declare
+from tts.queue.rabbitmq.mark import make_mark, mark_exists
 
 
 class Publisher:
@@ -23,6 +24,7 @@ class Publisher:
         self._timeout = timeout
         self._link: _Link | None = None
         self._linking = asyncio.Lock()
+        self._unmarked: _Link | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
     async def publish(self, message: Message) -> None:
@@ -47,6 +49,26 @@ class Publisher:
         async with bounded("count messages", self._timeout):
             link = await self._open()
             return {queue: await declare(link.channel, queue) for queue in topology.FIXED}
+
+    async def marked(self) -> bool:
+        """See :class:`tts.ports.Publisher`."""
+        async with bounded("look for the relay's mark", self._timeout):
+            link = await self._open()
+            if not link.marked:
+                link.marked = await mark_exists(link.connection)
+            if not link.marked:
+                self._unmarked = link
+            return link.marked
+
+    async def mark(self) -> None:
+        """See :class:`tts.ports.Publisher`."""
+        link = self._unmarked
+        if link is None or link is not self._link or link.channel.is_closed:
+            # What was published before the connection broke may be gone, together with the data.
+            raise Unavailable("RabbitMQ: not the connection on which the mark was missing")
+        async with bounded("leave the relay's mark", self._timeout):
+            await make_mark(link.connection)
+            link.marked = True
 
     async def aclose(self) -> None:
         """Close the connection."""
@@ -78,6 +100,7 @@ class _Link:
     def __init__(self, connection: AbstractConnection, channel: AbstractChannel) -> None:
         self.connection = connection
         self.channel = channel
+        self.marked = False
         self._declared: set[str] = set()
         self._declaring = asyncio.Lock()
 
