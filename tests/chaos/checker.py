@@ -195,7 +195,9 @@ def _recorded(
 
 
 def _good(record: Mapping[str, Any]) -> bool:
-    return record["final"] == "succeeded" and not record["canceled"] and record["output"] != "none"
+    """Whether there was speech to be had; Replicate may remove an output at once."""
+    kept = record["output"] != "none" and record["retention_seconds"] > 0
+    return record["final"] == "succeeded" and not record["canceled"] and kept
 
 
 def _was_canceled(entries: list[Entry]) -> bool:

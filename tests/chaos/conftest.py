@@ -11,7 +11,7 @@ from tests.chaos.run import Servers
 from tests.services.rabbitmq import RabbitMQ
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def servers(postgres, s3) -> Iterator[Servers]:
     """A RabbitMQ of our own: others keep vhosts, which do not outlive a wipe."""
     rabbitmq = RabbitMQ()
