@@ -87,9 +87,9 @@ def deployment(nursery, servers):
         servers.postgres.create_database(),
         servers.rabbitmq.url,
         servers.s3,
-        # Nearer to what it is in production, where nobody retries hundreds of tasks each second.
-        RETRY_INITIAL_INTERVAL_MS="1000",
-        RETRY_MAX_INTERVAL_MS="8000",
+        # Near the defaults: nobody retries hundreds of tasks each second in production.
+        RETRY_INITIAL_INTERVAL_MS="5000",
+        RETRY_MAX_INTERVAL_MS="10000",
     )
     deployment.start_all()
     yield deployment
