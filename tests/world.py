@@ -5,6 +5,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -87,9 +88,12 @@ class World:
             model_version=VERSION,
             timeout=1.0,
             max_bytes=10**7,
+            download_timeout=1.0,
         )
-        self.templates = HttpTemplates(sandbox.url, cache_seconds=60)
+        self.templates = HttpTemplates(sandbox.url, cache_seconds=60, timeout=1.0)
         self.queue = MemoryQueue()
+        self.policy = RetryPolicy(initial=0.1, multiplier=2, maximum=1, jitter="none")
+        self.poll_interval = 0.02
 
     async def close(self) -> None:
         """Let go of the outside."""
@@ -114,9 +118,9 @@ class World:
             audio=self.audio,
             gate=Gate(MemoryDocuments(), Limits()),
             inspect=inspect,
-            policy=RetryPolicy(initial=0.1, multiplier=2, maximum=1, jitter="none"),
+            policy=self.policy,
             model_version=VERSION,
-            poll_interval=0.02,
+            poll_interval=self.poll_interval,
             create_timeout=1.0,
             segment_max_chars=SEGMENT_MAX_CHARS,
             segment_concurrency=4,
@@ -177,6 +181,10 @@ class World:
         """The texts of all predictions, sorted."""
         return sorted(prediction["input"]["tts_text"] for prediction in await self._predictions())
 
+    async def behave(self, **settings) -> None:
+        """Change the sandbox's settings."""
+        await self._sandbox("PATCH", "settings", settings)
+
     async def running(self) -> list[str]:
         """The predictions that have not ended."""
         predictions = await self._predictions()
@@ -189,7 +197,11 @@ class World:
 
     async def fault(self, route: str, fault: str, **more) -> None:
         """Have the sandbox do something bad."""
-        await self._sandbox("POST", "faults", {"route": route, "fault": fault, **more})
+        await self.inject({"route": route, "fault": fault, **more})
+
+    async def inject(self, rule: dict[str, Any]) -> None:
+        """Add a rule to the sandbox's faults."""
+        await self._sandbox("POST", "faults", rule)
 
     async def heal(self) -> None:
         """Have the sandbox do nothing bad any more."""
