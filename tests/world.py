@@ -75,7 +75,7 @@ def new_application(store) -> Application:
 class World:
     """Everything but the processors, which come and go."""
 
-    def __init__(self, store, sandbox, folder: Path) -> None:
+    def __init__(self, store, sandbox, folder: Path, *, patience: float = 10.0) -> None:
         self.store = store
         self.sandbox = sandbox
         self.audio = FolderAudio(folder / "audio", "http://audio")
@@ -88,9 +88,9 @@ class World:
             model_version=VERSION,
             timeout=1.0,
             max_bytes=10**7,
-            download_timeout=1.0,
+            download_timeout=patience,
         )
-        self.templates = HttpTemplates(sandbox.url, cache_seconds=60, timeout=1.0)
+        self.templates = HttpTemplates(sandbox.url, cache_seconds=60, timeout=patience)
         self.queue = MemoryQueue()
         self.policy = RetryPolicy(initial=0.1, multiplier=2, maximum=1, jitter="none")
         self.poll_interval = 0.02
@@ -216,7 +216,7 @@ class World:
 
 @contextlib.asynccontextmanager
 async def open_world(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, *, speech: str = "tone"
+    folder: Path, monkeypatch: pytest.MonkeyPatch, *, speech: str = "tone", patience: float = 10.0
 ) -> AsyncIterator[World]:
     """A world whose every second is a fraction of one, in an empty folder."""
     for module in (steps, search):  # what is certain after seconds in production is so at once
@@ -227,7 +227,7 @@ async def open_world(
     sandbox = await start_sandbox(behaviour=behaviour)
     store = SQLiteStore(folder / "tts.db")
     await store.open()
-    world = World(store, sandbox, folder)
+    world = World(store, sandbox, folder, patience=patience)
     yield world
     await world.close()
     await store.aclose()

@@ -89,7 +89,7 @@ def decide(
     refused = creating and treatment is not Treatment.AMBIGUOUS
     settled = [segment] if refused and segment is not None else []
     abandoned = [segment] if row.worthless and segment is not None else []
-    if row.new_prediction and segment is not None and _creations(task, segment) >= MAX_CREATIONS:
+    if row.new_prediction and segment is not None and creations(task, segment) >= MAX_CREATIONS:
         return GiveUp(error, permanent=False, abandoned=abandoned, settled=settled)
     if treatment is Treatment.PERMANENT:
         return GiveUp(error, permanent=True, abandoned=abandoned, settled=settled)
@@ -145,7 +145,7 @@ def combine(decisions: Sequence[RetryLater | GiveUp]) -> RetryLater | GiveUp:
     )
 
 
-def _creations(task: Task, segment: int) -> int:
+def creations(task: Task, segment: int) -> int:
     """How many predictions were made for the segment since a person last asked for it."""
     state = task.segments[segment]
     return state.creations - state.creations_before

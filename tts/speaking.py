@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from dataclasses import dataclass
+from datetime import timedelta
 
+from tts import retry
 from tts.application import part_key
 from tts.brief import Brief
 from tts.domain import Segment
@@ -14,6 +16,7 @@ from tts.hold import Hold
 from tts.outside import Outside
 from tts.ports import AudioInfo, Prediction, PredictionState, Speech, StepError
 from tts.search import Search
+from tts.speech_rate import too_short
 from tts.steps import Create, Download, Poll, SegmentStep, Settle, Start, next_segment_step
 
 INLINE = "data:"  # stands in the log for an output that is no address but the audio itself
@@ -173,6 +176,7 @@ class Speaking:
         audio = await self.fetch()
         if audio is None:
             return
+        suspect = await self._is_suspect(audio)
         alone = len(self._hold.task.segments) == 1
         key = None if alone else part_key(self._hold.task.id, self._index)
         if key is not None:
@@ -185,10 +189,36 @@ class Speaking:
                 sha256=hashlib.sha256(audio.data).hexdigest(),
                 duration=audio.info.duration,
                 part=key,
+                suspect=suspect,
                 now=now,
             )
         )
         self.audio = audio if alone else None
+
+    async def _is_suspect(self, audio: Audio) -> bool:
+        """Whether the audio is too short for the text, and has to be taken all the same.
+
+        Raises:
+            StepError: it is to be spoken once more. Only once, and where another attempt is left:
+                an estimate is no proof, and must not keep from a client what is paid for.
+        """
+        said = (await self._speech()).text
+        if not too_short(said, audio.info.duration):
+            return False
+        task = self._hold.task
+        longest = timedelta(seconds=self._outside.policy.delay(task.attempt, lambda: 1.0))
+        if (
+            self._segment.suspected
+            or task.attempt >= task.max_attempts
+            or retry.creations(task, self._index) >= retry.MAX_CREATIONS
+            or self._hold.now() + longest >= task.deadline_at
+        ):
+            return True
+        raise StepError(
+            retry.SUSPECT_TRUNCATION,
+            "download",
+            f"{audio.info.duration:.1f} s of audio are too short for {len(said)} characters",
+        )
 
     async def _record(self, prediction_id: str, *, found: bool) -> None:
         await self._hold.append(

@@ -301,7 +301,7 @@ ROWS = {
 @pytest.fixture
 async def world(tmp_path, monkeypatch) -> AsyncIterator[World]:
     monkeypatch.setattr(speaking, "POLL_FAILURES", 2)
-    async with open_world(tmp_path, monkeypatch) as world:
+    async with open_world(tmp_path, monkeypatch, patience=1.0) as world:
         world.policy = RetryPolicy(initial=0.1, multiplier=1, maximum=0.1, jitter="none")
         yield world
 

@@ -177,6 +177,41 @@ async def test_a_part_that_is_gone_is_fetched_again_and_not_paid_for(world):
     assert await world.creations() == COUNT
 
 
+async def test_speech_too_short_for_its_text_is_made_anew_once_and_then_marked(world):
+    """It is no silent success: the updates and the end say which part may be cut short."""
+    await world.fault("prediction", "cut_short", match="第7句")
+    async with world.working():
+        task = await world.ended(await world.request(LONG))
+    assert task.status is Status.SUCCEEDED
+    assert [s.creations for s in task.segments] == [1, 1, 2]
+    updates = [task_update(e, world.audio.url) for e in await world.store.events(task.id)]
+    (again,) = [update for update in updates if update["status"] == "waiting_retry"]
+    assert (again["code"], again["step"]) == ("suspect_truncation", "download")
+    taken = [update for update in updates if update["status"] == "download_complete"]
+    assert [u["segment"] for u in taken if u.get("suspectTruncation")] == [2]
+    assert updates[-1]["suspectSegments"] == [2]
+
+
+async def test_speech_that_is_whole_the_second_time_is_not_marked(world):
+    """The first may have been an accident."""
+    await world.fault("prediction", "cut_short", count=1)
+    async with world.working():
+        task = await world.ended(await world.request(LONG[:70]))
+    assert (task.status, task.attempt, await world.creations()) == (Status.SUCCEEDED, 2, 2)
+    assert not task.segments[0].suspect
+
+
+async def test_a_suspicion_never_costs_the_audio(world):
+    """Where no attempt is left it is taken and marked: an estimate is no proof."""
+    await world.fault("prediction", "cut_short", nth=[2, 3])
+    await world.fault("prediction", "failed", nth=1)
+    await world.fault("template_transcript", "status", args={"status": 503}, nth=1)
+    async with world.working():
+        task = await world.ended(await world.request(LONG[:70]))
+    assert (task.status, task.attempt) == (Status.SUCCEEDED, 3)
+    assert task.segments[0].suspect
+
+
 async def test_an_erasure_takes_the_parts_along(world):
     """Nothing that was spoken is left."""
     async with world.working():

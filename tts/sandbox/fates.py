@@ -62,6 +62,11 @@ def data_removed() -> Fate:
     return Fate(retention_seconds=0)
 
 
+def cut_short(*, spoken: float = 0.5) -> Fate:
+    """Succeeds, but only so much of the text is heard: the rest is dropped without a word."""
+    return Fate(spoken=spoken)
+
+
 FATES: Mapping[str, Callable[..., Fate]] = {
     fault.__name__: fault
     for fault in (
@@ -76,5 +81,6 @@ FATES: Mapping[str, Callable[..., Fate]] = {
         output_list,
         output_data_uri,
         data_removed,
+        cut_short,
     )
 }

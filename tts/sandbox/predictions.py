@@ -26,7 +26,8 @@ class Fate:
     """How a prediction ends; the default is the good end.
 
     ``output`` is ``url``, ``none``, ``list`` or ``data_uri``. ``starts`` and ``ends`` say whether
-    it ever does. The numbers, when set, replace the sandbox's own settings.
+    it ever does, ``spoken`` how much of the text is heard. The other numbers, when set, replace the
+    sandbox's own settings.
     """
 
     final: str = "succeeded"
@@ -37,6 +38,7 @@ class Fate:
     boot_seconds: float | None = None
     predict_seconds: float | None = None
     retention_seconds: float | None = None
+    spoken: float = 1.0
 
 
 @dataclass(slots=True, eq=False)
@@ -62,6 +64,7 @@ class Prediction:
     webhook: str | None
     webhook_events: list[str]
     webhook_fault: tuple[str, dict[str, Any]] | None
+    spoken: float = 1.0
 
     @property
     def text(self) -> str:
@@ -173,6 +176,7 @@ def begin(
         final=final,
         error=error,
         output=fate.output,
+        spoken=fate.spoken,
         retention_seconds=keep,
         token=base64.urlsafe_b64encode(os.urandom(30)).decode(),
         origin=origin,

@@ -16,7 +16,7 @@ from tts.sandbox.predictions import Prediction
 from tts.sandbox.problems import Refused
 from tts.sandbox.replies import REPLIES, Call
 from tts.sandbox.shelf import Shelf
-from tts.sandbox.speech import Speech
+from tts.sandbox.speech import SPOKEN_CHARS, Speech
 from tts.sandbox.stats import Stats
 
 Handler = Callable[..., Awaitable[HTTPResponse]]
@@ -43,7 +43,9 @@ class State:
 
     async def audio(self, prediction: Prediction) -> bytes:
         """The output file of a prediction."""
-        return await self.speech.output(prediction.text, self.behaviour.speech)
+        text = prediction.text[:SPOKEN_CHARS]
+        heard = text[: round(len(text) * prediction.spoken)]
+        return await self.speech.output(heard, self.behaviour.speech)
 
     async def _data_uri(self, prediction: Prediction) -> str:
         encoded = base64.b64encode(await self.audio(prediction)).decode()
