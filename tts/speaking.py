@@ -21,6 +21,7 @@ from tts.steps import Create, Download, Poll, SegmentStep, Settle, Start, next_s
 
 INLINE = "data:"  # stands in the log for an output that is no address but the audio itself
 POLL_FAILURES = 10  # in a row, before the attempt ends
+FIRST_POLL_PAUSE_SECONDS = 0.5  # after a failure to look; it doubles with each
 POLL_PAUSE_CAP_SECONDS = 15.0
 
 
@@ -154,8 +155,8 @@ class Speaking:
         """The prediction when it is over, or None if there is something else to be done first."""
         prediction, self._seen = self._seen, None
         failures = 0
+        pause = self._outside.poll_interval if prediction is not None else 0.0
         while prediction is None or prediction.state is PredictionState.RUNNING:
-            pause = min(self._outside.poll_interval * 2**failures, POLL_PAUSE_CAP_SECONDS)
             await self._hold.pause(pause, woken)
             if self._hold.interrupted or self._hold.now() >= self._hold.task.deadline_at:
                 return None
@@ -163,13 +164,15 @@ class Speaking:
             try:
                 prediction = await self._outside.predictions.get(prediction_id)
                 failures = 0
+                pause = self._outside.poll_interval
             except StepError as failure:
                 # To look again costs nothing: an attempt ends only when it fails for long.
                 failures += 1
                 patient = failure.treatment in {Treatment.TRANSIENT, Treatment.THROTTLED}
                 if not patient or failures > POLL_FAILURES:
                     raise
-                await self._hold.pause(failure.retry_after or 0.0)
+                pause = min(FIRST_POLL_PAUSE_SECONDS * 2**failures, POLL_PAUSE_CAP_SECONDS)
+                pause = max(pause, failure.retry_after or 0.0)
         return prediction
 
     async def _download(self) -> None:
