@@ -382,8 +382,12 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("GET", "/"): Operation(
         tag="Pages",
-        summary="Where to begin",
-        answers={200: Answer("A page", None, "text/html")},
+        summary="The dashboard",
+        answers={
+            200: Answer("A page", None, "text/html", {"ETag": "Names this content."}),
+            304: Answer("The client has it", None, None),
+        },
+        parameters=(header("If-None-Match", "Answer 304 if the file has this ETag.", '"17-2a"'),),
     ),
 } | {
     ("GET", path): Operation(

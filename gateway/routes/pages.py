@@ -1,4 +1,4 @@
-"""The JavaScript client under ``/client/`` and its example page."""
+"""The dashboard at ``/``, the JavaScript client under ``/client/``, and its example page."""
 
 from __future__ import annotations
 
@@ -13,15 +13,19 @@ from gateway.access import Need
 from gateway.services import Services
 
 JAVASCRIPT = "text/javascript; charset=utf-8"
+PAGE = "text/html; charset=utf-8"
+STYLES = "text/css; charset=utf-8"
 TYPESCRIPT = "application/typescript; charset=utf-8"
 FILES = {
     "/client/SSEClient.js": JAVASCRIPT,
     "/client/SSEClient.mjs": JAVASCRIPT,
     "/client/SSEClient.d.ts": TYPESCRIPT,
     "/client/SSEClient.d.mts": TYPESCRIPT,
-    "/sse-client-example.html": "text/html; charset=utf-8",
+    "/dashboard.js": JAVASCRIPT,
+    "/dashboard.css": STYLES,
+    "/sse-client-example.html": PAGE,
     "/sse-client-example.js": JAVASCRIPT,
-    "/sse-client-example.css": "text/css; charset=utf-8",
+    "/sse-client-example.css": STYLES,
     "/asyncapi.yaml": "application/yaml; charset=utf-8",
 }
 # The page takes nothing from elsewhere, save for the audio, which may lie in a bucket.
@@ -39,6 +43,8 @@ PAGE_HEADERS = {
 def add_to(app: Sanic[Any, Any], _services: Services) -> None:
     """Add a route for each file."""
     folder = files("gateway") / "static"
+    dashboard = _File((folder / "dashboard.html").read_bytes(), PAGE)
+    endpoint.add(app, "GET", "/", dashboard.answer, need=Need.NOTHING)
     for path, content_type in FILES.items():
         body = (folder / path.rpartition("/")[2]).read_bytes()
         endpoint.add(app, "GET", path, _File(body, content_type).answer, need=Need.NOTHING)

@@ -1,4 +1,4 @@
-"""What operators ask: ``/``, ``/health``, ``/system``, ``/metrics``."""
+"""What operators ask: ``/health``, ``/system``, ``/metrics``."""
 
 from __future__ import annotations
 
@@ -11,40 +11,20 @@ from typing import Any
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sanic import HTTPResponse, Request, Sanic
-from sanic.response import html
 
 from gateway import endpoint
 from gateway.access import Need
 from gateway.answers import Success
-from gateway.routes.pages import PAGE_HEADERS
 from gateway.services import Probe, Services
 from tts.domain import Status
 from tts.ports import Unavailable
 
 PROBE_SECONDS = 2.0
 
-INDEX = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>Text to speech</title>
-<h1>Text to speech</h1>
-<p>POST a text to <code>/api/tts</code> and watch it being spoken on <code>/events</code>.</p>
-<ul>
-<li><a href="/sse-client-example.html">Try it</a>: speak a text and watch each step
-<li><a href="/docs">/docs</a>: the API, for who builds on it
-<li><a href="/events?from=start">/events</a>: what happens, as it happens
-<li><a href="/api/tts/tasks">/api/tts/tasks</a>: all tasks
-<li><a href="/health">/health</a>, <a href="/system">/system</a>, <a href="/metrics">/metrics</a>
-</ul>
-</html>
-"""
-
 
 def add_to(app: Sanic[Any, Any], services: Services) -> None:
     """Add the routes."""
     system = System(services)
-    endpoint.add(app, "GET", "/", system.index, need=Need.NOTHING)
     endpoint.add(app, "GET", "/health", system.health, need=Need.NOTHING)
     endpoint.add(app, "GET", "/api/stats", system.stats, need=Need.OPERATE)
     endpoint.add(app, "GET", "/system", system.system, need=Need.OPERATE)
@@ -57,10 +37,6 @@ class System:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._started = time.time()
-
-    async def index(self, _request: Request) -> HTTPResponse:
-        """A page that leads on."""
-        return html(INDEX, headers=PAGE_HEADERS)
 
     async def health(self, _request: Request) -> HTTPResponse:
         """200 while every part that the gateway needs answers, else 503 that names the others."""

@@ -38,8 +38,8 @@ class Service:
             env={"SANDBOX_PORT": str(sandbox_port), "REPLICATE_POLL_INTERVAL_MS": "50", **env},
         )
         self._process.wait_for(f"{self.url}/health")
-        sandbox = f"http://127.0.0.1:{sandbox_port}/sandbox/faults"
-        httpx.put(sandbox, json=FATES, trust_env=False).raise_for_status()
+        self.faults = f"http://127.0.0.1:{sandbox_port}/sandbox/faults"
+        httpx.put(self.faults, json=FATES, trust_env=False).raise_for_status()
 
     def restart(self) -> None:
         """``kill -9`` and a new start."""

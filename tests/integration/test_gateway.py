@@ -688,7 +688,8 @@ class TestOperation:
         async with running(tmp_path) as its:
             answer = await its.client.get("/")
             assert answer.headers["content-type"].startswith("text/html")
-            assert "/events" in answer.text
+            assert "sse-client-example.html" in answer.text
+            assert "docs" in answer.text
 
 
 class TestStopping:
