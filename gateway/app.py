@@ -23,7 +23,7 @@ from gateway.gate import Gate
 from gateway.hub import Hub
 from gateway.metrics import REQUESTS
 from gateway.routes import audio, dead_letters, docs, events, pages, system, tokens, tts, ws
-from gateway.services import Probe, Services, TaskQueries
+from gateway.services import Probe, Services, TaskQueries, Upstream
 from gateway.slow import SlowRequests
 from tts.application import Application
 from tts.config import Settings
@@ -104,6 +104,7 @@ class Gateway:
         tasks: TaskQueries,
         dead_letters: DeadLetterQueries,
         probes: Mapping[str, Probe],
+        upstream: Upstream,
     ) -> None:
         self._settings = settings
         self.hub = Hub(
@@ -121,6 +122,7 @@ class Gateway:
             tasks=tasks,
             dead_letters=dead_letters,
             probes=probes,
+            upstream=upstream,
             hub=self.hub,
             gate=Gate(settings),
             backlog=self._backlog,

@@ -305,6 +305,40 @@ class Deployment(BaseModel):
     audio: Literal["folder", "s3"]
 
 
+class GateReason(BaseModel):
+    """What shut the gate."""
+
+    code: ErrorCode
+    message: ErrorText
+
+
+class GateLimits(BaseModel):
+    """What the operator allows; null is no limit."""
+
+    creates_per_minute: int | None = Field(alias="createsPerMinute")
+    in_flight: int | None = Field(alias="inFlight")
+
+
+class Gate(BaseModel):
+    """The gate before Replicate, which all processors of the account share."""
+
+    state: Literal["closed", "open", "half-open"] = Field(
+        description="Of its circuit breaker: `closed` lets creations through, `open` holds them "
+        "back, `half-open` tries one."
+    )
+    reason: GateReason | None
+    since: datetime | None
+    until: datetime | None = Field(description="When a creation is tried again.")
+    failures: int = Field(ge=0, description="Failed creations in a row.")
+    creates_per_minute: float | None = Field(
+        alias="createsPerMinute",
+        description="What is allowed now: after a 429 less than the limit.",
+    )
+    in_flight: int = Field(alias="inFlight", ge=0)
+    waiting: int = Field(ge=0, description="Creations of this process that wait.")
+    limits: GateLimits
+
+
 class System(BaseModel):
     """What runs here."""
 
@@ -314,6 +348,7 @@ class System(BaseModel):
     deployment: Deployment
     position: Position
     streams: int = Field(ge=0, description="Open streams of this gateway.")
+    gate: Gate
 
 
 class Stats(BaseModel):

@@ -19,6 +19,10 @@ Probe = Callable[[], Awaitable[None]]
 """Returns while a needed part answers; raises :class:`tts.ports.Unavailable` otherwise."""
 
 
+Upstream = Callable[[], Awaitable[Mapping[str, object]]]
+"""The state of the gate before Replicate, as ``/system`` shows it."""
+
+
 class TaskPage(Protocol):
     """One page of a list of tasks: wire names, save for the audio's ``objectKey``."""
 
@@ -78,6 +82,7 @@ class Services:
     tasks: TaskQueries
     dead_letters: DeadLetterQueries
     probes: Mapping[str, Probe]
+    upstream: Upstream
     hub: Hub
     gate: Gate
     backlog: Backlog

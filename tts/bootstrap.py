@@ -17,7 +17,7 @@ from tts.audio.minio import MinioAudio
 from tts.config import ConfigError, Settings
 from tts.gate import Gate
 from tts.gate_state import Limits
-from tts.observe import observe_relay, observe_step
+from tts.observe import GateMetrics, observe_relay, observe_step
 from tts.outside import Outside
 from tts.ports import StepError
 from tts.processor import Processor
@@ -26,6 +26,7 @@ from tts.queue.rabbitmq import RabbitMQ
 from tts.relay import Relay
 from tts.replicate_api import ReplicatePredictions
 from tts.retry import RetryPolicy
+from tts.store.documents import PostgresDocuments
 from tts.store.memory import MemoryDocuments
 from tts.store.postgres import PostgresStore
 from tts.store.sqlite import SQLiteStore
@@ -99,10 +100,11 @@ def application(settings: Settings, store: Store) -> Application:
     )
 
 
-def gate(settings: Settings) -> Gate:
-    """The gate before Replicate; all parts of one process share it."""
+def gate(settings: Settings, store: Store) -> Gate:
+    """The gate before Replicate: one for all processes on a PostgreSQL, else one for each."""
     limits = Limits(settings.creates_per_minute, settings.max_in_flight)
-    return Gate(MemoryDocuments(), limits)
+    shared = PostgresDocuments(store) if isinstance(store, PostgresStore) else MemoryDocuments()
+    return Gate(shared, limits, watch=GateMetrics())
 
 
 def relay(settings: Settings, app: Application, store: Store, queue: Queue) -> Relay:

@@ -25,6 +25,7 @@ from tts import bootstrap
 from tts.audio.minio import MinioAudio
 from tts.config import ConfigError, Settings, load
 from tts.dead_letters_command import dead_letters
+from tts.gate import Gate
 from tts.observe import configure_logging
 from tts.policy_command import retry_policy_command
 from tts.ports import Unavailable
@@ -175,10 +176,10 @@ async def _up(settings: Settings, stack: AsyncExitStack) -> list[Part]:
     queue = await stack.enter_async_context(bootstrap.open_queue(settings))
     audio = await stack.enter_async_context(bootstrap.open_audio(settings))
     app = bootstrap.application(settings, store)
-    gate = bootstrap.gate(settings)
+    gate = bootstrap.gate(settings, store)
     working = await bootstrap.processor(settings, stack, app, store, queue, audio, gate)
     projecting = await _projecting(settings, stack, store)
-    serving = await _serving(settings, stack, store, audio, queue, projecting)
+    serving = await _serving(settings, stack, store, audio, gate, queue, projecting)
     _greet(settings)
     relaying = bootstrap.relay(settings, app, store, queue)
     return [serving.run(), working.run(), relaying.run(), projecting.run()]
@@ -187,7 +188,8 @@ async def _up(settings: Settings, stack: AsyncExitStack) -> list[Part]:
 async def _gateway(settings: Settings, stack: AsyncExitStack) -> list[Part]:
     store = await stack.enter_async_context(bootstrap.open_store(settings))
     audio = await stack.enter_async_context(bootstrap.open_audio(settings))
-    serving = await _serving(settings, stack, store, audio)
+    gate = bootstrap.gate(settings, store)
+    serving = await _serving(settings, stack, store, audio, gate)
     _greet(settings)
     return [serving.run()]
 
@@ -209,7 +211,7 @@ async def _processor(settings: Settings, stack: AsyncExitStack) -> list[Part]:
     queue = await stack.enter_async_context(bootstrap.open_queue(settings))
     audio = await stack.enter_async_context(bootstrap.open_audio(settings))
     app = bootstrap.application(settings, store)
-    gate = bootstrap.gate(settings)
+    gate = bootstrap.gate(settings, store)
     working = await bootstrap.processor(settings, stack, app, store, queue, audio, gate)
     return [working.run()]
 
@@ -251,6 +253,7 @@ async def _serving(
     stack: AsyncExitStack,
     store: bootstrap.Store,
     audio: bootstrap.Audio,
+    gate: Gate,
     queue: bootstrap.Queue | None = None,
     projector: Projector | None = None,
 ) -> Gateway:
@@ -270,6 +273,7 @@ async def _serving(
         tasks=TaskQueries(database),
         dead_letters=DeadLetterQueries(database),
         probes=probes,
+        upstream=gate.state,
     )
 
 

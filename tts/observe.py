@@ -9,6 +9,7 @@ from typing import Literal
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
+from tts.gate_state import Breaker
 from tts.relay import Figures
 
 STEP_SECONDS = Histogram(
@@ -19,6 +20,22 @@ STEP_SECONDS = Histogram(
 )
 STEP_FAILURES = Counter(
     "tts_step_failures_total", "Steps that failed, by error code.", ["step", "code"]
+)
+
+GATE_STATE = Gauge(
+    "tts_gate_state",
+    "1 for the state of the breaker before Replicate, 0 for the others.",
+    ["state"],
+)
+GATE_TRIPS = Counter(
+    "tts_gate_trips_total",
+    "Times that this process tripped the breaker, by error code.",
+    ["reason"],
+)
+GATE_WAITING = Gauge("tts_gate_waiting", "Creations of this process that wait before the gate.")
+IN_FLIGHT = Gauge("tts_predictions_in_flight", "Predictions that run, of all processes.")
+CREATES_PER_MINUTE = Gauge(
+    "tts_gate_creates_per_minute", "Creations that the gate allows now; infinite without a limit."
 )
 
 BACKLOG = Gauge(
@@ -40,6 +57,25 @@ def observe_relay(figures: Figures) -> None:
     OLDEST.set(figures.oldest_seconds)
     RESCUES.inc(figures.rescued)
     REBUILDS.inc(figures.rebuilds)
+
+
+class GateMetrics:
+    """Hooks of the gate, see :class:`tts.gate.GateWatch`."""
+
+    def seen(self, breaker: Breaker, in_flight: int, per_minute: float) -> None:
+        """The shared state, as this process last saw it."""
+        for state in Breaker:
+            GATE_STATE.labels(state.value).set(state is breaker)
+        IN_FLIGHT.set(in_flight)
+        CREATES_PER_MINUTE.set(per_minute)
+
+    def tripped(self, code: str) -> None:
+        """This process tripped the breaker."""
+        GATE_TRIPS.labels(code).inc()
+
+    def waiting(self, count: int) -> None:
+        """Creations of this process that wait."""
+        GATE_WAITING.set(count)
 
 
 def observe_step(step: str, seconds: float, code: str) -> None:

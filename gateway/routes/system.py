@@ -70,6 +70,7 @@ class System:
             "deployment": {"kind": "embedded" if embedded else "distributed", **parts},
             "position": await self._services.log.position(),
             "streams": len(self._services.hub.streams),
+            "gate": await self._services.upstream(),
         }
         return Success(answer)
 

@@ -24,7 +24,10 @@ from tts.application import Application
 from tts.audio.folder import FolderAudio
 from tts.config import Settings
 from tts.domain import Task, TaskError
+from tts.gate import Gate as UpstreamGate
+from tts.gate_state import Limits
 from tts.ports import Log
+from tts.store.memory import MemoryDocuments
 from tts.store.sqlite import SQLiteStore
 
 PATIENCE_SECONDS = 20.0
@@ -125,6 +128,7 @@ async def running(
             audio=audio,
             tasks=TaskQueries(database),
             dead_letters=DeadLetterQueries(database),
+            upstream=UpstreamGate(MemoryDocuments(), Limits()).state,
             probes=probes if probes is not None else {"store": store.ready},
         )
         await gateway.start()

@@ -108,7 +108,7 @@ class PostgresStore:
 
     async def ready(self) -> None:
         """Return if the server answers, else raise Unavailable."""
-        await self._query("SELECT 1", ())
+        await self.query("SELECT 1", ())
 
     # --- EventStore
 
@@ -118,36 +118,36 @@ class PostgresStore:
 
     async def events(self, task_id: UUID) -> list[Recorded]:
         """See :class:`tts.ports.EventStore`."""
-        return [Recorded(*row) for row in await self._query(_EVENTS, (task_id,))]
+        return [Recorded(*row) for row in await self.query(_EVENTS, (task_id,))]
 
     async def payload(self, task_id: UUID) -> Payload | None:
         """See :class:`tts.ports.EventStore`."""
         sql = "SELECT text, instruction, salt FROM payloads WHERE task_id = %s"
-        rows = await self._query(sql, (task_id,))
+        rows = await self.query(sql, (task_id,))
         return Payload(*rows[0]) if rows else None
 
     async def erase(self, task_id: UUID) -> None:
         """See :class:`tts.ports.EventStore`; the file has it until the next vacuum."""
-        await self._query("DELETE FROM payloads WHERE task_id = %s RETURNING 1", (task_id,))
+        await self.query("DELETE FROM payloads WHERE task_id = %s RETURNING 1", (task_id,))
 
     # --- Log
 
     async def read(self, after: int, limit: int, topics: Collection[str] = ()) -> list[Recorded]:
         """See :class:`tts.ports.Log`."""
         if topics:
-            rows = await self._query(_READ_TOPICS, (after, list(topics), limit))
+            rows = await self.query(_READ_TOPICS, (after, list(topics), limit))
         else:
-            rows = await self._query(_READ, (after, limit))
+            rows = await self.query(_READ, (after, limit))
         return [Recorded(*row) for row in rows]
 
     async def position(self) -> int:
         """See :class:`tts.ports.Log`."""
-        rows = await self._query("SELECT coalesce(max(notification_id), 0) FROM stored_events", ())
+        rows = await self.query("SELECT coalesce(max(notification_id), 0) FROM stored_events", ())
         return int(rows[0][0])
 
     async def newest(self, *, excluding: Sequence[str]) -> list[Recorded]:
         """See :class:`tts.ports.Log`."""
-        return [Recorded(*row) for row in await self._query(_NEWEST, (list(excluding),))]
+        return [Recorded(*row) for row in await self.query(_NEWEST, (list(excluding),))]
 
     def follow(
         self, after: int, *, batch: int = 500, topics: Collection[str] = ()
@@ -178,12 +178,12 @@ class PostgresStore:
 
     async def checkpoint(self, name: str) -> int:
         """See :class:`tts.ports.Coordination`."""
-        rows = await self._query("SELECT position FROM checkpoints WHERE name = %s", (name,))
+        rows = await self.query("SELECT position FROM checkpoints WHERE name = %s", (name,))
         return int(rows[0][0]) if rows else 0
 
     async def save_checkpoint(self, name: str, position: int) -> None:
         """See :class:`tts.ports.Coordination`."""
-        await self._query(
+        await self.query(
             "INSERT INTO checkpoints AS c VALUES (%s, %s) ON CONFLICT (name) DO UPDATE "
             "SET position = greatest(c.position, excluded.position) RETURNING position",
             (name, position),
@@ -200,7 +200,13 @@ class PostgresStore:
             **_KEEPALIVES,
         )
 
-    async def _query(self, sql: str, params: tuple[object, ...]) -> list[tuple[Any, ...]]:
+    async def query(self, sql: str, params: tuple[object, ...]) -> list[tuple[Any, ...]]:
+        """The rows that a statement returns, in a transaction of its own.
+
+        Raises:
+            Unavailable: the server did not answer in time.
+        """
+
         async def run() -> list[tuple[Any, ...]]:
             async with self._pool.connection() as connection:
                 cursor = await connection.execute(sql, params, prepare=True, binary=True)

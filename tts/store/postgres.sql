@@ -29,6 +29,13 @@ CREATE TABLE IF NOT EXISTS checkpoints (
     position bigint NOT NULL
 );
 
+-- Small states that the processes share, such as the one of the gate before Replicate. They may be lost.
+CREATE TABLE IF NOT EXISTS shared_documents (
+    name text PRIMARY KEY,
+    body bytea NOT NULL,
+    version bigint NOT NULL
+) WITH (fillfactor = 20);
+
 -- For people: SELECT * FROM task_log WHERE task_id = '…' ORDER BY position;
 -- jsonb cannot hold a NUL, which a message from elsewhere may: one such event must not close the view.
 CREATE OR REPLACE VIEW task_log AS
