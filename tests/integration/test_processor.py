@@ -6,7 +6,6 @@ from datetime import timedelta
 import pytest
 
 from tests.world import CrashingStore, open_world
-from tts.application import Application
 from tts.audio.inspect import inspect
 from tts.domain import Status
 from tts.ports import Destination, Message
@@ -55,15 +54,6 @@ async def test_a_crash_around_any_append_costs_nothing(world, append, moment):
     assert await world.creations() == 1
 
 
-async def test_a_creation_whose_reply_is_lost_is_found_in_the_list(world):
-    """The prediction exists, so none is made in its place, and no attempt is used up."""
-    await world.fault("create", "reset_after", nth=1)
-    async with world.working():
-        task = await world.ended(await world.request())
-    assert await world.statuses(task) == THE_WAY
-    assert await world.creations() == 1
-
-
 async def test_two_tasks_that_say_the_same_do_not_take_each_others_prediction(world):
     """Of two equal texts, the one whose reply was lost finds its own prediction."""
     await world.fault("create", "reset_after", nth=2)
@@ -85,29 +75,6 @@ async def test_a_transient_failure_is_retried_after_its_delay_and_never_early(wo
     retrying = world.application.replay(events[:5])
     assert waiting.due_at <= retrying.modified_on <= waiting.due_at + timedelta(seconds=1)
     assert task.status is Status.SUCCEEDED
-
-
-async def test_a_prediction_that_was_interrupted_is_made_anew_twice_at_most(world):
-    """After the third one the task fails, with Replicate's reason, and becomes a dead letter."""
-    reason = "Prediction interrupted; please retry (code: PA)"
-    await world.fault("prediction", "failed", args={"error": reason})
-    async with world.working():
-        task = await world.ended(await world.request())
-        async with asyncio.timeout(5):
-            while not world.queue.dead_letters:
-                await asyncio.sleep(0.01)
-    assert (task.status, task.error.code) == (Status.FAILED, "prediction_interrupted")
-    assert await world.creations() == 3
-    (letter,) = world.queue.dead_letters
-    assert letter.headers["code"] == "prediction_interrupted"
-
-
-async def test_a_permanent_failure_ends_the_task_at_its_first_attempt(world):
-    """A template that is not there will not be there the next time."""
-    async with world.working():
-        task = await world.ended(await world.request(template="missing1"))
-    assert await world.statuses(task) == ["starting", "queued", "dequeued", "failed"]
-    assert await world.creations() == 0
 
 
 async def test_a_manual_retry_does_not_read_a_failed_prediction_again(world):
@@ -188,16 +155,6 @@ async def test_a_task_that_nobody_has_begun_is_canceled_at_once(world):
     assert other.status is Status.SUCCEEDED
     assert await world.statuses(task) == ["starting", "canceling", "canceled"]
     assert await world.creations() == 1
-
-
-async def test_after_its_deadline_a_task_fails_and_what_runs_is_stopped(world):
-    """A prediction that never ends costs no more than the deadline allows."""
-    await world.fault("prediction", "stuck")
-    world.application = Application(world.store, max_attempts=3, deadline_seconds=1)
-    async with world.working():
-        task = await world.ended(await world.request())
-    assert (task.status, task.error.code) == (Status.FAILED, "deadline_exceeded")
-    assert (await world.predictions.get(task.segments[0].prediction_id)).state == "canceled"
 
 
 async def test_a_stopping_processor_finishes_what_it_has_begun(world):
