@@ -66,6 +66,11 @@ class Tts:
         shutil.rmtree(self._folder)
 
     @property
+    def pid(self) -> int:
+        """The process that runs now."""
+        return self._process.pid
+
+    @property
     def log(self) -> str:
         """What it has printed so far, over all starts."""
         return self._log.read_text()
