@@ -47,6 +47,7 @@ class Commands:
             instruction=wanted.instruction or "",
             owner=access.owner,
             idempotency_key=idempotency_key,
+            priority=wanted.priority.value,
         )
         REQUESTS.accepted(perf_counter() - began)
         return accepted

@@ -22,7 +22,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 
 from gateway.errors import InvalidJson, InvalidRequest
 from tts.config import Settings
-from tts.domain import Status
+from tts.domain import Priority, Status
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -104,6 +104,10 @@ class SpeechRequest(Body):
     template_id: TemplateId = Field(alias="templateId", description="The reference voice.")
     tts_text: Text
     instruction: Said | None = None
+    priority: Priority = Field(
+        default=Priority.NORMAL,
+        description="Which of the waiting tasks come first. None of them waits for ever.",
+    )
 
 
 class RetryRequest(Body):

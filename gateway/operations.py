@@ -131,7 +131,8 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             header(
                 "Idempotency-Key",
                 "Makes the request safe to repeat: the same key with the same body answers with "
-                "the same task; with another body it is refused (422, `idempotency_key_reused`).",
+                "the same task; with another body it is refused (422, `idempotency_key_reused`). "
+                "`priority` is not compared: the first one stays.",
                 "order-4711",
                 pattern=r"^[!-~]{1,255}$",
             ),

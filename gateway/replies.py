@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from tts.domain import Status
+from tts.domain import Priority, Status
 
 TaskId = Annotated[str, Field(description="The task's id.", json_schema_extra={"format": "uuid"})]
 Position = Annotated[
@@ -84,6 +84,7 @@ class TaskAnswer(BaseModel):
     completed_at: datetime | None = Field(alias="completedAt")
     attempt: Attempt
     max_attempts: int = Field(alias="maxAttempts")
+    priority: Priority
     position: Position
     error: ErrorText = ""
     code: ErrorCode = ""

@@ -184,6 +184,7 @@ def task_answer(
         "completedAt": task.completed_at.isoformat() if task.completed_at else None,
         "attempt": task.attempt,
         "maxAttempts": task.max_attempts,
+        "priority": task.priority,
         "position": position,
     }
     if task.error is not None:

@@ -15,6 +15,9 @@ export type TaskStatus =
   | "canceling"
   | "canceled";
 
+/** Which of the tasks that wait come first. */
+export type Priority = "high" | "normal" | "low";
+
 export interface Token {
   token: string;
   /** Without it the token is taken for good until the server refuses it. */
@@ -56,6 +59,8 @@ export interface GenerateRequest {
   templateId: string;
   tts_text: string;
   instruction?: string;
+  /** Default: normal. */
+  priority?: Priority;
   /** Wait for the audio: seconds, or true for as long as the server allows. */
   wait?: number | boolean;
   /** A repeated request with the same key answers with the task that exists. */
@@ -136,6 +141,7 @@ export interface Task extends TaskState {
   updatedAt: string;
   completedAt: string | null;
   maxAttempts: number;
+  priority: Priority;
   /** Of a long text: how many parts it has, how many are spoken, and the first of them in order. */
   segments?: number;
   segmentsDone?: number;

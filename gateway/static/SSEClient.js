@@ -90,11 +90,11 @@
 
     // --- commands and queries
 
-    async generateAudio({ templateId, tts_text, instruction, wait, idempotencyKey }) {
+    async generateAudio({ templateId, tts_text, instruction, priority, wait, idempotencyKey }) {
       const headers = {};
       if (wait) headers.Prefer = `wait=${wait === true ? WAIT_SECONDS : wait}`;
       if (idempotencyKey) headers["Idempotency-Key"] = idempotencyKey;
-      const body = { templateId, tts_text, instruction };
+      const body = { templateId, tts_text, instruction, priority };
       return this._expect(await this._call("POST", "/api/tts", body, headers));
     }
 

@@ -101,6 +101,11 @@ class TestBlocking:
         first = client.generate("template1", TEXT, idempotency_key="once")
         assert client.generate("template1", TEXT, idempotency_key="once").task_id == first.task_id
 
+    def test_a_priority_reaches_the_task(self, client):
+        """Left out, it is the service's default."""
+        asked = [client.generate("template1", TEXT, priority=p).task_id for p in ("high", None)]
+        assert [client.task(task_id).priority for task_id in asked] == ["high", "normal"]
+
     def test_lists_are_read_page_by_page(self, client, monkeypatch):
         """The pages' borders are not seen."""
         monkeypatch.setattr(calls, "PAGE", 2)

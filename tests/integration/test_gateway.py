@@ -10,6 +10,7 @@ from pathlib import Path
 from uuid import UUID, uuid4
 
 import httpx
+import orjson
 import pytest
 
 from projections.database import open_database
@@ -94,6 +95,25 @@ class TestRequest:
             refusal(bad, 400, "invalid_request", "Idempotency-Key")
             assert await its.store.position() == 1
 
+    @pytest.mark.parametrize("priority", ["high", "normal", "low"])
+    async def test_priority_is_recorded_and_shown(self, tmp_path: Path, priority: str):
+        """The relay finds it in the log, and the task's answer has it."""
+        async with running(tmp_path) as its:
+            task_id = await its.post(priority=priority)
+            (event,) = await its.store.events(task_id)
+            assert orjson.loads(event.state).get("priority", "normal") == priority
+            assert data(await its.client.get(f"/api/tts/task/{task_id}"))["priority"] == priority
+
+    async def test_a_repetition_in_another_hurry_is_the_same_request(self, tmp_path: Path):
+        """An Idempotency-Key stands for what is said; the first priority stays."""
+        async with running(tmp_path) as its:
+            key = {"Idempotency-Key": "order-1"}
+            first = data(await its.client.post("/api/tts", json=BODY, headers=key), 202)
+            hurried = BODY | {"priority": "high"}
+            assert data(await its.client.post("/api/tts", json=hurried, headers=key), 202) == first
+            task, _ = await its.application.load(UUID(first["taskId"]))
+            assert task.priority == "normal"
+
 
 TEMPLATE = '{"templateId": "t", '
 BAD_BODIES = {
@@ -133,6 +153,21 @@ BAD_BODIES = {
         f'{TEMPLATE}"tts_text": "x", "instruction": "\\u0000"}}'.encode(),
         "invalid_request",
         "instruction",
+    ),
+    "unknown priority": (
+        f'{TEMPLATE}"tts_text": "x", "priority": "urgent"}}'.encode(),
+        "invalid_request",
+        "priority",
+    ),
+    "null as priority": (
+        f'{TEMPLATE}"tts_text": "x", "priority": null}}'.encode(),
+        "invalid_request",
+        "priority",
+    ),
+    "number as priority": (
+        f'{TEMPLATE}"tts_text": "x", "priority": 1}}'.encode(),
+        "invalid_request",
+        "priority",
     ),
     "number as template": (b'{"templateId": 7, "tts_text": "x"}', "invalid_request", "templateId"),
     "empty template": (b'{"templateId": "", "tts_text": "x"}', "invalid_request", "templateId"),
@@ -274,6 +309,7 @@ class TestTask:
                 "completedAt": None,
                 "attempt": 1,
                 "maxAttempts": 3,
+                "priority": "normal",
                 "position": 1,
             }
 

@@ -131,6 +131,7 @@ NOT_IN_LISTS = (
     "ttsText",
     "instruction",
     "maxAttempts",
+    "priority",
     "dismissedAt",
     "segments",
     "segmentsDone",

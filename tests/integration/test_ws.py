@@ -150,10 +150,10 @@ class TestCommands:
     async def test_generate(self, tmp_path: Path):
         """What is acknowledged is on disk, and the same key gets the same task."""
         async with running(tmp_path) as its, client_of(its) as client:
-            first = await client.ask("generate", **BODY, idempotencyKey="k1")
+            first = await client.ask("generate", **BODY, idempotencyKey="k1", priority="low")
             assert first["data"]["status"] == "started"
             task, _ = await its.application.load(UUID(first["data"]["taskId"]))
-            assert task.template_id == BODY["templateId"]
+            assert (task.template_id, task.priority) == (BODY["templateId"], "low")
             again = await client.ask("generate", **BODY, idempotencyKey="k1")
             assert again["data"]["taskId"] == first["data"]["taskId"]
             other = await client.ask("generate", **(BODY | {"tts_text": "x"}), idempotencyKey="k1")
@@ -181,6 +181,10 @@ class TestCommands:
             ('{"type": "sing", "id": "x"}', "invalid_request"),
             ('{"type": 5, "id": "x"}', "invalid_request"),
             ('{"type": "generate", "id": "x"}', "invalid_request"),
+            (
+                json.dumps(BODY | {"type": "generate", "id": "x", "priority": "?"}),
+                "invalid_request",
+            ),
             ('{"type": "generate", "id": "x", "templateId": "../x", "tts_text": "y"}', None),
             ('{"type": "subscribe", "id": "x", "from": "yesterday"}', "invalid_request"),
             ('{"type": "subscribe", "id": "x", "taskIds": "all"}', "invalid_request"),

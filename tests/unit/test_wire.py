@@ -184,6 +184,7 @@ def test_an_answer_has_the_originals_fields():
         "completedAt": None,
         "attempt": 1,
         "maxAttempts": 3,
+        "priority": "normal",
         "position": 1,
     }
 

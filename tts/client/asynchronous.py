@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import httpx
 from httpx_sse import aconnect_sse
@@ -56,11 +56,12 @@ class AsyncClient:
         instruction: str | None = None,
         wait: bool | float = False,
         idempotency_key: str | None = None,
+        priority: Literal["high", "normal", "low"] | None = None,
     ) -> Accepted:
         """Have ``text`` spoken.
 
         ``wait=True`` returns when the audio is there; a number of seconds asks the service to hold
-        its answer back so long, at most.
+        its answer back so long, at most. ``priority`` says which of the tasks that wait come first.
         """
         seconds = 0.0 if wait is True else float(wait)
         call = calls.generate(
@@ -69,6 +70,7 @@ class AsyncClient:
             instruction=instruction,
             wait=seconds,
             idempotency_key=idempotency_key,
+            priority=priority,
         )
         answer = await self._call(call, timeout=self._timeout + seconds)
         if wait is True:

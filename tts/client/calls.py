@@ -24,12 +24,15 @@ def generate(
     instruction: str | None,
     wait: float,
     idempotency_key: str | None,
+    priority: str | None,
 ) -> Call:
     """``POST /api/tts``; ``wait`` in seconds."""
     body = {"templateId": template_id, "tts_text": text}
     headers = {}
     if instruction is not None:
         body["instruction"] = instruction
+    if priority is not None:
+        body["priority"] = priority
     if wait:
         headers["Prefer"] = f"wait={math.ceil(wait)}"
     if idempotency_key is not None:

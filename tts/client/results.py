@@ -64,6 +64,7 @@ class Task(Standing):
     tts_text: str | None = None
     instruction: str | None = None
     max_attempts: int | None = None
+    priority: str | None = None
     created_at: datetime
     updated_at: datetime
     completed_at: datetime | None = None

@@ -19,6 +19,8 @@ export async function use(signal: AbortSignal): Promise<string | null | undefine
   // @ts-expect-error -- the text is missing
   await client.generateAudio({ templateId: "template1" });
   const { taskId } = await client.generateAudio({ templateId: "t", tts_text: "你好", wait: 5 });
+  // @ts-expect-error -- there is no such priority
+  await client.generateAudio({ templateId: "t", tts_text: "你好", priority: "urgent" });
   try {
     return (await client.waitFor(taskId, { timeout: 5_000, signal })).audioUrl;
   } catch (error) {
