@@ -233,7 +233,9 @@ export class TTSEventClient {
   ): Promise<Task | TaskUpdate>;
   /**
    * The audio as it comes, in the order in which it is to be heard: of a long text part after part
-   * while the rest is still being spoken. Throws what `waitFor` rejects with.
+   * while the rest is still being spoken; of a short one, or one that is spoken already, the whole.
+   * Throws what `waitFor` rejects with, after what could be heard. Call `return()`, or leave the
+   * loop, and nothing is waited for any longer.
    */
   audioParts(
     taskId: string,

@@ -117,6 +117,11 @@
      * once the stream is open: so neither an early end is missed nor an old one mistaken for news.
      */
     waitFor(taskId, { timeout, signal } = {}) {
+      return this._follow(taskId, { timeout, signal });
+    }
+
+    /** The same; `read` gets the task each time that it was looked at, before it is judged. */
+    _follow(taskId, { timeout, signal, read }) {
       if (this._tasks.length && !this._tasks.includes(taskId)) {
         const problem = new TTSError("the client follows other tasks", { code: "not_followed" });
         return Promise.reject(problem);
@@ -139,6 +144,7 @@
         const look = async () => {
           try {
             newest = await this.getTask(taskId);
+            read?.(newest);
             judge();
           } catch (error) {
             if (!error.transient) reject(error);
@@ -181,13 +187,16 @@
 
     /**
      * The audio of a task as it comes, in the order in which it is to be heard: of a long text part
-     * after part while the rest is still being spoken, of a short one the whole. Each part is a WAV
-     * of its own, so that it plays everywhere, one after the other. Throws what waitFor() throws.
+     * after part while the rest is still being spoken; of a short one, or one that is spoken
+     * already, the whole. Each part is a WAV of its own, so that it plays everywhere, one after the
+     * other. Throws what waitFor() throws, after what could be heard.
      */
     async *audioParts(taskId, { timeout, signal } = {}) {
       const leaving = new AbortController();
       const parts = []; // by their number; what is not there yet is a hole
       let total = 1;
+      let next = 0;
+      let end;
       let wake = () => {};
       const collect = (state) => {
         if (state.taskId !== taskId) return;
@@ -196,27 +205,27 @@
         if (state.partialAudioUrl) parts[state.segment] = state.partialAudioUrl;
         wake();
       };
+      const read = (task) => {
+        // Parts are kept for a day only, the whole is not.
+        if (task.status !== "succeeded" || next) collect(task);
+      };
+      const finish = (result) => {
+        end = result;
+        wake();
+      };
       const abort = () => leaving.abort();
       signal?.addEventListener("abort", abort);
       if (signal?.aborted) abort();
       this.addEventListener("task_update", collect);
-      let end;
-      this.waitFor(taskId, { timeout, signal: leaving.signal })
-        .then(() => this.getTask(taskId))
-        .then((task) => {
-          end = { task };
-          collect(task);
-        })
-        .catch((error) => {
-          end = { error };
-          wake();
-        });
+      this._follow(taskId, { timeout, signal: leaving.signal, read }).then(
+        ({ audioUrl }) => finish({ audioUrl }),
+        (error) => finish({ error }),
+      );
       try {
-        collect(await this.getTask(taskId));
-        for (let next = 0; ; ) {
-          for (; parts[next]; next++) yield { url: parts[next], segment: next, segments: total };
+        for (;;) {
+          while (parts[next]) yield { url: parts[next], segment: next++, segments: total };
           if (end?.error) throw end.error;
-          if (end && next === 0) yield { url: end.task.audioUrl, segment: 0, segments: 1 };
+          if (end && !next && end.audioUrl) yield { url: end.audioUrl, segment: 0, segments: 1 };
           if (end) return;
           await new Promise((resolve) => {
             wake = resolve;

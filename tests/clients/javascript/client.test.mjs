@@ -298,6 +298,137 @@ describe("waitFor", () => {
   });
 });
 
+describe("audioParts", () => {
+  const task = (status, position, more = {}) => ({ taskId: "t", status, position, ...more });
+  const part = (position, segment, more = {}) =>
+    update(position, "download_complete", "t", { segment, segments: 3, partialAudioUrl: `u${segment}`, ...more });
+  const whole = (position) => update(position, "succeeded", "t", { audioUrl: "whole" });
+  const listeners = (client) => [...client._listeners.values()].reduce((sum, some) => sum + some.size, 0);
+
+  /** A stream that says `frames` once the task was read as it stood. */
+  async function speaking(standing, ...frames) {
+    let live;
+    const opened = await open({
+      "GET /events": (_, response) => stream((live = response), connected(0)),
+      "GET /api/tts/task/t": (_, response) => {
+        data(response, standing);
+        setTimeout(() => live.write(frames.join("")), 20);
+      },
+    });
+    return { ...opened, say: (...more) => live.write(more.join("")) };
+  }
+
+  async function urls(client, options) {
+    const heard = [];
+    try {
+      for await (const { url, segment, segments } of client.audioParts("t", options)) {
+        heard.push(`${url} ${segment}/${segments}`);
+      }
+    } catch (error) {
+      heard.push(error.code);
+    }
+    return heard;
+  }
+
+  it("keeps the order of the text whatever the order in which it is spoken", async () => {
+    const { client } = await speaking(
+      task("processing", 1, { segments: 3 }), part(4, 2), part(5, 0), part(6, 1), whole(9),
+    );
+    const before = listeners(client);
+    assert.deepEqual(await urls(client), ["u0 0/3", "u1 1/3", "u2 2/3"]);
+    assert.equal(listeners(client), before);
+  });
+
+  it("hands a part out as soon as it can be heard", async () => {
+    const { client, say } = await speaking(task("processing", 1, { segments: 3 }), part(4, 2), part(5, 0));
+    const parts = client.audioParts("t");
+    assert.equal((await parts.next()).value.url, "u0");
+    const second = parts.next();
+    say(part(6, 1));
+    assert.equal((await second).value.url, "u1");
+    assert.equal((await parts.next()).value.url, "u2");
+    say(whole(9));
+    assert.equal((await parts.next()).done, true);
+  });
+
+  it("begins with the parts that were there before", async () => {
+    const standing = task("downloading", 5, { segments: 3, partialAudioUrls: ["u0", "u1"] });
+    const { client } = await speaking(standing, update(6, "downloading"), part(7, 2), whole(9));
+    assert.deepEqual(await urls(client), ["u0 0/3", "u1 1/3", "u2 2/3"]);
+  });
+
+  it("misses no part between the look at the task and the opening of the stream", async () => {
+    const { client, updates } = await open({
+      "GET /events": (_, response) => stream(response, connected(6), part(7, 2)),
+      "GET /api/tts/task/t": (_, response, nth) =>
+        data(response, task("downloading", 6, { segments: 3, partialAudioUrls: ["u0", "u1"].slice(0, nth + 1) })),
+    });
+    const parts = client.audioParts("t");
+    const heard = [];
+    for (let n = 0; n < 3; n++) heard.push((await parts.next()).value.url);
+    assert.deepEqual([heard, updates().length], [["u0", "u1", "u2"], 1]);
+    await parts.return();
+  });
+
+  it("is the whole for a short text, and for one that was spoken before", async () => {
+    const short = await speaking(task("processing", 1), update(4, "download_complete"), whole(5));
+    assert.deepEqual(await urls(short.client), ["whole 0/1"]);
+    const done = { segments: 2, partialAudioUrls: ["u0", "u1"], audioUrl: "whole" };
+    const old = await speaking(task("succeeded", 9, done));
+    assert.deepEqual(await urls(old.client), ["whole 0/1"]);
+  });
+
+  it("throws a failure after what could be heard", async () => {
+    const failed = update(9, "failed", "t", { code: "prediction_failed", error: "no" });
+    const { client } = await speaking(task("processing", 1, { segments: 3 }), part(4, 2), part(5, 0), failed);
+    const before = listeners(client);
+    assert.deepEqual(await urls(client), ["u0 0/3", "prediction_failed"]);
+    assert.equal(listeners(client), before);
+  });
+
+  it("reads after a reset what the stream does not tell any more", async () => {
+    const { client } = await open({
+      "GET /events": (_, response, nth) => {
+        if (nth === 1) return response.end(stream(response, RETRY_SOON, connected(0), part(4, 0)));
+        stream(response, connected(50), reset(50));
+        setTimeout(() => response.write(whole(60)), 50);
+      },
+      "GET /api/tts/task/t": (_, response, nth) => {
+        const there = nth === 1 ? [] : ["u0", "u1", "u2"];
+        data(response, task("downloading", nth === 1 ? 1 : 50, { segments: 3, partialAudioUrls: there }));
+      },
+    });
+    assert.deepEqual(await urls(client), ["u0 0/3", "u1 1/3", "u2 2/3"]);
+  });
+
+  it("gets over a service that does not answer for a while", async () => {
+    const { client } = await open({
+      "GET /events": (_, response) => stream(response, connected(0)),
+      "GET /api/tts/task/t": (_, response, nth) =>
+        nth < 3 ? answer(response, 503, {}) : data(response, task("succeeded", 8, { audioUrl: "whole" })),
+    });
+    assert.deepEqual(await urls(client), ["whole 0/1"]);
+  });
+
+  it("ends by timeout, by signal and by leaving the loop, and listens no longer then", async () => {
+    const { client } = await speaking(task("processing", 1, { segments: 3 }), part(4, 0));
+    const before = listeners(client);
+    assert.deepEqual(await urls(client, { timeout: 150 }), ["u0 0/3", "timeout"]);
+    const abort = new AbortController();
+    setTimeout(() => abort.abort(), 150);
+    assert.deepEqual((await urls(client, { signal: abort.signal })).at(-1), "aborted");
+    assert.deepEqual(await urls(client, { signal: abort.signal }), ["aborted"]);
+    await client.connect();
+    const parts = client.audioParts("t");
+    const waiting = parts.next();
+    client._emit("task_update", { taskId: "t", segment: 0, segments: 3, partialAudioUrl: "u0" });
+    await waiting;
+    assert.ok(listeners(client) > before);
+    await parts.return();
+    await until(() => listeners(client) === before, "nobody listens any longer");
+  });
+});
+
 describe("commands", () => {
   it("send what the service expects", async () => {
     const { client, service } = await open({
