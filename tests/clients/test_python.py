@@ -18,6 +18,7 @@ IN_ORDER = [
     "download_complete",
     "succeeded",
 ]
+LONG = "".join(f"这是第{n}句话，它说的是一件平常的小事，不长也不短。" for n in range(1, 13)) + SLOW
 
 
 @pytest.fixture
@@ -136,6 +137,50 @@ class TestAsync:
         with pytest.raises(TTSError) as ended:
             await async_client.wait_for(task_id)
         assert ended.value.code == "canceled"
+
+
+class TestLongTexts:
+    def test_a_long_text_is_heard_while_it_is_spoken(self, client):
+        """Part after part in order, the first well before the end; together they are the whole."""
+        task_id = client.generate("template1", LONG).task_id
+        heard, statuses = [], []
+        for part in client.audio_parts(task_id, timeout=60):
+            heard.append(part)
+            statuses.append(client.task(task_id).status)
+        assert [part.segment for part in heard] == list(range(heard[0].segments))
+        assert heard[0].segments > 2
+        assert statuses[0] != "succeeded"
+        task = client.task(task_id)
+        assert task.audio_url is not None
+        told = {u.partial_audio_url: u.duration for u in client.events(task_id)}
+        assert task.duration == pytest.approx(sum(told[part.url] for part in heard), rel=0.05)
+        for url in (heard[0].url, task.audio_url):
+            assert httpx.get(url, trust_env=False).content.startswith(b"RIFF")
+        assert [part.url for part in client.audio_parts(task_id)] == [task.audio_url]
+
+    async def test_the_same_without_blocking(self, async_client):
+        """The first part is there while others are being spoken."""
+        task_id = (await async_client.generate("template1", LONG)).task_id
+        parts = async_client.audio_parts(task_id, timeout=60)
+        first = await anext(parts)
+        task = await async_client.task(task_id)
+        assert task.status != "succeeded"
+        assert task.segments_done < task.segments
+        rest = [part async for part in parts]
+        assert [part.segment for part in (first, *rest)] == list(range(task.segments))
+
+    def test_a_short_text_is_one_part(self, client):
+        """The whole, once it is there."""
+        task_id = client.generate("template1", TEXT).task_id
+        (part,) = client.audio_parts(task_id)
+        assert (part.url, part.segments) == (client.task(task_id).audio_url, 1)
+
+    def test_a_failure_is_raised_in_the_end(self, client):
+        """As by wait_for."""
+        task_id = client.generate("missing1", TEXT).task_id
+        with pytest.raises(TTSError) as failed:
+            list(client.audio_parts(task_id))
+        assert failed.value.code == "template_not_found"
 
 
 class TestRestarts:

@@ -143,12 +143,17 @@ class AsyncClient:
     ) -> AsyncGenerator[AudioPart]:
         """The audio as it comes, in the order in which it is to be heard.
 
-        Of a long text part after part while the rest is still being spoken, of a short one the
-        whole. Each part is a file of its own.
+        Of a long text part after part while the rest is still being spoken; of a short one, or one
+        that is spoken already, the whole. Each part is a file of its own.
 
         Raises:
             TTSError: as :meth:`wait_for`; what was handed out until then can be heard.
         """
+        standing = await self.task(task_id)
+        if standing.status == "succeeded":  # its parts are kept for a day only, the whole is not
+            if standing.audio_url is not None:
+                yield AudioPart(url=standing.audio_url, segment=0, segments=1)
+            return
         parts = Parts()
         async for update in self._follow((task_id,), None, timeout):
             for part in parts.take(update):
