@@ -30,7 +30,7 @@ from tts.observe import configure_logging
 from tts.policy_command import retry_policy_command
 from tts.ports import Unavailable
 from tts.queue.rabbitmq import RabbitMQ
-from tts.sandbox import start_sandbox
+from tts.sandbox import BadRule, start_sandbox
 
 logger = logging.getLogger(__name__)
 
@@ -107,13 +107,21 @@ def projector(**overrides: Any) -> None:
 @main.command()
 @host_option
 @click.option("--port", "sandbox_port", type=int, help="Port (SANDBOX_PORT, default 3003).")
+@click.option(
+    "--faults",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="JSON file with rules of what is to go wrong.",
+)
 @data_option
-def sandbox(**overrides: Any) -> None:
+def sandbox(*, faults: Path | None, **overrides: Any) -> None:
     """Serve a local stand-in for Replicate and for the template host.
 
     Point REPLICATE_BASE_URL and TEMPLATE_BASE_URL at it; GET /sandbox tells what it can do.
     """
-    _run(_sandbox, overrides)
+    try:
+        _run(lambda settings, stack: _sandbox(settings, stack, faults), overrides)
+    except BadRule as error:
+        raise click.BadParameter(str(error), param_hint="--faults") from error
 
 
 main.add_command(keys)
@@ -221,9 +229,12 @@ async def _projector(settings: Settings, stack: AsyncExitStack) -> list[Part]:
     return [(await _projecting(settings, stack, store)).run()]
 
 
-async def _sandbox(settings: Settings, stack: AsyncExitStack) -> list[Part]:
+async def _sandbox(settings: Settings, stack: AsyncExitStack, faults: Path | None) -> list[Part]:
     running = await start_sandbox(
-        host=settings.host, port=settings.sandbox_port, data_dir=settings.data_dir / "sandbox"
+        host=settings.host,
+        port=settings.sandbox_port,
+        data_dir=settings.data_dir / "sandbox",
+        faults_file=faults,
     )
     stack.push_async_callback(running.stop)
     click.echo(f"Sandbox: {running.url}  (GET {running.url}/sandbox tells what it can do)")

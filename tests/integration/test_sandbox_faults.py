@@ -11,9 +11,11 @@ from typing import Any
 import httpx
 import orjson
 import pytest
+from click.testing import CliRunner
 
+from tts.cli import main
 from tts.sandbox import Behaviour, Sandbox, start_sandbox
-from tts.sandbox.faults import FATES, HTTP_ROUTES, REPLIES
+from tts.sandbox.faults import CATALOGUE, explain
 
 VERSION = "669b1cd618f2747d2237350e868f5c313f3b548fc803ca4e57adfaba778b042d"
 TOKEN = {"authorization": "Bearer r8_test"}
@@ -128,11 +130,17 @@ class TestRules:
             ({"route": "create", "fault": "html", "match": "("}, "match"),
             ({"route": "create", "fault": "status"}, "status"),
             ({"route": "create", "fault": "html", "args": {"size": 1}}, "size"),
+            ({"route": "create", "fault": "status", "args": {"status": "500"}}, "'500'"),
+            ({"route": "prediction", "fault": "slow", "args": {"boot_seconds": "1"}}, "boot_"),
+            ({"route": "create", "fault": "html", "nth": 0}, "nth"),
+            ({"route": "create", "fault": "html", "nth": [1, "two"]}, "nth"),
+            ({"route": "create", "fault": "html", "probability": 5}, "probability"),
         ):
             for method in ("PUT", "POST"):
                 reply = await http.request(method, "/sandbox/faults", json=[before[0], wrong])
                 assert reply.status_code == 400
                 assert word in reply.json()["error"]
+                assert "rule 2" in reply.json()["error"]
         assert (await http.get("/sandbox/faults")).json() == before
 
     async def test_shown_rules_can_be_put_back(self, http: httpx.AsyncClient) -> None:
@@ -150,15 +158,36 @@ class TestRules:
             assert (await create(http)).headers["content-type"].startswith("text/html")
             assert (await create(http)).status_code == 201
         await sandbox.stop()
-        path.write_bytes(b'[{"route": "moon"}]')
-        with pytest.raises(ValueError, match="moon"):
-            await start_sandbox(faults_file=path)
+
+    @pytest.mark.parametrize(
+        ("content", "reason"),
+        [
+            ('[{"route": "create", "fault": "html"}, {"route": "moon"}]', "rule 2: route"),
+            ("nonsense", "line 1 column"),
+            (None, "does not exist"),
+        ],
+    )
+    def test_a_bad_file_of_rules_stops_the_command(
+        self, tmp_path: Path, content: str | None, reason: str
+    ) -> None:
+        """The message names the file, the rule in it, and what is wrong there."""
+        path = tmp_path / "faults.json"
+        if content is not None:
+            path.write_text(content)
+        words = ["sandbox", "--faults", str(path), "--port", "0", "--data", str(tmp_path)]
+        ended = CliRunner().invoke(main, words)
+        assert ended.exit_code == 2
+        assert "faults.json" in ended.output
+        assert reason in " ".join(ended.output.split())
 
     async def test_help_names_every_fault(self, http: httpx.AsyncClient) -> None:
-        """GET /sandbox tells every route and fault."""
+        """GET /sandbox tells every route, and every fault with its arguments and what it does."""
         page = (await http.get("/sandbox")).text
-        for name in (*HTTP_ROUTES, *REPLIES, *FATES, "never", "duplicated", "badly_signed"):
-            assert name in page
+        for route, faults in CATALOGUE.items():
+            assert f"``{route}``" in page
+            for name, fault in faults.items():
+                usage, sentence = explain(name, fault)
+                assert f"  {usage}\n      {sentence}\n" in page
 
 
 class TestReplies:
@@ -259,6 +288,10 @@ class TestReplies:
         assert (await http.get(path)).content == b""
         await inject(http, "template_transcript", "padded", args={"size": 50_000})
         assert len((await http.get(path)).content) == 50_000
+        await inject(http, "template_audio", "padded", args={"size": 50_000})
+        reply = await http.get("/t1/source_audio.mp3", headers={"range": "bytes=0-9"})
+        assert (reply.status_code, len(reply.content)) == (206, 10)
+        assert reply.headers["content-range"] == "bytes 0-9/50000"
 
     async def test_match_on_the_template_and_on_the_text(self, http: httpx.AsyncClient) -> None:
         """On template routes match looks at the template id, on the others at the text."""
@@ -277,10 +310,12 @@ class TestReplies:
 class TestFates:
     """Faults of route prediction."""
 
-    async def fate(self, http: httpx.AsyncClient, fault: str, **args: Any) -> dict[str, Any]:
+    async def fate(
+        self, http: httpx.AsyncClient, fault: str, *, text: str = "你好", **args: Any
+    ) -> dict[str, Any]:
         """A prediction that ended so."""
         await inject(http, "prediction", fault, args=args)
-        return await ended(http)
+        return await ended(http, text)
 
     async def test_failed(self, http: httpx.AsyncClient) -> None:
         """A prediction fails with the text that is asked for."""
@@ -309,6 +344,16 @@ class TestFates:
         assert (await self.fate(http, "output_data_uri"))["output"].startswith(
             "data:audio/wav;base64,UklGR"
         )
+
+    async def test_cut_short(self, http: httpx.AsyncClient) -> None:
+        """Less is heard than there was to say, and nothing tells of it."""
+        text = "这句话有很多字" * 8
+        length = {}
+        for spoken in (1.0, 0.25):
+            prediction = await self.fate(http, "cut_short", text=text, spoken=spoken)
+            assert (prediction["status"], prediction["error"]) == ("succeeded", None)
+            length[spoken] = len((await http.get(prediction["output"])).content)
+        assert length[0.25] < 0.5 * length[1.0]
 
     async def test_data_removed(self, http: httpx.AsyncClient) -> None:
         """The data is gone as soon as the prediction has succeeded."""

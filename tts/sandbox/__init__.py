@@ -8,5 +8,6 @@
 
 from tts.sandbox.app import Sandbox, start_sandbox
 from tts.sandbox.behaviour import Behaviour
+from tts.sandbox.faults import BadRule
 
-__all__ = ["Behaviour", "Sandbox", "start_sandbox"]
+__all__ = ["BadRule", "Behaviour", "Sandbox", "start_sandbox"]

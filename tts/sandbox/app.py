@@ -17,7 +17,7 @@ from tts.sandbox.api import Api
 from tts.sandbox.behaviour import Behaviour
 from tts.sandbox.control import Control
 from tts.sandbox.delivery import add_delivery
-from tts.sandbox.faults import Faults
+from tts.sandbox.faults import BadRule, Faults
 from tts.sandbox.predictions import Prediction
 from tts.sandbox.problems import problem
 from tts.sandbox.routes import Routes, State, now
@@ -62,11 +62,14 @@ async def start_sandbox(
 
     Raises:
         OSError: the address cannot be had, or a file cannot be read or written.
-        ValueError: ``faults_file`` is no list of rules; see :mod:`tts.sandbox.faults`.
+        BadRule: ``faults_file`` is no list of rules; the message names the file and the rule.
     """
     faults, stats = Faults(), Stats()
     if faults_file is not None:
-        faults.add(orjson.loads(await asyncio.to_thread(faults_file.read_bytes)))
+        try:
+            faults.add(orjson.loads(await asyncio.to_thread(faults_file.read_bytes)))
+        except ValueError as error:
+            raise BadRule(f"{faults_file}: {error}") from error
     async with AsyncExitStack() as resources:
         listener = resources.enter_context(socket.create_server((host, port), backlog=BACKLOG))
         shelf = Shelf(data_dir / JOURNAL if data_dir else None, now=now())

@@ -27,7 +27,7 @@ Made for testing your own Replicate integration. A rule is a JSON object::
 
 The first rule that applies wins, but every rule counts every call. ``GET /sandbox/faults`` shows
 the rules with their ``seen`` and ``injected``, ``PUT`` replaces them all, ``POST`` adds one or a
-list, ``DELETE`` clears them. The same list can be loaded from a JSON file at the start.
+list, ``DELETE`` clears them. ``tts sandbox --faults FILE`` loads the same list from a JSON file.
 """
 
 from __future__ import annotations
@@ -133,7 +133,15 @@ class Faults:
         Raises:
             BadRule: one of them cannot be understood.
         """
-        self._rules += [_parse(item) for item in (given if isinstance(given, list) else [given])]
+        if not isinstance(given, list):
+            given = [given]
+        fresh = []
+        for number, item in enumerate(given, 1):
+            try:
+                fresh.append(_parse(item))
+            except BadRule as error:
+                raise BadRule(f"rule {number}: {error}") from error
+        self._rules += fresh
 
     def replace(self, given: object) -> None:
         """Put these rules in the place of all others; a bad one leaves everything as it was."""
@@ -173,14 +181,39 @@ def _parse(given: object) -> Rule:
             raise BadRule(f"{name} must be one of {', '.join(names)}; not {given.get(name)!r}")
     try:
         re.compile(given.get("match", ""))
-        fault = CATALOGUE[given["route"]][given["fault"]]
-        own = [None] * _positional(fault)
-        inspect.signature(fault).bind(*own, **given.get("args", {}))
     except re.error as error:
         raise BadRule(f"match is no regular expression: {error}") from error
+    _check_numbers(given.get("nth", 1), given.get("probability", 1))
+    try:
+        _check_args(CATALOGUE[given["route"]][given["fault"]], given.get("args", {}))
     except TypeError as error:
         raise BadRule(f"args of {given['fault']}: {error}") from error
     return Rule(**given)
+
+
+def _check_numbers(nth: object, probability: float) -> None:
+    for number in nth if isinstance(nth, list) else [nth]:
+        if type(number) is not int or number < 1:
+            raise BadRule(f"nth counts from 1; it cannot be {number!r}")
+    if not 0 <= probability <= 1:
+        raise BadRule(f"probability is from 0 to 1, not {probability!r}")
+
+
+def _check_args(fault: Callable[..., Any], args: Mapping[str, Any]) -> None:
+    """Hold the arguments of a rule against the signature of its fault.
+
+    Raises:
+        TypeError: one is missing, unknown or of another type than the signature says.
+    """
+    signature = inspect.signature(fault, eval_str=True)
+    own = [item for item in signature.parameters.values() if item.kind is not item.KEYWORD_ONLY]
+    signature.bind(*own, **args)
+    for name, value in args.items():
+        wanted = signature.parameters[name].annotation
+        # JSON writes a whole number of seconds without a point.
+        number = float(value) if type(value) is int else value
+        if not isinstance(value, wanted) and not isinstance(number, wanted):
+            raise TypeError(f"{name} cannot be {value!r}")
 
 
 def describe() -> str:
@@ -189,16 +222,16 @@ def describe() -> str:
     for title, faults in (("an HTTP route", REPLIES), ("prediction", FATES), ("webhook", PLANS)):
         lines.append(f"\nfaults of {title}:")
         for name, fault in faults.items():
-            args = [
-                f"{key}" if item.default is item.empty else f"{key}={item.default!r}"
-                for key, item in inspect.signature(fault).parameters.items()
-                if item.kind is item.KEYWORD_ONLY
-            ]
-            about = (inspect.getdoc(fault) or "").splitlines()[0]
-            lines.append(f"  {name}({', '.join(args)})\n      {about}")
+            usage, about = explain(name, fault)
+            lines.append(f"  {usage}\n      {about}")
     return "\n".join(lines)
 
 
-def _positional(fault: Callable[..., Any]) -> int:
-    kinds = [item.kind for item in inspect.signature(fault).parameters.values()]
-    return sum(kind is not inspect.Parameter.KEYWORD_ONLY for kind in kinds)
+def explain(name: str, fault: Callable[..., Any]) -> tuple[str, str]:
+    """How a fault is called, with the defaults of its arguments, and its sentence."""
+    args = [
+        f"{key}" if item.default is item.empty else f"{key}={item.default!r}"
+        for key, item in inspect.signature(fault).parameters.items()
+        if item.kind is item.KEYWORD_ONLY
+    ]
+    return f"{name}({', '.join(args)})", (inspect.getdoc(fault) or "").splitlines()[0]

@@ -129,8 +129,12 @@ async def redirect(_call: Call, *, location: str = "http://169.254.169.254/") ->
 
 
 async def padded(call: Call, *, size: int = 100_000_000) -> HTTPResponse:
-    """Done, and the body is filled up with spaces to ``size`` bytes."""
+    """Done, and the body is filled up with spaces to ``size`` bytes; a range says that it is."""
     reply = await call.proceed()
+    if reply.status == 206:  # noqa: PLR2004 -- HTTP
+        piece = reply.headers["content-range"].partition("/")[0]
+        headers = {"content-range": f"{piece}/{size}"}
+        return HTTPResponse(reply.body, 206, headers, content_type=reply.content_type)
     body = (reply.body or b"").ljust(size)
     return HTTPResponse(body, reply.status, content_type=reply.content_type)
 
