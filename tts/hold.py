@@ -42,6 +42,7 @@ class Hold:
         self._outside = outside
         self._worker = worker
         self._lease: int | None = None
+        self._ahead = False  # the task has an event that is perhaps not in the log
         self._turn = asyncio.Lock()
 
     @property
@@ -84,13 +85,16 @@ class Hold:
         """
         async with self._turn:
             while True:
+                if self._ahead:
+                    await self._load()
                 command(self.task, self.now())
+                self._ahead = True
                 try:
                     await self._persist(self._application.collect(self.task))
                 except Conflict:
-                    await self._load()
-                else:
-                    return
+                    continue
+                self._ahead = False
+                return
 
     def interrupt(self) -> None:
         """Make all who work on the task stop at their next step."""
@@ -108,6 +112,7 @@ class Hold:
 
     async def _load(self) -> None:
         self.task, _ = await self._application.load(self.task.id)
+        self._ahead = False
         self.reloads += 1
 
     async def pause(self, seconds: float, wake: asyncio.Event | None = None) -> None:

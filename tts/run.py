@@ -195,7 +195,7 @@ class Run:
         prediction_id = None if segment.output_url else segment.prediction_id
         if segment.intent_at is not None:
             speech = await self._brief.speech(index)
-            prediction_id = await self._search.for_sure(speech, segment.intent_at)
+            prediction_id = await self._search.for_sure(index, speech, segment.intent_at)
         if prediction_id is not None:
             await self._outside.predictions.cancel(prediction_id)
         await self._outside.gate.leave(permit(self._hold, index))
@@ -238,6 +238,13 @@ class Run:
                     abandoned=decision.abandoned,
                     settled=decision.settled,
                     now=now,
+                )
+            )
+            # What may still run has nobody any more who would give its place back.
+            await asyncio.gather(
+                *(
+                    self._outside.gate.leave(permit(hold, index))
+                    for index in range(len(hold.task.segments))
                 )
             )
         else:

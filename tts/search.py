@@ -1,8 +1,17 @@
-"""Settles a creation of unknown outcome: is there a prediction, or will there never be one."""
+"""Settles a creation of unknown outcome: is there a prediction, or will there never be one.
+
+Replicate's list tells what a prediction speaks but not for whom, and two tasks, or two segments of
+one text, may speak the same. A prediction is taken for one of them alone: never one that the log
+has, nor one that this run has for another segment. The oldest is taken first, because it may be too
+old for the others, which were intended later.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -16,37 +25,62 @@ from tts.steps import INTENT_FRESH, LIST_LAG
 
 POLL_SECONDS = 1.0
 CLOCK_SKEW = timedelta(seconds=5)  # Replicate stamps predictions with its own clock
-LOOKBACK_POSITIONS = 5_000  # how far before an intent other tasks' predictions are looked for
+LOOKBACK_POSITIONS = 5_000  # how far before an intent others' predictions are looked for
 
 
 class Search:
-    """Looks for the predictions of one task in Replicate's list."""
+    """Looks for the predictions of one task in Replicate's list; one for all segments of a run."""
 
     def __init__(self, application: Application, outside: Outside, task_id: UUID) -> None:
         self._application = application
         self._outside = outside
         self._task_id = task_id
+        self._owners: dict[str, int] = {}  # the segment of each prediction that this run knows of
+        self._creating: Counter[Speech] = Counter()
 
-    async def for_sure(self, speech: Speech, intent_at: datetime) -> str | None:
+    @contextlib.contextmanager
+    def creating(self, speech: Speech) -> Iterator[None]:
+        """Take no prediction for this speech meanwhile: it may be the one under way."""
+        self._creating[speech] += 1
+        try:
+            yield
+        finally:
+            self._creating[speech] -= 1
+
+    def created(self, segment: int, prediction_id: str) -> None:
+        """Replicate said whose the prediction is; to be called before :meth:`creating` is left."""
+        self._owners[prediction_id] = segment
+
+    async def for_sure(self, segment: int, speech: Speech, intent_at: datetime) -> str | None:
         """The prediction that came of the intent, or None once it is certain that there is none."""
         window = INTENT_FRESH + LIST_LAG + timedelta(seconds=self._outside.create_timeout)
         while True:
             over = self._application.now() >= intent_at + window
-            found = await self.once(speech, intent_at)
-            if found is not None or over:
+            found = await self.once(segment, speech, intent_at)
+            if found is not None or (over and not self._creating[speech]):
                 return found
             await asyncio.sleep(POLL_SECONDS)
 
-    async def once(self, speech: Speech, intent_at: datetime) -> str | None:
-        """The newest prediction since the intent for this speech that is no other task's."""
+    async def once(self, segment: int, speech: Speech, intent_at: datetime) -> str | None:
+        """The oldest prediction since the intent for this speech that is nobody else's."""
         found = await self._outside.predictions.find(speech, since=intent_at - CLOCK_SKEW)
-        others = await self._recorded_for_others() if found else frozenset()
-        return next((id_ for id_ in found if id_ not in others), None)
+        recorded = await self._recorded(segment) if found else frozenset()
+        if self._creating[speech]:
+            return None
+        for id_ in reversed(found):
+            if id_ not in recorded and self._owners.setdefault(id_, segment) == segment:
+                return id_
+        return None
 
-    async def _recorded_for_others(self) -> frozenset[str]:
-        """Predictions of about that time that are other tasks': two may speak the same text."""
+    async def _recorded(self, segment: int) -> frozenset[str]:
+        """Predictions of about the time of the segment's intent that the log has for a segment."""
         events = await self._application.store.events(self._task_id)
-        intents = [e.position for e in events if e.topic == Task.ProcessingStarted.TOPIC]
+        intents = [
+            event.position
+            for event in events
+            if event.topic == Task.ProcessingStarted.TOPIC
+            and segment in orjson.loads(event.state)["segments"]
+        ]
         position = max(intents[-1] - LOOKBACK_POSITIONS, 0)
         ids: set[str] = set()
         while rows := await self._outside.log.read(position, 1000):
@@ -54,6 +88,6 @@ class Search:
             ids |= {
                 orjson.loads(row.state)["prediction_id"]
                 for row in rows
-                if row.topic == Task.PredictionCreated.TOPIC and row.task_id != self._task_id
+                if row.topic == Task.PredictionCreated.TOPIC
             }
         return frozenset(ids)

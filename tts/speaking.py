@@ -75,7 +75,9 @@ class Speaking:
                 break
             failure = await self._hold.attempt(type(step).__name__.lower(), self._perform(step))
             if failure is not None:
-                if failure.treatment is not Treatment.AMBIGUOUS:  # else it may be running
+                # What cannot be looked at now runs on, and what is in doubt may be running.
+                runs = isinstance(step, Poll) and not failure.failure.worthless
+                if failure.treatment is not Treatment.AMBIGUOUS and not runs:
                     await self._outside.gate.leave(self._permit)
                 return Setback(failure, self._index, step)
         if self._segment.intent_at is None and self._segment.prediction_id is None:
@@ -87,7 +89,7 @@ class Speaking:
             case Start():
                 await self._start()
             case Settle(intent_at):
-                found = await self._search.for_sure(await self._speech(), intent_at)
+                found = await self._search.for_sure(self._index, await self._speech(), intent_at)
                 await (self._record(found, found=True) if found else self._start())
             case Create():
                 await self._create()
@@ -123,20 +125,24 @@ class Speaking:
         speech = await self._speech()
         left = (self._hold.task.deadline_at - self._hold.now()).total_seconds()
         try:
-            prediction = await self._outside.predictions.create(speech, seconds_left=left)
+            with self._search.creating(speech):
+                prediction = await self._outside.predictions.create(speech, seconds_left=left)
+                self._search.created(self._index, prediction.id)
         except StepError as failure:
             await self._outside.gate.settle(self._permit, failure)
             if failure.treatment is not Treatment.AMBIGUOUS:
                 raise
             intent_at = self._segment.intent_at
-            found = await self._search.once(speech, intent_at) if intent_at else None
+            found = await self._search.once(self._index, speech, intent_at) if intent_at else None
             if found is None:
                 raise
             await self._record(found, found=True)
         else:
             self._seen = prediction
-            await self._record(prediction.id, found=False)
-            await self._outside.gate.settle(self._permit, None)
+            try:
+                await self._record(prediction.id, found=False)
+            finally:  # also when the task is another worker's by now: the service is there
+                await self._outside.gate.settle(self._permit, None)
 
     async def _poll(self, prediction_id: str) -> None:
         with self._outside.wakeups.expect(prediction_id) as woken:

@@ -16,6 +16,8 @@ from tts.wire import task_answer, task_update
 # Three segments of sentences and the same sentence in none of them twice.
 LONG = "".join(f"这是第{n}句话，它的长度刚好够用，听起来也很自然。" for n in range(1, 10))
 COUNT = 3
+# Two segments that are equal to the letter.
+TWICE = ("同样的话说了一遍又一遍，听的人早就睡着了，说的人还是一点也没有发现。" * 2) * 2
 
 
 @pytest.fixture
@@ -102,6 +104,60 @@ async def test_a_crash_around_any_append_costs_nothing(world, append, moment):
     assert task.status is Status.SUCCEEDED
     assert task.attempt == 1
     assert await world.creations() == COUNT
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("append", range(3, 7))
+async def test_equal_segments_keep_a_prediction_each(world, append, moment):
+    """After a crash the one does not take the other's, so that none is left that nobody hears."""
+    store = CrashingStore(world.store)
+    setattr(store, f"crash_{moment}", append)
+    async with world.working(store):
+        task = await world.request(TWICE)
+        async with asyncio.timeout(10):
+            await store.dead.wait()
+    async with world.working(worker="w2"):
+        task = await world.ended(task)
+    first, second = task.segments
+    assert TWICE[first.start : first.end] == TWICE[second.start : second.end]
+    assert first.prediction_id != second.prediction_id
+    assert await world.creations() == 2
+
+
+async def test_what_is_canceled_in_doubt_leaves_nothing_running(world):
+    """Two equal predictions whose ids were never recorded are both found, and both stopped."""
+    await world.behave(predict_seconds=60)
+    store = CrashingStore(world.store)
+    store.crash_before = 5  # Requested comes by another way; then a claim, and an intent of each
+    async with world.working(store):
+        task = await world.request(TWICE)
+        async with asyncio.timeout(10):
+            await store.dead.wait()
+            while len(await world.running()) < 2:
+                await asyncio.sleep(0.01)
+    await world.application.cancel(task.id, by="me", reason="enough")
+    async with world.working(worker="w2"):
+        task = await world.ended(task)
+    assert task.status is Status.CANCELED
+    assert await world.running() == []
+
+
+async def test_a_fault_of_the_log_leaves_no_hole_in_it(world):
+    """After an append that failed in an unknown way the task is read anew, and goes on."""
+    store = CrashingStore(world.store)
+    appends = iter([False, False, True])
+
+    async def append(events, payload=None):
+        if next(appends, False):
+            raise RuntimeError("of a kind that nobody has thought of")
+        return await world.store.append(events, payload)
+
+    store.append = append
+    async with world.working(store):
+        task = await world.ended(await world.request(LONG))
+    assert task.status is Status.SUCCEEDED
+    events = await world.store.events(task.id)
+    assert [event.version for event in events] == list(range(1, len(events) + 1))
 
 
 async def test_one_failed_segment_is_retried_alone(world):
