@@ -2,8 +2,8 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from datetime import timedelta
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -102,8 +102,13 @@ class World:
         await self.audio.aclose()
 
     @contextlib.asynccontextmanager
-    async def working(self, store=None, worker="w1", grace_seconds=0.0, concurrency=8):
-        """A relay and a processor, as a process that starts has them: with an empty queue."""
+    async def working(
+        self, store=None, worker="w1", grace_seconds=0.0, concurrency=8, gates: Sequence[Gate] = ()
+    ):
+        """A relay and a processor, as a process that starts has them: with an empty queue.
+
+        With ``gates`` there is a processor for each of them; the first one is yielded.
+        """
         self.queue = MemoryQueue()
         application = Application(
             store or self.store,
@@ -111,12 +116,35 @@ class World:
             deadline_seconds=60,
             segment_max_chars=SEGMENT_MAX_CHARS,
         )
-        outside = Outside(
+        processors = [
+            Processor(
+                application,
+                self.queue,
+                self._outside(gate),
+                worker=worker,
+                concurrency=concurrency,
+                grace_seconds=grace_seconds,
+            )
+            for gate in gates or [Gate(MemoryDocuments(), Limits())]
+        ]
+        relay = Relay(
+            self.application, self.store, self.store, self.queue, window=32, watchdog_seconds=60
+        )
+        parts = [asyncio.create_task(part.run()) for part in (relay, *processors)]
+        try:
+            yield processors[0]
+        finally:
+            for part in parts:
+                part.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
+
+    def _outside(self, gate: Gate) -> Outside:
+        return Outside(
             log=self.store,
             templates=self.templates,
             predictions=self.predictions,
             audio=self.audio,
-            gate=Gate(MemoryDocuments(), Limits()),
+            gate=gate,
             inspect=inspect,
             policy=self.policy,
             model_version=VERSION,
@@ -126,24 +154,6 @@ class World:
             segment_concurrency=4,
             observe=lambda *_: None,
         )
-        processor = Processor(
-            application,
-            self.queue,
-            outside,
-            worker=worker,
-            concurrency=concurrency,
-            grace_seconds=grace_seconds,
-        )
-        relay = Relay(
-            self.application, self.store, self.store, self.queue, window=32, watchdog_seconds=60
-        )
-        parts = [asyncio.create_task(part) for part in (relay.run(), processor.run())]
-        try:
-            yield processor
-        finally:
-            for part in parts:
-                part.cancel()
-            await asyncio.gather(*parts, return_exceptions=True)
 
     async def request(self, text=TEXT, template="template1") -> Task:
         """A new task."""
@@ -176,6 +186,11 @@ class World:
     async def stats(self) -> dict:
         """What the sandbox has counted."""
         return await self._sandbox("GET", "stats")
+
+    async def created_at(self) -> list[float]:
+        """When each prediction was made, in seconds since 1970, ascending."""
+        times = [prediction["created_at"] for prediction in await self._predictions()]
+        return sorted(datetime.fromisoformat(time).timestamp() for time in times)
 
     async def spoken(self) -> list[str]:
         """The texts of all predictions, sorted."""
