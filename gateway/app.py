@@ -23,11 +23,12 @@ from gateway.gate import Gate
 from gateway.hub import Hub
 from gateway.metrics import REQUESTS
 from gateway.routes import audio, dead_letters, docs, events, pages, system, tokens, tts, ws
-from gateway.services import Probe, Services, TaskQueries, Upstream
+from gateway.services import Services, TaskQueries, Upstream
 from gateway.slow import SlowRequests
 from tts.application import Application
 from tts.config import Settings
 from tts.dead_letters import DeadLetterQueries
+from tts.health import Probe
 from tts.ports import AudioStore, Log, Unavailable
 
 METHODS = ("GET", "POST", "DELETE")  # those that any route has

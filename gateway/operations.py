@@ -353,6 +353,13 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/health"): Operation(
         tag="Operation",
         summary="Whether every needed part answers",
+        description=(
+            "Readiness. A gateway on its own needs the event store and nothing else: it accepts "
+            "and streams while RabbitMQ or the audio store is away, because what it accepted is in "
+            "the log, and is spoken when they are back. `tts up` is relay, processor and projector "
+            "as well, and needs what they need. Run on their own, these serve the same on "
+            "`METRICS_PORT`."
+        ),
         answers={200: Answer("All is well", replies.Health)},
         errors=("unhealthy",),
     ),

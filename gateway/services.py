@@ -13,11 +13,8 @@ from gateway.hub import Hub
 from tts.application import Application
 from tts.config import Settings
 from tts.dead_letters import DeadLetterQueries
+from tts.health import Probe
 from tts.ports import AudioStore, Log
-
-Probe = Callable[[], Awaitable[None]]
-"""Returns while a needed part answers; raises :class:`tts.ports.Unavailable` otherwise."""
-
 
 Upstream = Callable[[], Awaitable[Mapping[str, object]]]
 """The state of the gate before Replicate, as ``/system`` shows it."""

@@ -47,6 +47,7 @@ class Projector:
         self._coordination = coordination
         self._database = database
         self._projections = projections
+        self.leading = False
         self._stopped: dict[str, str] = {}
         self._positions = {projection.name: 0 for projection in projections}
 
@@ -71,10 +72,13 @@ class Projector:
             try:
                 async with self._coordination.leadership(NAME) as leadership:
                     logger.info("Leading the projector")
+                    self.leading = True
                     await first_of(leadership.lost(), self._project())
                 logger.warning("No longer leading the projector")
             except Unavailable as error:
                 logger.warning("The projector starts over: %s", error)
+            finally:
+                self.leading = False
             await asyncio.sleep(BACKOFF_SECONDS[0])
         await asyncio.get_running_loop().create_future()
 

@@ -7,7 +7,7 @@ import logging
 import resource
 import signal
 import sys
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,8 @@ from tts.audio.minio import MinioAudio
 from tts.config import ConfigError, Settings, load
 from tts.dead_letters_command import dead_letters
 from tts.gate import Gate
+from tts.health import Probe
+from tts.monitor import monitor
 from tts.observe import configure_logging
 from tts.policy_command import retry_policy_command
 from tts.ports import Unavailable
@@ -187,7 +189,8 @@ async def _up(settings: Settings, stack: AsyncExitStack) -> list[Part]:
     gate = bootstrap.gate(settings, store)
     working = await bootstrap.processor(settings, stack, app, store, queue, audio, gate)
     projecting = await _projecting(settings, stack, store)
-    serving = await _serving(settings, stack, store, audio, gate, queue, projecting)
+    probes = _probes(store, queue, audio, projecting)
+    serving = await _serving(settings, stack, store, audio, gate, probes)
     _greet(settings)
     relaying = bootstrap.relay(settings, app, store, queue)
     return [serving.run(), working.run(), relaying.run(), projecting.run()]
@@ -197,7 +200,8 @@ async def _gateway(settings: Settings, stack: AsyncExitStack) -> list[Part]:
     store = await stack.enter_async_context(bootstrap.open_store(settings))
     audio = await stack.enter_async_context(bootstrap.open_audio(settings))
     gate = bootstrap.gate(settings, store)
-    serving = await _serving(settings, stack, store, audio, gate)
+    # What it accepts is in the log, so it need not wait for the broker nor for the audio's place.
+    serving = await _serving(settings, stack, store, audio, gate, _probes(store))
     _greet(settings)
     return [serving.run()]
 
@@ -208,6 +212,8 @@ async def _relay(settings: Settings, stack: AsyncExitStack, *, rebuild: bool) ->
     queue = await stack.enter_async_context(bootstrap.open_queue(settings))
     app = bootstrap.application(settings, store)
     relaying = bootstrap.relay(settings, app, store, queue)
+    probes = _probes(store, queue)
+    await _monitored(settings, stack, probes, leading=lambda: relaying.leading)
     if rebuild:
         await relaying.rebuild()
     return [relaying.run()]
@@ -221,12 +227,16 @@ async def _processor(settings: Settings, stack: AsyncExitStack) -> list[Part]:
     app = bootstrap.application(settings, store)
     gate = bootstrap.gate(settings, store)
     working = await bootstrap.processor(settings, stack, app, store, queue, audio, gate)
+    await _monitored(settings, stack, _probes(store, queue, audio))
     return [working.run()]
 
 
 async def _projector(settings: Settings, stack: AsyncExitStack) -> list[Part]:
     store = await stack.enter_async_context(bootstrap.open_store(settings))
-    return [(await _projecting(settings, stack, store)).run()]
+    projecting = await _projecting(settings, stack, store)
+    probes = _probes(store, projector=projecting)
+    await _monitored(settings, stack, probes, leading=lambda: projecting.leading)
+    return [projecting.run()]
 
 
 async def _sandbox(settings: Settings, stack: AsyncExitStack, faults: Path | None) -> list[Part]:
@@ -265,17 +275,9 @@ async def _serving(
     store: bootstrap.Store,
     audio: bootstrap.Audio,
     gate: Gate,
-    queue: bootstrap.Queue | None = None,
-    projector: Projector | None = None,
+    probes: Mapping[str, Probe],
 ) -> Gateway:
     database = await stack.enter_async_context(open_database(settings.store_url))
-    probes: dict[str, Callable[[], Awaitable[None]]] = {"store": store.ready}
-    if isinstance(queue, RabbitMQ):
-        probes["queue"] = queue.healthy
-    if projector is not None:
-        probes["projector"] = projector.ready
-    if isinstance(audio, MinioAudio):
-        probes["audio"] = audio.ready
     return Gateway(
         settings=settings,
         application=bootstrap.application(settings, store),
@@ -286,6 +288,42 @@ async def _serving(
         probes=probes,
         upstream=gate.state,
     )
+
+
+def _probes(
+    store: bootstrap.Store,
+    queue: bootstrap.Queue | None = None,
+    audio: bootstrap.Audio | None = None,
+    projector: Projector | None = None,
+) -> Mapping[str, Probe]:
+    """What a process needs that uses these parts."""
+    probes: dict[str, Probe] = {"store": store.ready}
+    if isinstance(queue, RabbitMQ):
+        probes["queue"] = queue.healthy
+    if projector is not None:
+        probes["projector"] = projector.ready
+    if isinstance(audio, MinioAudio):
+        probes["audio"] = audio.ready
+    return probes
+
+
+async def _monitored(
+    settings: Settings,
+    stack: AsyncExitStack,
+    probes: Mapping[str, Probe],
+    *,
+    leading: Callable[[], bool] | None = None,
+) -> None:
+    """Serve /health and /metrics of a process without a gateway, if a port is given for them."""
+    port = settings.metrics_port
+    if not port:
+        return
+    try:
+        await stack.enter_async_context(monitor(settings.host, port, probes, leading=leading))
+    except OSError as error:
+        raise ConfigError(
+            f"METRICS_PORT: cannot listen on {settings.host}:{port}: {error}"
+        ) from error
 
 
 async def _projecting(

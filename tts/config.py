@@ -103,6 +103,7 @@ class Settings(BaseSettings):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: Literal["auto", "json", "console"] = "auto"
     shutdown_seconds: Positive = 10
+    metrics_port: Annotated[int, Field(ge=0, le=65535)] = 0
 
     @model_validator(mode="after")
     def _urls(self) -> Self:

@@ -81,6 +81,7 @@ class Relay:
         self._patience = watchdog_seconds
         self._observe = observe
         self.position = 0
+        self.leading = False
         self._begin(UnfinishedTasks(0))
 
     def _begin(self, unfinished: UnfinishedTasks) -> None:
@@ -99,10 +100,13 @@ class Relay:
             try:
                 async with self._coordination.leadership(NAME) as leadership:
                     logger.info("Leading the relay", extra={"position": self.position})
+                    self.leading = True
                     await first_of(leadership.lost(), self._lead())
                 logger.warning("The relay's leadership is lost", extra={"position": self.position})
             except Unavailable as error:
                 logger.warning("The relay starts over: %s", error)
+            finally:
+                self.leading = False
             await asyncio.sleep(BACKOFF_SECONDS[0])
 
     async def _lead(self) -> None:

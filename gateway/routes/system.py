@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import platform
 import time
 from importlib.metadata import version
@@ -15,11 +14,9 @@ from sanic import HTTPResponse, Request, Sanic
 from gateway import endpoint
 from gateway.access import Need
 from gateway.answers import Success
-from gateway.services import Probe, Services
+from gateway.services import Services
 from tts.domain import Status
-from tts.ports import Unavailable
-
-PROBE_SECONDS = 2.0
+from tts.health import examine
 
 
 def add_to(app: Sanic[Any, Any], services: Services) -> None:
@@ -40,19 +37,8 @@ class System:
 
     async def health(self, _request: Request) -> HTTPResponse:
         """200 while every part that the gateway needs answers, else 503 that names the others."""
-        names = list(self._services.probes)
-        answers = await asyncio.gather(*map(_probe, self._services.probes.values()))
-        parts = dict(zip(names, answers, strict=True))
-        down = [f"{name}: {why}" for name, why in parts.items() if why != "ok"]
-        if not down:
-            return Success({"status": "ok", "parts": parts})
-        body = {
-            "success": False,
-            "error": "; ".join(down),
-            "code": "unhealthy",
-            "data": {"status": "unhealthy", "parts": parts},
-        }
-        return HTTPResponse(orjson.dumps(body), 503, content_type="application/json")
+        status, answer = await examine(self._services.probes)
+        return HTTPResponse(orjson.dumps(answer), status, content_type="application/json")
 
     async def system(self, _request: Request) -> HTTPResponse:
         """What runs here, and how much of it. No settings: some are secrets."""
@@ -82,14 +68,3 @@ class System:
     async def metrics(self, _request: Request) -> HTTPResponse:
         """Prometheus metrics of the whole process."""
         return HTTPResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
-
-
-async def _probe(probe: Probe) -> str:
-    try:
-        async with asyncio.timeout(PROBE_SECONDS):
-            await probe()
-    except Unavailable as error:
-        return str(error)
-    except TimeoutError:
-        return f"no answer within {PROBE_SECONDS:g} s"
-    return "ok"

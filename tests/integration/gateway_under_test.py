@@ -15,7 +15,6 @@ import httpx
 from httpx_sse import EventSource, ServerSentEvent, aconnect_sse
 
 from gateway.app import Gateway
-from gateway.services import Probe
 from projections.database import open_database
 from projections.dead_letters import DeadLetterQueries
 from projections.tasks import TaskQueries
@@ -26,6 +25,7 @@ from tts.config import Settings
 from tts.domain import Task, TaskError
 from tts.gate import Gate as UpstreamGate
 from tts.gate_state import Limits
+from tts.health import Probe
 from tts.ports import Log
 from tts.store.memory import MemoryDocuments
 from tts.store.sqlite import SQLiteStore
