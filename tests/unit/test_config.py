@@ -64,3 +64,15 @@ def test_the_command_line_wins_over_the_environment(monkeypatch):
     """--port 4000 is stronger than PORT=5000."""
     monkeypatch.setenv("PORT", "5000")
     assert load(port=4000, host=None).port == 4000
+
+
+def test_a_task_ends_before_its_broker_takes_the_message_back(monkeypatch):
+    """RabbitMQ closes the channel of a consumer that holds a message for 30 minutes (default)."""
+    ack_timeout = 30 * 60
+    monkeypatch.setenv("TASK_DEADLINE_SECONDS", "1700")
+    settings = load()
+    last_calls = 2 * (settings.replicate_timeout_ms / 1000 + settings.shutdown_seconds)
+    assert settings.task_deadline_seconds + last_calls < ack_timeout
+    monkeypatch.setenv("TASK_DEADLINE_SECONDS", "1701")
+    with pytest.raises(ConfigError, match="TASK_DEADLINE_SECONDS"):
+        load()

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from tts.domain import Task
 from tts.failures import Treatment
 from tts.ports import StepError
-from tts.retry import MAX_CREATIONS, GiveUp, RetryLater, RetryPolicy, decide, on_grid
+from tts.retry import (
+    MAX_CREATIONS,
+    RETRY_AFTER_CAP_SECONDS,
+    GiveUp,
+    RetryLater,
+    RetryPolicy,
+    decide,
+    on_grid,
+)
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EXAMPLES = {
@@ -135,8 +143,8 @@ class TestDecisions:
         absurd = decided(Treatment.THROTTLED, retry_after=86_400)
         assert isinstance(asked, RetryLater)
         assert isinstance(absurd, RetryLater)
-        assert asked.delay >= 30
-        assert absurd.delay <= 700
+        assert asked.delay == on_grid(30)
+        assert absurd.delay == on_grid(RETRY_AFTER_CAP_SECONDS)
 
     def test_an_ambiguous_creation_stays_in_doubt(self):
         """The next attempt has to look for the prediction before it makes another."""
@@ -206,3 +214,11 @@ class TestDelays:
         for bound in (204.8, 409.6, 819.2, 1638.4):  # on the grid: nothing is rounded past them
             under = sum(delay <= bound for delay in delays) / len(delays)
             assert under == pytest.approx(bound / 2000, abs=0.02)
+        assert max(delays) <= on_grid(2000)
+
+    def test_full_jitter_never_gets_past_the_maximum(self):
+        """However many attempts there were, and whatever is drawn."""
+        policy = RetryPolicy(initial=1, multiplier=2, maximum=300, jitter="full")
+        draws = Random(7)
+        delays = [policy.delay(attempt, draws.random) for attempt in range(1, 2001)]
+        assert 290 < max(delays) <= on_grid(300)
