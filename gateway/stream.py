@@ -87,7 +87,8 @@ class Stream(asyncio.Protocol):
         Raises:
             ConnectionError: the reader is gone, or takes nothing.
         """
-        self._transport.write(data)
+        if not self._lost:  # else uvloop refuses to write
+            self._transport.write(data)
         if self._drained is not None:
             try:
                 async with asyncio.timeout(self._patience):

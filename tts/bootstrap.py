@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from tts.gate import Gate
 from tts.gate_state import Limits
 from tts.observe import GateMetrics, observe_relay, observe_step
 from tts.outside import Outside
-from tts.ports import StepError
+from tts.ports import StepError, Unavailable
 from tts.processor import Processor
 from tts.queue.memory import MemoryQueue
 from tts.queue.rabbitmq import RabbitMQ
@@ -33,6 +34,9 @@ from tts.store.sqlite import SQLiteStore
 from tts.templates import HttpTemplates
 
 logger = logging.getLogger(__name__)
+
+START_PATIENCE_SECONDS = 60.0  # a supervisor may start us before the database, or while it restarts
+START_RETRY_SECONDS = 1.0
 
 Store = SQLiteStore | PostgresStore
 Queue = MemoryQueue | RabbitMQ
@@ -49,10 +53,25 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
     else:
         store = PostgresStore(url)
     try:
-        await store.open()
+        await _patiently(store.open)
         yield store
     finally:
         await store.aclose()
+
+
+async def _patiently(connect: Callable[[], Awaitable[None]]) -> None:
+    """Connect to a server that may be starting as we are, or be started again just now."""
+    deadline = asyncio.get_running_loop().time() + START_PATIENCE_SECONDS
+    while True:
+        try:
+            await connect()
+        except Unavailable as error:
+            if asyncio.get_running_loop().time() >= deadline:
+                raise
+            logger.warning("Waiting for the event store: %s", error)
+            await asyncio.sleep(START_RETRY_SECONDS)
+        else:
+            return
 
 
 @contextlib.asynccontextmanager
