@@ -73,6 +73,10 @@ class InvalidRequest(GatewayError):
     """A field of the body or the query is wrong; the message names it and says why."""
 
 
+class NothingToSpeak(InvalidRequest):
+    """The text holds nothing that a voice could speak."""
+
+
 class UnsupportedMediaType(GatewayError):
     """The body is declared as something else than JSON."""
 
@@ -118,6 +122,7 @@ class SpeechFailed(GatewayError):
 TABLE: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
     InvalidJson: (HTTPStatus.BAD_REQUEST, "invalid_json"),
     InvalidRequest: (HTTPStatus.BAD_REQUEST, "invalid_request"),
+    NothingToSpeak: (HTTPStatus.BAD_REQUEST, "nothing_to_speak"),
     NotAWebSocket: (HTTPStatus.UPGRADE_REQUIRED, "websocket_expected"),
     InvalidCursor: (HTTPStatus.BAD_REQUEST, "invalid_cursor"),
     UnsupportedMediaType: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),

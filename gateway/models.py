@@ -20,7 +20,8 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
-from gateway.errors import InvalidJson, InvalidRequest
+from gateway.errors import InvalidJson, InvalidRequest, NothingToSpeak
+from tts import segments
 from tts.config import Settings
 from tts.domain import Priority, Status
 
@@ -54,6 +55,12 @@ def _no_nul(value: str) -> str:
 def _not_blank(value: str) -> str:
     if not value or value.isspace():
         raise PydanticCustomError("blank", "must not be empty")
+    return value
+
+
+def _speakable(value: str) -> str:
+    if not segments.speakable(value):
+        raise PydanticCustomError("nothing_to_speak", "must hold a letter or a digit to speak")
     return value
 
 
@@ -92,6 +99,11 @@ Word = Annotated[Said, Field(max_length=255)]
 Text = Annotated[Said, AfterValidator(_not_blank), Published(r"^[^\x00]*[^\x00\s][^\x00]*$")]
 
 
+Speakable = Annotated[
+    Said, AfterValidator(_speakable), Published(r"^[^\x00]*[\p{L}\p{N}][^\x00]*$")
+]
+
+
 class Body(BaseModel):
     """Base of the bodies: strict types, unknown fields ignored as the original did."""
 
@@ -102,7 +114,7 @@ class SpeechRequest(Body):
     """A text and the voice to speak it in."""
 
     template_id: TemplateId = Field(alias="templateId", description="The reference voice.")
-    tts_text: Text
+    tts_text: Speakable
     instruction: Said | None = None
     priority: Priority = Field(
         default=Priority.NORMAL,
@@ -227,14 +239,17 @@ class TimeTravel(BaseModel):
 
 def speech_request(settings: Settings) -> type[SpeechRequest]:
     """The model of ``POST /api/tts`` with the lengths that the settings allow."""
-    text = Annotated[Text, Field(max_length=settings.text_max_chars)]
+    text = Annotated[Speakable, Field(max_length=settings.text_max_chars)]
     instruction = Annotated[Said, Field(max_length=settings.instruction_max_chars)]
     how = Field(default=None, description="How to say it, such as 开心地.")
     return create_model(
         "SpeechRequest",
         __base__=SpeechRequest,
         __doc__=SpeechRequest.__doc__,
-        tts_text=(text, Field(description="What to say; not blank, and without NUL.")),
+        tts_text=(
+            text,
+            Field(description="What to say: at least one letter or digit, and no NUL."),
+        ),
         instruction=(instruction | None, how),
     )
 
@@ -243,7 +258,7 @@ def parse_body(model: type[M], body: bytes) -> M:
     """One pass over the bytes: JSON and fields together.
 
     Raises:
-        InvalidJson, InvalidRequest
+        InvalidJson, InvalidRequest, NothingToSpeak
     """
     try:
         return model.model_validate_json(body)
@@ -268,7 +283,8 @@ def _refusal(error: ValidationError) -> InvalidJson | InvalidRequest:
     problems = error.errors(include_url=False, include_input=False, include_context=False)
     if problems[0]["type"] == "json_invalid":
         return InvalidJson(f"the body is not valid JSON: {problems[0]['msg']}")
-    return InvalidRequest(
+    kinds = {problem["type"] for problem in problems}
+    return (NothingToSpeak if kinds == {"nothing_to_speak"} else InvalidRequest)(
         "; ".join(
             f"{'.'.join(map(str, problem['loc'])) or 'the body'}: {problem['msg']}"
             for problem in problems

@@ -144,6 +144,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         },
         errors=(
             *BODY_ERRORS,
+            "nothing_to_speak",
             "idempotency_key_reused",
             "task_erased",
             "conflict",

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Protocol
 
 from tts import gate_state
-from tts.failures import Treatment
+from tts.failures import Treatment, lookup
 from tts.gate_state import Breaker, GateState, Limits, News, Outcome
 from tts.ports import SharedDocument, StepError, Unavailable
 
@@ -33,16 +33,6 @@ _NEWS = {
     Treatment.AMBIGUOUS: News.FAULT,
     Treatment.TRANSIENT: News.FAULT,
 }
-_ADVICE = {
-    "replicate_unauthorized": "set a valid REPLICATE_API_TOKEN and restart the processors",
-    "replicate_payment_required": "add credit to the account at Replicate",
-    "replicate_forbidden": "see what the account of REPLICATE_API_TOKEN may do",
-    "replicate_version_refused": "check REPLICATE_MODEL_VERSION",
-    "replicate_model_missing": "check REPLICATE_MODEL_VERSION",
-    "replicate_moved": "check REPLICATE_BASE_URL",
-    "replicate_throttled": "nothing; if it comes often, lower REPLICATE_CREATES_PER_MINUTE",
-}
-_ADVICE_FOR_FAULTS = "nothing if Replicate is down; else check REPLICATE_BASE_URL and the network"
 
 
 class GateWatch(Protocol):
@@ -287,7 +277,7 @@ class Gate:
             "Creations pause for %.0f s: %s. What to do: %s",
             after.open_until - now,
             after.message,
-            _ADVICE.get(after.code, _ADVICE_FOR_FAULTS),
+            lookup(after.code, "create").action,
             extra={"code": after.code, "trips": after.trips},
         )
 

@@ -186,6 +186,10 @@ class TestCommands:
                 "invalid_request",
             ),
             ('{"type": "generate", "id": "x", "templateId": "../x", "tts_text": "y"}', None),
+            (
+                json.dumps(BODY | {"type": "generate", "id": "x", "tts_text": "!!!!"}),
+                "nothing_to_speak",
+            ),
             ('{"type": "subscribe", "id": "x", "from": "yesterday"}', "invalid_request"),
             ('{"type": "subscribe", "id": "x", "taskIds": "all"}', "invalid_request"),
             (f'{{"type": "subscribe", "id": "x", "taskIds": ["{uuid4()}"]}}', "task_not_found"),
