@@ -1,14 +1,15 @@
-"""``python -m tests.bench [accept|cost|fanout|latency …]``: a table for each; all without names."""
+"""``python -m tests.bench [accept|cost|fairness|fanout|latency …]``: a table for each; or all."""
 
 from __future__ import annotations
 
 import sys
 
-from tests.bench import accept, cost, fanout, latency
+from tests.bench import accept, cost, fairness, fanout, latency
 
 MEASUREMENTS = {
     "accept": accept.main,
     "cost": cost.main,
+    "fairness": fairness.main,
     "fanout": fanout.main,
     "latency": latency.main,
 }
