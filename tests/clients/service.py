@@ -15,6 +15,7 @@ from tests.services.tts import Tts
 
 TEXT = "你好，欢迎使用语音合成服务。"
 SLOW = "这句话要慢慢地说。"  # three seconds: long enough to do something meanwhile
+LONG = "".join(f"这是第{n}句话，它说的是一件平常的小事，不长也不短。" for n in range(1, 13)) + SLOW
 ENDLESS = "这句话永远说不完。"  # until it is canceled
 FATES = [
     {"route": "prediction", "fault": "slow", "args": {"predict_seconds": 3}, "match": SLOW},

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from tests.clients.service import ENDLESS, SLOW, TEXT, Service
+from tests.clients.service import ENDLESS, LONG, SLOW, TEXT, Service
 
 IN_ORDER = [
     "starting",
@@ -17,6 +17,16 @@ IN_ORDER = [
     "download_complete",
     "succeeded",
 ]
+
+OBSERVE = """(audio) => {
+  audio.defaultPlaybackRate = audio.playbackRate = 16;
+  audio.heard = [];
+  audio.addEventListener("playing", () => {
+    const { status } = audio.closest(".task").dataset;
+    const goesOn = audio.heard.at(-1)?.[0] === audio.currentSrc; // after it had to load more
+    if (!goesOn) audio.heard.push([audio.currentSrc, status]);
+  });
+}"""
 
 
 class Example:
@@ -78,6 +88,23 @@ async def test_a_text_is_spoken_and_heard(example):
     played = "(audio) => audio.duration > 1 && audio.currentTime > 0.2 && !audio.error"
     await example.page.wait_for_function(played, arg=await audio.element_handle())
     await expect(card.locator(".said")).to_have_text(TEXT)
+
+
+async def test_a_long_text_is_heard_from_its_first_part_on(example, service):
+    """Part follows part, the first while the rest is being spoken; then the whole is there."""
+    card = await example.generate(LONG)
+    audio = card.locator("audio")
+    await audio.evaluate(OBSERVE)
+    await reach(card, "succeeded")
+    task = await asyncio.to_thread(service.task, await card.get_attribute("data-task-id"))
+    await expect(audio).to_have_attribute("src", task["audioUrl"], timeout=30_000)
+    heard = await audio.evaluate("(audio) => audio.heard")
+    assert [url for url, _ in heard] == task["partialAudioUrls"]
+    assert heard[0][1] not in {"succeeded", "failed"}
+    assert task["segments"] == len(heard)
+    await expect(card.locator(".progress output")).to_have_text(f"{len(heard)}/{len(heard)} 段")
+    statuses = [status for _, status in await timeline(card)]
+    assert statuses == [*IN_ORDER[:3], *["download_complete"] * len(heard), "succeeded"]
 
 
 async def test_a_failure_is_explained_and_can_be_retried(example):

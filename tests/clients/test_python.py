@@ -4,7 +4,7 @@ import threading
 import httpx
 import pytest
 
-from tests.clients.service import ENDLESS, SLOW, TEXT, Service
+from tests.clients.service import ENDLESS, LONG, SLOW, TEXT, Service
 from tests.services.process import wait_until
 from tts.client import AsyncClient, Client, CursorReset, TTSError, calls
 
@@ -18,7 +18,6 @@ IN_ORDER = [
     "download_complete",
     "succeeded",
 ]
-LONG = "".join(f"这是第{n}句话，它说的是一件平常的小事，不长也不短。" for n in range(1, 13)) + SLOW
 
 
 @pytest.fixture
