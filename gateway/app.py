@@ -22,8 +22,19 @@ from gateway.cors import Cors, is_preflight
 from gateway.gate import Gate
 from gateway.hub import Hub
 from gateway.metrics import REQUESTS
-from gateway.routes import audio, dead_letters, docs, events, pages, system, tokens, tts, ws
-from gateway.services import Services, TaskQueries, Upstream
+from gateway.routes import (
+    audio,
+    dead_letters,
+    docs,
+    events,
+    pages,
+    system,
+    tokens,
+    tts,
+    webhooks,
+    ws,
+)
+from gateway.services import Services, TaskQueries, Upstream, Webhooks
 from gateway.slow import SlowRequests
 from tts.application import Application
 from tts.config import Settings
@@ -53,7 +64,7 @@ def create_app(services: Services) -> Sanic[Any, Any]:
     app.ctx.cors = Cors(origins) if origins else None
     app.ctx.needs = {}
     app.exception(Exception)(_answer)
-    for routes in (tts, dead_letters, events, ws, tokens, system, audio, pages):
+    for routes in (tts, dead_letters, events, ws, tokens, system, audio, pages, webhooks):
         routes.add_to(app, services)
     docs.add_to(app, services)  # when all the others are there
     return app
@@ -105,6 +116,7 @@ class Gateway:
         tasks: TaskQueries,
         dead_letters: DeadLetterQueries,
         probes: Mapping[str, Probe],
+        webhooks: Webhooks | None = None,
         upstream: Upstream,
     ) -> None:
         self._settings = settings
@@ -127,6 +139,7 @@ class Gateway:
             hub=self.hub,
             gate=Gate(settings),
             backlog=self._backlog,
+            webhooks=webhooks,
         )
         self._app = create_app(services)
         self._server: Any = None

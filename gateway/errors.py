@@ -41,6 +41,10 @@ class Unauthorized(GatewayError):
     headers = MappingProxyType({"WWW-Authenticate": 'Bearer realm="tts"'})
 
 
+class BadSignature(GatewayError):
+    """The webhook is not signed by Replicate, or not within the last minutes."""
+
+
 class Forbidden(GatewayError):
     """The key is good, but not for this."""
 
@@ -127,6 +131,7 @@ TABLE: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
     InvalidCursor: (HTTPStatus.BAD_REQUEST, "invalid_cursor"),
     UnsupportedMediaType: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
     Unauthorized: (HTTPStatus.UNAUTHORIZED, "unauthorized"),
+    BadSignature: (HTTPStatus.UNAUTHORIZED, "bad_signature"),
     Forbidden: (HTTPStatus.FORBIDDEN, "forbidden"),
     TooManyRequests: (HTTPStatus.TOO_MANY_REQUESTS, "rate_limited"),
     TooManyStreams: (HTTPStatus.TOO_MANY_REQUESTS, "too_many_streams"),

@@ -227,6 +227,15 @@ class RedriveRequest(DismissRequest):
     )
 
 
+class PredictionNews(BaseModel):
+    """Replicate's webhook: a prediction as it stands, of which only this is read."""
+
+    model_config = ConfigDict(frozen=True)
+
+    id: str = Field(pattern=r"^[A-Za-z0-9_-]{1,100}$", description="The prediction's id.")
+    status: str = Field(description="Only a final one is heeded.")
+
+
 class TimeTravel(BaseModel):
     """The query of everything that can be seen as it was at a position."""
 

@@ -13,6 +13,7 @@ from gateway.models import (
     CancelRequest,
     DeadLetterQuery,
     DismissRequest,
+    PredictionNews,
     RedriveRequest,
     RetryRequest,
     SpeechRequest,
@@ -378,6 +379,34 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         tag="Operation",
         summary="Metrics for Prometheus",
         answers={200: Answer("The metrics", None, "text/plain")},
+    ),
+    ("POST", "/webhooks/replicate"): Operation(
+        tag="Operation",
+        summary="Replicate tells that a prediction is over",
+        description=(
+            "For Replicate alone: the signature takes the place of a key. Nothing is believed but "
+            "which prediction to look at. Without a `PUBLIC_URL` that Replicate can reach, "
+            "webhooks are off and this answers 404."
+        ),
+        body=PredictionNews,
+        example={"id": "ufawqhfynnddngldkgtslldrkq", "status": "succeeded"},
+        parameters=(
+            header("webhook-id", "Names the webhook.", "msg_2b4gVb6wqQ", minLength=1),
+            header(
+                "webhook-timestamp",
+                "When it was sent, in seconds since 1970; at most five minutes away from now.",
+                "1735689600",
+                pattern="^[0-9]{1,12}$",
+            ),
+            header(
+                "webhook-signature",
+                "One or several, separated by spaces: `v1,` and the base64 of the HMAC-SHA256 of "
+                "`{webhook-id}.{webhook-timestamp}.{body}`.",
+                "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
+            ),
+        ),
+        answers={200: Answer("Taken", replies.WebhookTaken)},
+        errors=("invalid_json", "invalid_request", "body_too_large", "bad_signature", "not_found"),
     ),
     ("GET", "/openapi.json"): Operation(
         tag="Pages",

@@ -60,6 +60,12 @@ class CancelAccepted(BaseModel):
     position: Position
 
 
+class WebhookTaken(BaseModel):
+    """The webhook is genuine and need not be sent again."""
+
+    heeded: bool = Field(description="Whether who waits for the prediction was told to look.")
+
+
 class Erasure(BaseModel):
     """Text and audio are gone."""
 

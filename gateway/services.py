@@ -14,10 +14,30 @@ from tts.application import Application
 from tts.config import Settings
 from tts.dead_letters import DeadLetterQueries
 from tts.health import Probe
-from tts.ports import AudioStore, Log
+from tts.ports import AudioStore, Log, Signals
 
 Upstream = Callable[[], Awaitable[Mapping[str, object]]]
 """The state of the gate before Replicate, as ``/system`` shows it."""
+
+
+class Secret(Protocol):
+    """What webhooks are signed with."""
+
+    async def key(self) -> bytes:
+        """The key.
+
+        Raises:
+            Unavailable: it cannot be had now.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Webhooks:
+    """What it takes to check a webhook and to pass it on."""
+
+    secret: Secret
+    signals: Signals
 
 
 class TaskPage(Protocol):
@@ -83,3 +103,4 @@ class Services:
     hub: Hub
     gate: Gate
     backlog: Backlog
+    webhooks: Webhooks | None

@@ -20,18 +20,21 @@ from tts.gate import Gate
 from tts.gate_state import Limits
 from tts.observe import GateMetrics, observe_relay, observe_step
 from tts.outside import Outside
-from tts.ports import StepError, Unavailable
+from tts.ports import Signals, StepError, Unavailable
 from tts.processor import Processor
 from tts.queue.memory import MemoryQueue
 from tts.queue.rabbitmq import RabbitMQ
 from tts.relay import Relay
 from tts.replicate_api import ReplicatePredictions
 from tts.retry import RetryPolicy
+from tts.signals import LocalSignals
 from tts.store.documents import PostgresDocuments
 from tts.store.memory import MemoryDocuments
 from tts.store.postgres import PostgresStore
+from tts.store.signals import PostgresSignals
 from tts.store.sqlite import SQLiteStore
 from tts.templates import HttpTemplates
+from tts.webhook_secret import AccountSecret, GivenSecret
 
 logger = logging.getLogger(__name__)
 
@@ -126,6 +129,41 @@ def gate(settings: Settings, store: Store) -> Gate:
     return Gate(shared, limits, watch=GateMetrics())
 
 
+def signals(settings: Settings, store: Store, *, alone: bool) -> Signals | None:
+    """How gateways tell processors of webhooks; None where Replicate is asked for none.
+
+    ``alone`` says that gateway and processor are one process. Separate ones need a PostgreSQL to
+    tell each other anything: over a SQLite file they poll.
+    """
+    if not settings.webhook_url:
+        return None
+    if isinstance(store, PostgresStore):
+        return PostgresSignals(store)
+    if alone:
+        return LocalSignals()
+    logger.warning("Webhooks are off: separate processes need PostgreSQL for them, not SQLite")
+    return None
+
+
+def webhook_secret(settings: Settings, stack: AsyncExitStack) -> GivenSecret | AccountSecret:
+    """What webhooks are signed with, by the settings or by Replicate."""
+    if given := settings.replicate_webhook_secret.get_secret_value():
+        return GivenSecret(given)
+    token = settings.replicate_api_token.get_secret_value()
+    if not token and not settings.replicate_is_local:
+        logger.warning(
+            "No webhook will be taken: set REPLICATE_WEBHOOK_SECRET, or REPLICATE_API_TOKEN to "
+            "have Replicate asked for it"
+        )
+    secret = AccountSecret(
+        base_url=settings.replicate_base_url,
+        token=token or "sandbox",
+        timeout=settings.replicate_timeout_ms / 1000,
+    )
+    stack.push_async_callback(secret.aclose)
+    return secret
+
+
 def relay(settings: Settings, app: Application, store: Store, queue: Queue) -> Relay:
     """The relay; a queue that dies with the process is rebuilt from the log."""
     return Relay(
@@ -147,8 +185,9 @@ async def processor(
     queue: Queue,
     audio: Audio,
     upstream: Gate,
+    signals: Signals | None,
 ) -> Processor:
-    """The processor; its HTTP clients are closed with ``stack``.
+    """The processor; its HTTP clients are closed with ``stack``. Without ``signals``, it polls.
 
     Raises:
         ConfigError: nothing says whom to ask for predictions.
@@ -166,6 +205,7 @@ async def processor(
         model_version=settings.replicate_model_version,
         timeout=timeout,
         max_bytes=settings.audio_max_bytes,
+        webhook=settings.webhook_url if signals else "",
     )
     stack.push_async_callback(predictions.aclose)
     templates = HttpTemplates(
@@ -174,6 +214,7 @@ async def processor(
     stack.push_async_callback(templates.aclose)
     if isinstance(audio, MinioAudio):
         await _try_to_ensure_bucket(audio)
+    poll_ms = settings.replicate_safety_poll_ms if signals else settings.replicate_poll_interval_ms
     outside = Outside(
         log=store,
         templates=templates,
@@ -183,7 +224,7 @@ async def processor(
         inspect=inspect,
         policy=retry_policy(settings),
         model_version=settings.replicate_model_version,
-        poll_interval=settings.replicate_poll_interval_ms / 1000,
+        poll_interval=poll_ms / 1000,
         create_timeout=timeout,
         segment_max_chars=settings.segment_max_chars,
         segment_concurrency=settings.segment_concurrency,
@@ -196,6 +237,7 @@ async def processor(
         worker=f"{socket.gethostname()}-{os.getpid()}",
         concurrency=settings.tts_concurrency,
         grace_seconds=settings.shutdown_seconds,
+        signals=signals,
     )
 
 

@@ -17,6 +17,7 @@ import uvloop
 
 from gateway.app import Gateway
 from gateway.keys_command import keys
+from gateway.services import Webhooks
 from projections.database import open_database
 from projections.dead_letters import DeadLetterQueries
 from projections.runner import Projector
@@ -30,7 +31,7 @@ from tts.health import Probe
 from tts.monitor import monitor
 from tts.observe import configure_logging
 from tts.policy_command import retry_policy_command
-from tts.ports import Unavailable
+from tts.ports import Signals, Unavailable
 from tts.queue.rabbitmq import RabbitMQ
 from tts.sandbox import BadRule, start_sandbox
 
@@ -187,10 +188,11 @@ async def _up(settings: Settings, stack: AsyncExitStack) -> list[Part]:
     audio = await stack.enter_async_context(bootstrap.open_audio(settings))
     app = bootstrap.application(settings, store)
     gate = bootstrap.gate(settings, store)
-    working = await bootstrap.processor(settings, stack, app, store, queue, audio, gate)
+    signals = bootstrap.signals(settings, store, alone=True)
+    working = await bootstrap.processor(settings, stack, app, store, queue, audio, gate, signals)
     projecting = await _projecting(settings, stack, store)
     probes = _probes(store, queue, audio, projecting)
-    serving = await _serving(settings, stack, store, audio, gate, probes)
+    serving = await _serving(settings, stack, store, audio, gate, signals, probes)
     _greet(settings)
     relaying = bootstrap.relay(settings, app, store, queue)
     return [serving.run(), working.run(), relaying.run(), projecting.run()]
@@ -200,8 +202,9 @@ async def _gateway(settings: Settings, stack: AsyncExitStack) -> list[Part]:
     store = await stack.enter_async_context(bootstrap.open_store(settings))
     audio = await stack.enter_async_context(bootstrap.open_audio(settings))
     gate = bootstrap.gate(settings, store)
+    signals = bootstrap.signals(settings, store, alone=False)
     # What it accepts is in the log, so it need not wait for the broker nor for the audio's place.
-    serving = await _serving(settings, stack, store, audio, gate, _probes(store))
+    serving = await _serving(settings, stack, store, audio, gate, signals, _probes(store))
     _greet(settings)
     return [serving.run()]
 
@@ -226,7 +229,8 @@ async def _processor(settings: Settings, stack: AsyncExitStack) -> list[Part]:
     audio = await stack.enter_async_context(bootstrap.open_audio(settings))
     app = bootstrap.application(settings, store)
     gate = bootstrap.gate(settings, store)
-    working = await bootstrap.processor(settings, stack, app, store, queue, audio, gate)
+    signals = bootstrap.signals(settings, store, alone=False)
+    working = await bootstrap.processor(settings, stack, app, store, queue, audio, gate, signals)
     await _monitored(settings, stack, _probes(store, queue, audio))
     return [working.run()]
 
@@ -275,9 +279,13 @@ async def _serving(
     store: bootstrap.Store,
     audio: bootstrap.Audio,
     gate: Gate,
+    signals: Signals | None,
     probes: Mapping[str, Probe],
 ) -> Gateway:
     database = await stack.enter_async_context(open_database(settings.store_url))
+    webhooks = None
+    if signals is not None:
+        webhooks = Webhooks(bootstrap.webhook_secret(settings, stack), signals)
     return Gateway(
         settings=settings,
         application=bootstrap.application(settings, store),
@@ -287,6 +295,7 @@ async def _serving(
         dead_letters=DeadLetterQueries(database),
         probes=probes,
         upstream=gate.state,
+        webhooks=webhooks,
     )
 
 

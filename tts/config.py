@@ -2,16 +2,28 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from tts.signing_key import signing_key
 
 Positive = Annotated[int, Field(gt=0)]
 NotNegative = Annotated[int, Field(ge=0)]
+
+
+def _signs(secret: SecretStr) -> SecretStr:
+    if text := secret.get_secret_value():
+        signing_key(text)
+    return secret
+
+
+SigningSecret = Annotated[SecretStr, AfterValidator(_signs)]
 
 REPLICATE_CREATES_PER_MINUTE = 600  # what Replicate allows an account in good standing
 REPLICATE_MAX_IN_FLIGHT = 100  # at that rate, when a prediction takes 10 s
@@ -79,6 +91,8 @@ class Settings(BaseSettings):
     segment_max_chars: Positive = 80
     replicate_poll_interval_ms: Positive = 500
     replicate_timeout_ms: Positive = 15_000
+    replicate_webhook_secret: SigningSecret = SecretStr("")
+    replicate_safety_poll_ms: Positive = 10_000
     replicate_creates_per_minute: NotNegative | None = None
     replicate_max_in_flight: NotNegative | None = None
     template_base_url: str = "https://cradleintro.top"
@@ -174,9 +188,30 @@ class Settings(BaseSettings):
         return not token and "replicate_base_url" not in self.model_fields_set
 
     @property
+    def webhook_url(self) -> str:
+        """Where Replicate is to send webhooks; empty if it cannot reach us, or takes no such URL.
+
+        A sandbox on this machine reaches every PUBLIC_URL. Replicate itself wants https, and can
+        reach neither localhost nor a private address.
+        """
+        parts = urlsplit(self.public_url)
+        if not (self.replicate_is_local and parts.scheme in {"http", "https"}) and not (
+            parts.scheme == "https" and _is_public(parts.hostname or "")
+        ):
+            return ""
+        return f"{self.public_url.rstrip('/')}/webhooks/replicate"
+
+    @property
     def store_url(self) -> str:
         """``EVENT_STORE_URL``, or the embedded SQLite file in the data folder."""
         return self.event_store_url or f"sqlite:///{(self.data_dir / 'tts.db').absolute()}"
+
+
+def _is_public(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_global
+    except ValueError:
+        return "." in host and not host.endswith((".localhost", ".local", ".internal"))
 
 
 def load(**overrides: Any) -> Settings:

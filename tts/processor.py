@@ -15,7 +15,7 @@ from uuid import UUID
 from tts.application import Application
 from tts.domain import Task
 from tts.outside import Outside
-from tts.ports import Consumer, Delivery, Recorded, Unavailable
+from tts.ports import Consumer, Delivery, Recorded, Signals, Unavailable
 from tts.run import Run
 
 logger = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Busy:
 
 
 class Processor:
-    """Works on up to ``concurrency`` tasks at once."""
+    """Works on up to ``concurrency`` tasks at once; ``signals`` tell of webhooks, if there are."""
 
     def __init__(
         self,
@@ -45,6 +45,7 @@ class Processor:
         worker: str,
         concurrency: int,
         grace_seconds: float,
+        signals: Signals | None = None,
     ) -> None:
         self._application = application
         self._consumer = consumer
@@ -52,6 +53,7 @@ class Processor:
         self._worker = worker
         self._concurrency = concurrency
         self._grace = grace_seconds
+        self._signals = signals
         self._slots = asyncio.Semaphore(concurrency)
         self._busy: dict[UUID, Busy] = {}
 
@@ -67,8 +69,11 @@ class Processor:
         """
         async with self._consumer.deliveries(self._concurrency) as deliveries:
             handling: set[asyncio.Task[None]] = set()
-            watching = asyncio.create_task(self._watch_cancellations())
-            watching.add_done_callback(_say_why)
+            watches = [asyncio.create_task(self._watch_cancellations())]
+            if self._signals is not None:
+                watches.append(asyncio.create_task(self._outside.wakeups.run(self._signals)))
+            for watching in watches:
+                watching.add_done_callback(_say_why)
             try:
                 async for delivery in deliveries:
                     task = asyncio.create_task(self._handle(delivery))
@@ -76,7 +81,8 @@ class Processor:
                     task.add_done_callback(handling.discard)
             finally:
                 await self._drain(handling)
-                watching.cancel()
+                for watching in watches:
+                    watching.cancel()
 
     async def _watch_cancellations(self) -> None:
         """Have each run look at the log whose task is to be canceled.
@@ -156,7 +162,9 @@ class Processor:
 
 def _say_why(watching: asyncio.Task[None]) -> None:
     if not watching.cancelled():
-        logger.error("Cancellations are no longer watched", exc_info=watching.exception())
+        logger.error(
+            "Cancellations or webhooks are no longer watched", exc_info=watching.exception()
+        )
 
 
 def is_duplicate(delivery: Delivery, events: list[Recorded]) -> bool:

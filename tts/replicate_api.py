@@ -52,6 +52,7 @@ class _NoHiddenRetries(AiohttpTransport):
 class ReplicatePredictions:
     """One for each process and event loop; ``timeout`` in seconds bounds every call.
 
+    ``webhook`` is where Replicate tells that a prediction is over; empty for nowhere.
     ``max_bytes`` bounds an output, for which ``download_timeout`` applies.
     """
 
@@ -63,11 +64,15 @@ class ReplicatePredictions:
         model_version: str,
         timeout: float,
         max_bytes: int,
+        webhook: str = "",
         download_timeout: float = 60.0,
     ) -> None:
         self._base_url = httpx.URL(base_url)
         self._version = model_version
         self._timeout = timeout
+        self._webhook = (
+            {"webhook": webhook, "webhook_events_filter": ["completed"]} if webhook else {}
+        )
         self._transport = _NoHiddenRetries()
         self._client = Client(
             api_token=token,
@@ -86,7 +91,11 @@ class ReplicatePredictions:
             "POST",
             "/v1/predictions",
             said=(speech.text, speech.instruction),
-            json={"version": self._version, "input": speech_input(speech)},
+            json={
+                "version": self._version,
+                "input": speech_input(speech),
+                **self._webhook,
+            },
             headers={"Cancel-After": f"{seconds}s"},
         )
         prediction_id = document.get("id")

@@ -15,6 +15,7 @@ import httpx
 from httpx_sse import EventSource, ServerSentEvent, aconnect_sse
 
 from gateway.app import Gateway
+from gateway.services import Webhooks
 from projections.database import open_database
 from projections.dead_letters import DeadLetterQueries
 from projections.tasks import TaskQueries
@@ -109,6 +110,7 @@ async def running(
     *,
     log: Callable[[SQLiteStore], Log] = lambda store: store,
     probes: Mapping[str, Probe] | None = None,
+    webhooks: Webhooks | None = None,
     **changes: Any,
 ) -> AsyncIterator[Running]:
     """Serve while the context is open; ``changes`` are settings."""
@@ -130,6 +132,7 @@ async def running(
             dead_letters=DeadLetterQueries(database),
             upstream=UpstreamGate(MemoryDocuments(), Limits()).state,
             probes=probes if probes is not None else {"store": store.ready},
+            webhooks=webhooks,
         )
         await gateway.start()
         stack.push_async_callback(gateway.stop)

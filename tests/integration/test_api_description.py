@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import re
 import sys
 from pathlib import Path
@@ -14,10 +15,13 @@ import pytest
 
 from gateway import keys
 from gateway.access import Role
+from gateway.services import Webhooks
 from projections.database import open_database
 from projections.runner import Projector
 from projections.tasks import TasksProjection
 from tests.integration.gateway_under_test import Running, fail, running, speak, until
+from tts.signals import LocalSignals
+from tts.webhook_secret import GivenSecret
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 CONFIG = Path(__file__).with_name("schemathesis.toml")
@@ -246,7 +250,9 @@ async def test_a_fuzzer_finds_nothing(tmp_path: Path, *, guarded: bool):
         settings["tts_api_keys_file"] = tmp_path / "keys.json"
         _, key = keys.add(tmp_path / "keys.json", owner="ann", role=Role.ADMIN, expires=None)
         arguments.append(f"--header=Authorization: Bearer {key}")
-    async with running(tmp_path, **settings) as its:
+    secret = f"whsec_{base64.b64encode(b'not known to the fuzzer').decode()}"
+    webhooks = Webhooks(GivenSecret(secret), LocalSignals())
+    async with running(tmp_path, webhooks=webhooks, **settings) as its:
         ids = [str(task_id) for task_id in await _tasks(its)]
         config = tmp_path / "schemathesis.toml"
         config.write_text(CONFIG.read_text() + f"\n[dictionaries.tasks]\nvalues = {ids}\n")

@@ -159,6 +159,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("POST", "/api/dead-letters/dismiss"): Row(expect(200, 200, 403, 200), body=ALL),
     ("GET", "/audio/<key:str>"): Row(OWN, task="succeeded"),
     ("GET", "/events"): Row(OWN, task="", query="?taskId={}"),
+    ("POST", "/webhooks/replicate"): Row(everybody(404), body={"id": "p", "status": "failed"}),
     ("GET", "/ws"): Row(expect(101, 101, 101, 101), headers=HANDSHAKE),
 } | {("GET", path): Row(everybody(200)) for path in FILES}
 

@@ -43,6 +43,8 @@ def test_the_example_lists_every_setting_with_its_default():
         ("RABBITMQ_URL", "http://host"),
         ("TEMPLATE_BASE_URL", "ftp://host"),
         ("MINIO_ENDPOINT", "host:9000"),
+        ("REPLICATE_WEBHOOK_SECRET", "hunter2"),
+        ("REPLICATE_WEBHOOK_SECRET", "whsec_"),
     ],
 )
 def test_a_wrong_setting_is_named(monkeypatch, name, value):
@@ -76,3 +78,27 @@ def test_a_task_ends_before_its_broker_takes_the_message_back(monkeypatch):
     monkeypatch.setenv("TASK_DEADLINE_SECONDS", "1701")
     with pytest.raises(ConfigError, match="TASK_DEADLINE_SECONDS"):
         load()
+
+
+SANDBOX = "http://127.0.0.1:3003"
+
+
+@pytest.mark.parametrize(
+    ("public_url", "replicate", "expected"),
+    [
+        ("https://tts.example.com", "", "https://tts.example.com/webhooks/replicate"),
+        ("https://tts.example.com/", "", "https://tts.example.com/webhooks/replicate"),
+        ("", "", ""),
+        ("http://tts.example.com", "", ""),
+        ("https://localhost", "", ""),
+        ("https://192.168.0.7", "", ""),
+        ("https://tts.internal", "", ""),
+        ("http://127.0.0.1:3002", SANDBOX, "http://127.0.0.1:3002/webhooks/replicate"),
+        ("", SANDBOX, ""),
+    ],
+)
+def test_webhooks_go_where_replicate_can_send_them(monkeypatch, public_url, replicate, expected):
+    """Replicate itself needs https and a public host; a sandbox on this machine reaches any."""
+    monkeypatch.setenv("PUBLIC_URL", public_url)
+    monkeypatch.setenv("REPLICATE_BASE_URL", replicate)
+    assert load().webhook_url == expected

@@ -88,7 +88,7 @@ class PostgresStore:
         """Make the tables if need be, and connect."""
         schema = files(__package__).joinpath("postgres.sql").read_text()
         try:
-            async with await self._connect() as connection, connection.transaction():
+            async with await self.connect() as connection, connection.transaction():
                 # CREATE … IF NOT EXISTS races with itself when two processes start at once.
                 await connection.execute("SELECT pg_advisory_xact_lock(7721000)")
                 await connection.execute(schema)
@@ -163,7 +163,7 @@ class PostgresStore:
         """See :class:`tts.ports.Coordination`; an advisory lock of a session of its own."""
         while True:
             try:
-                connection = await self._connect(LONG_LIVED)
+                connection = await self.connect(LONG_LIVED)
                 break
             except ERRORS:
                 await asyncio.sleep(LEADERSHIP_CHECK_SECONDS)
@@ -191,7 +191,12 @@ class PostgresStore:
 
     # --- inside
 
-    async def _connect(self, options: str = OPTIONS) -> AsyncConnection:
+    async def connect(self, options: str = OPTIONS) -> AsyncConnection:
+        """A connection of one's own, in autocommit; one that vanishes is found out in seconds.
+
+        Raises:
+            one of ``ERRORS``
+        """
         return await AsyncConnection.connect(
             self._url,
             autocommit=True,
@@ -235,7 +240,7 @@ class PostgresStore:
 
     async def _write(self, batch: list[Append]) -> list[int | None]:
         if self._writer is None or self._writer.closed:
-            self._writer = await self._connect()
+            self._writer = await self.connect()
         cursor = await self._writer.execute(_APPEND, (_as_json(batch),), prepare=True, binary=True)
         return [row[0] for row in await cursor.fetchall()]
 
@@ -263,7 +268,7 @@ class PostgresStore:
         failures = 0
         while True:
             try:
-                async with await self._connect(LONG_LIVED) as connection:
+                async with await self.connect(LONG_LIVED) as connection:
                     for channel in self._channels:
                         await connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
                     failures = 0

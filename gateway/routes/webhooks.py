@@ -1,0 +1,41 @@
+"""``POST /webhooks/replicate``: Replicate tells that a prediction is over."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from sanic import HTTPResponse, Request, Sanic
+
+from gateway import endpoint
+from gateway.access import Need
+from gateway.answers import Success
+from gateway.errors import RouteNotFound
+from gateway.models import PredictionNews, parse_body
+from gateway.services import Services
+from gateway.signature import signed
+
+OVER = frozenset({"succeeded", "failed", "canceled", "aborted"})
+
+
+def add_to(app: Sanic[Any, Any], services: Services) -> None:
+    """Add the route. Its signature is the key, so that it asks for no other."""
+    webhooks = services.webhooks
+
+    async def replicate(request: Request) -> HTTPResponse:
+        """Pass the news on; who waits for the prediction looks at it himself.
+
+        The body only says which prediction to look at, so that a webhook that comes twice, late or
+        out of order does no harm.
+        """
+        if webhooks is None:
+            raise RouteNotFound("webhooks are off here")
+        claimed = signed(request.headers, time.time())
+        claimed.check(await webhooks.secret.key(), request.body)
+        news = parse_body(PredictionNews, request.body)
+        over = news.status in OVER
+        if over:
+            await webhooks.signals.send(news.id)
+        return Success({"heeded": over})
+
+    endpoint.add(app, "POST", "/webhooks/replicate", replicate, need=Need.NOTHING)
