@@ -355,6 +355,7 @@ def _greet(settings: Settings) -> None:
     url = settings.gateway_url
     click.echo(
         f"""
+  Watch    {url}/
   Try it   {url}/sse-client-example.html
   Docs     {url}/docs
   API      {url}/api/tts

@@ -14,7 +14,8 @@
       keyTitle: "需要 API 密钥", keyHint: "dashboard 密钥可查看全部，admin 密钥还可重试与忽略。密钥只保存在本标签页。",
       useKey: "使用", letters: "死信", noLetters: "没有死信，一切正常。", more: "更多", recent: "最近任务",
       noTasks: "还没有任务。", status: "状态", task: "任务", template: "模板", attempt: "尝试", what: "说明",
-      changed: "更新于", parts: "组件", system: "系统", gate: "Replicate 闸门", reason: "原因（写入日志）",
+      changed: "更新于", parts: "组件", system: "系统", gate: "Replicate 闸门",
+      gateState: { closed: "放行", open: "暂停", "half-open": "试探中" }, inFlight: "进行中", waiting: "等待中", perMinute: "每分钟上限", failures: "连续失败", reason: "原因（写入日志）",
       cancel: "取消", retry: "重试", dismiss: "忽略", retryAll: "全部重试 {}", dismissAll: "全部忽略 {}",
       askRetry: "重试 {} 条死信？", askDismiss: "忽略 {} 条死信？", all: "全部", healthy: "正常", unhealthy: "异常",
       version: "版本", deployment: "部署", store: "存储", queue: "队列", audio: "音频", uptime: "运行时间",
@@ -35,7 +36,8 @@
       keyTitle: "An API key is needed", keyHint: "A dashboard key sees everything, an admin key may retry and dismiss, too. It stays in this tab.",
       useKey: "Use", letters: "Dead letters", noLetters: "No dead letters: all is well.", more: "More", recent: "Recent tasks",
       noTasks: "No tasks yet.", status: "Status", task: "Task", template: "Template", attempt: "Attempt", what: "What",
-      changed: "Changed", parts: "Parts", system: "System", gate: "Gate to Replicate", reason: "Reason (kept in the log)",
+      changed: "Changed", parts: "Parts", system: "System", gate: "Gate to Replicate",
+      gateState: { closed: "flowing", open: "paused", "half-open": "probing" }, inFlight: "In flight", waiting: "Waiting here", perMinute: "Allowed a minute", failures: "Failures in a row", reason: "Reason (kept in the log)",
       cancel: "Cancel", retry: "Retry", dismiss: "Dismiss", retryAll: "Retry all {}", dismissAll: "Dismiss all {}",
       askRetry: "Retry {} dead letters?", askDismiss: "Dismiss {} dead letters?", all: "All", healthy: "healthy", unhealthy: "unhealthy",
       version: "Version", deployment: "Deployment", store: "Store", queue: "Queue", audio: "Audio", uptime: "Up for",
@@ -385,14 +387,18 @@
     const { gate } = system;
     $("gate").hidden = !gate;
     if (!gate) return;
-    const tone = { closed: "good", open: "bad" }[gate.state] ?? "wait";
-    badge("gate-state", gate.state, tone);
-    const { state, ...rest } = gate;
-    const told = { reason: say("why"), until: say("until") };
-    $("gate-facts").replaceChildren(
-      ...Object.entries(rest).filter(([, value]) => value !== null && value !== "" && typeof value !== "object")
-        .map(([name, value]) => fact(told[name] ?? name, name === "until" ? moment(value) : String(value))),
-    );
+    badge("gate-state", words().gateState[gate.state], { closed: "good", open: "bad" }[gate.state] ?? "wait");
+    const { limits, reason } = gate;
+    const of = (count, limit) => (limit === null ? number(count) : `${number(count)} / ${number(limit)}`);
+    const facts = [
+      reason && fact(say("why"), `${reason.message} (${reason.code})`),
+      gate.until && fact(say("until"), moment(gate.until)),
+      fact(say("inFlight"), of(gate.inFlight, limits.inFlight)),
+      fact(say("waiting"), number(gate.waiting)),
+      gate.createsPerMinute !== null && fact(say("perMinute"), of(Math.round(gate.createsPerMinute), limits.createsPerMinute)),
+      gate.failures > 0 && fact(say("failures"), number(gate.failures)),
+    ];
+    $("gate-facts").replaceChildren(...facts.filter(Boolean));
   }
 
   function showConnection() {
