@@ -103,13 +103,19 @@ class World:
 
     @contextlib.asynccontextmanager
     async def working(
-        self, store=None, worker="w1", grace_seconds=0.0, concurrency=8, gates: Sequence[Gate] = ()
+        self,
+        store=None,
+        worker="w1",
+        grace_seconds=0.0,
+        concurrency=8,
+        gates: Sequence[Gate] = (),
+        queue=None,
     ):
         """A relay and a processor, as a process that starts has them: with an empty queue.
 
         With ``gates`` there is a processor for each of them; the first one is yielded.
         """
-        self.queue = MemoryQueue()
+        self.queue = queue or MemoryQueue()
         application = Application(
             store or self.store,
             max_attempts=3,
