@@ -3,6 +3,7 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
+from tts.failures import lookup
 from tts.gate import Gate
 from tts.gate_state import Limits
 from tts.ports import StepError, Unavailable
@@ -109,6 +110,24 @@ async def test_a_refused_token_shuts_the_gate_for_all_and_one_probe_opens_it():
     await one.settle(key, None)
     assert all(await asyncio.gather(*rest))
     assert (await other.state())["state"] == "closed"
+
+
+async def test_the_log_says_why_creations_pause_what_to_do_and_when_they_flow_again(caplog):
+    """One warning at the trip, with the failure table's advice, and one line at the recovery."""
+    caplog.set_level("INFO", "tts.gate")
+    one = gate()
+    assert await admitted(one, "a")
+    await one.settle("a", refusal())
+    (trip,) = caplog.records
+    assert (trip.levelname, trip.code) == ("WARNING", "replicate_unauthorized")
+    assert "Replicate answered so" in trip.message
+    assert lookup("replicate_unauthorized", "create").action in trip.message
+    caplog.clear()
+    assert await admitted(one, "b")
+    await one.settle("b", None)
+    (recovery,) = caplog.records
+    assert recovery.levelname == "INFO"
+    assert recovery.message.startswith("Creations flow again")
 
 
 async def test_a_rate_that_replicate_names_is_kept():
