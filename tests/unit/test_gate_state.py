@@ -142,10 +142,10 @@ class Machine(RuleBasedStateMachine):
         probe = max(state.probe_until - now, 0.0)
         places = max((expires - now for _, expires in state.permits.values()), default=0.0)
         rate = state.per_minute(now, limits)
-        turns = 0.0 if rate == math.inf else 1 + len(waiting) / fill_rate(rate)
+        turns = 0.0 if rate == math.inf else 120.0 + 60 * len(waiting)
         assert pause <= THROTTLED_CAP_SECONDS
         assert probe <= PROBE_SECONDS
-        end = now + pause + probe + (places if limits.in_flight else 0.0) + turns + 1
+        end = now + pause + probe + (places if limits.in_flight else 0.0) + turns + 31
         while waiting:
             state, wait = admit(state, waiting[0], now, limits, expires_at=now + HOUR)
             if wait:
