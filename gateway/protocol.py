@@ -43,6 +43,16 @@ Statuses, in the usual order: `starting`, `queued`, `dequeued`, `processing`, `p
 `downloading`, `download_complete`, `succeeded`. After a failure: `waiting_retry`, `retrying`, and
 in the end `failed`. After a cancellation: `canceling`, `canceled`. The last ones of each are final,
 save for `failed`, from which `POST /api/tts/retry` leads on.
+
+Long texts: a text of more than SEGMENT_MAX_CHARS characters (80 unless configured) is spoken in
+parts, several at once. From `processing` to `download_complete` its updates have `segments`, how
+many parts there are, and `segment`, which one it is, from 0 on; parts may be done in any order.
+`download_complete` has the part's `partialAudioUrl`: play these in the order of `segment` while
+the rest is being spoken (`audioParts()` of `/client/SSEClient.js` and `audio_parts()` of the
+Python client hand them out so), and the whole from `audioUrl` of `succeeded`. Parts are kept for a
+day. They are plain WAV files because `HTMLAudioElement`, expo-av, AVPlayer and ExoPlayer play those
+everywhere without a library; an HLS playlist would need its audio as AAC in TS or fMP4, and hls.js
+on Chrome and Firefox.
 """
 
 WEBSOCKET = """\
