@@ -12,7 +12,7 @@ from tts.ports import Destination, Message, Recorded
 from tts.retry import on_grid
 from tts.unfinished import Unfinished
 
-SLACK_SECONDS = 0.25
+LEAD_SECONDS = 0.25  # so much before its time a processor has the message of a retry
 AT_ONCE = frozenset({Task.CancelRequested.TOPIC, Task.RetryScheduled.TOPIC, Task.Failed.TOPIC})
 """Orders that wait for no turn: rounds of work (:data:`tts.unfinished.ROUNDS`) do."""
 
@@ -73,8 +73,14 @@ def rescue(task_id: UUID, task: Unfinished, *, now: float) -> Message:
 
 
 def _room(wait: float, delay: float) -> float:
-    """The delay that was decided on, unless the relay is late; nothing at all when it is due."""
+    """How long the message waits with the broker; nothing at all when it is due.
+
+    A little less than was decided on: what the message needs to get there and back must not make
+    the retry late, and a processor that has it early waits for the rest.
+    """
     if wait <= 0:
         return 0.0
     # The milliseconds that the event took to get here must not make another waiting room.
-    return delay if wait > delay - SLACK_SECONDS else on_grid(wait)
+    if wait > delay - LEAD_SECONDS:
+        return round(max(delay - LEAD_SECONDS, 0.0), 3)
+    return on_grid(wait)

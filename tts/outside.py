@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tts.creations import Creations
 from tts.gate import Gate
 from tts.ports import AudioInfo, AudioStore, Log, Predictions, Templates
 from tts.retry import RetryPolicy
@@ -35,3 +36,4 @@ class Outside:
     segment_concurrency: int
     observe: Callable[[str, float, str], None]
     wakeups: Wakeups = field(default_factory=Wakeups)
+    creations: Creations = field(default_factory=Creations)

@@ -2,16 +2,14 @@
 
 Replicate's list tells what a prediction speaks but not for whom, and two tasks, or two segments of
 one text, may speak the same. A prediction is taken for one of them alone: never one that the log
-has, nor one that this run has for another segment. The oldest is taken first, because it may be too
+has, nor one that this process has for another. The oldest is taken first, because it may be too
 old for the others, which were intended later.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-from collections import Counter
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -29,27 +27,21 @@ LOOKBACK_POSITIONS = 5_000  # how far before an intent others' predictions are l
 
 
 class Search:
-    """Looks for the predictions of one task in Replicate's list; one for all segments of a run."""
+    """Looks for the predictions of one task in Replicate's list."""
 
     def __init__(self, application: Application, outside: Outside, task_id: UUID) -> None:
         self._application = application
         self._outside = outside
+        self._creations = outside.creations
         self._task_id = task_id
-        self._owners: dict[str, int] = {}  # the segment of each prediction that this run knows of
-        self._creating: Counter[Speech] = Counter()
 
-    @contextlib.contextmanager
-    def creating(self, speech: Speech) -> Iterator[None]:
-        """Take no prediction for this speech meanwhile: it may be the one under way."""
-        self._creating[speech] += 1
-        try:
-            yield
-        finally:
-            self._creating[speech] -= 1
+    def creating(self, speech: Speech) -> AbstractContextManager[None]:
+        """See :meth:`Creations.creating`."""
+        return self._creations.creating(speech)
 
     def created(self, segment: int, prediction_id: str) -> None:
         """Replicate said whose the prediction is; to be called before :meth:`creating` is left."""
-        self._owners[prediction_id] = segment
+        self._creations.take(prediction_id, (self._task_id, segment))
 
     async def for_sure(self, segment: int, speech: Speech, intent_at: datetime) -> str | None:
         """The prediction that came of the intent, or None once it is certain that there is none."""
@@ -57,7 +49,7 @@ class Search:
         while True:
             over = self._application.now() >= intent_at + window
             found = await self.once(segment, speech, intent_at)
-            if found is not None or (over and not self._creating[speech]):
+            if found is not None or (over and not self._creations.under_way(speech)):
                 return found
             await asyncio.sleep(POLL_SECONDS)
 
@@ -65,10 +57,10 @@ class Search:
         """The oldest prediction since the intent for this speech that is nobody else's."""
         found = await self._outside.predictions.find(speech, since=intent_at - CLOCK_SKEW)
         recorded = await self._recorded(segment) if found else frozenset()
-        if self._creating[speech]:
+        if self._creations.under_way(speech):
             return None
         for id_ in reversed(found):
-            if id_ not in recorded and self._owners.setdefault(id_, segment) == segment:
+            if id_ not in recorded and self._creations.take(id_, (self._task_id, segment)):
                 return id_
         return None
 

@@ -240,9 +240,9 @@ def test_what_was_admitted_before_the_trip_says_nothing_about_the_time_after():
 
 @given(per_minute=st.integers(10, 1200), minutes=st.floats(0, 12))
 def test_a_throttling_halves_the_rate_and_it_comes_back_evenly(per_minute, minutes):
-    """A tenth of the limit each minute, so that it is whole again after five."""
+    """Half of the limit each minute, so that it is whole again after one."""
     limits = Limits(creates_per_minute=per_minute)
     state = settle(enter(GateState(), "a", NOW + 60, FREE), "a", THROTTLED, NOW + 60, limits)
     before = min(per_minute, PRESUMED_PER_MINUTE)
-    expected = min(before / 2 + per_minute * 0.1 * minutes, per_minute)
+    expected = min(before / 2 + per_minute * 0.5 * minutes, per_minute)
     assert state.per_minute(NOW + 60 + 60 * minutes, limits) == pytest.approx(expected)
