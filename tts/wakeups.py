@@ -59,7 +59,7 @@ class Wakeups:
     async def run(self, signals: Signals) -> None:
         """Wake whom the signals name, until canceled; outages are waited out.
 
-        Whoever waits when an outage ends is woken, because his signal may have been lost in it.
+        Whoever waits when the listening begins (again) is woken: his signal may have been lost.
         """
         failures = 0
         while True:
@@ -67,7 +67,7 @@ class Wakeups:
                 async with signals.listen() as prediction_ids:
                     if failures:
                         logger.info("Webhooks are heard of again")
-                        self._wake_all()
+                    self._wake_all()
                     failures = 0
                     async for prediction_id in prediction_ids:
                         self.wake(prediction_id)

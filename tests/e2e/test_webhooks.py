@@ -146,7 +146,7 @@ def test_a_task_takes_two_calls_to_replicate(request, deployment):
     def webhooks() -> dict[str, int]:
         return service.sandbox("GET", "stats")["webhooks"]
 
-    wait_until(lambda: webhooks() == {"delivered": delivered}, "every webhook was taken")
+    wait_until(lambda: webhooks().get("delivered") == delivered, "every webhook was taken")
 
 
 @pytest.mark.parametrize("fault", ["never", "badly_signed"])
