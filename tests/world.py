@@ -14,6 +14,7 @@ from tts import search, steps
 from tts.application import Application
 from tts.audio.folder import FolderAudio
 from tts.audio.inspect import inspect
+from tts.creations import Creations
 from tts.domain import FINAL, Status, Task
 from tts.gate import Gate
 from tts.gate_state import Limits
@@ -92,6 +93,7 @@ class World:
         )
         self.templates = HttpTemplates(sandbox.url, cache_seconds=60, timeout=patience)
         self.queue = MemoryQueue()
+        self.documents = MemoryDocuments()
         self.policy = RetryPolicy(initial=0.1, multiplier=2, maximum=1, jitter="none")
         self.poll_interval = 0.02
 
@@ -126,12 +128,12 @@ class World:
             Processor(
                 application,
                 self.queue,
-                self._outside(gate),
+                self.outside(gate),
                 worker=worker,
                 concurrency=concurrency,
                 grace_seconds=grace_seconds,
             )
-            for gate in gates or [Gate(MemoryDocuments(), Limits())]
+            for gate in gates or [Gate(self.documents, Limits())]
         ]
         relay = Relay(
             self.application, self.store, self.store, self.queue, window=32, watchdog_seconds=60
@@ -144,7 +146,8 @@ class World:
                 part.cancel()
             await asyncio.gather(*parts, return_exceptions=True)
 
-    def _outside(self, gate: Gate) -> Outside:
+    def outside(self, gate: Gate) -> Outside:
+        """What a processor of its own has."""
         return Outside(
             log=self.store,
             templates=self.templates,
@@ -158,6 +161,7 @@ class World:
             create_timeout=1.0,
             segment_max_chars=SEGMENT_MAX_CHARS,
             segment_concurrency=4,
+            creations=Creations(self.documents),
             observe=lambda *_: None,
         )
 

@@ -16,11 +16,12 @@ from tts.audio.folder import FolderAudio
 from tts.audio.inspect import inspect
 from tts.audio.minio import MinioAudio
 from tts.config import ConfigError, Settings
+from tts.creations import Creations
 from tts.gate import Gate
 from tts.gate_state import Limits
 from tts.observe import GateMetrics, observe_relay, observe_step
 from tts.outside import Outside
-from tts.ports import Signals, StepError, Unavailable
+from tts.ports import SharedDocument, Signals, StepError, Unavailable
 from tts.processor import Processor
 from tts.queue.memory import MemoryQueue
 from tts.queue.rabbitmq import RabbitMQ
@@ -125,8 +126,7 @@ def application(settings: Settings, store: Store) -> Application:
 def gate(settings: Settings, store: Store) -> Gate:
     """The gate before Replicate: one for all processes on a PostgreSQL, else one for each."""
     limits = Limits(settings.creates_per_minute, settings.max_in_flight)
-    shared = PostgresDocuments(store) if isinstance(store, PostgresStore) else MemoryDocuments()
-    return Gate(shared, limits, watch=GateMetrics())
+    return Gate(_documents(store), limits, watch=GateMetrics())
 
 
 def signals(settings: Settings, store: Store, *, alone: bool) -> Signals | None:
@@ -228,6 +228,7 @@ async def processor(
         create_timeout=timeout,
         segment_max_chars=settings.segment_max_chars,
         segment_concurrency=settings.segment_concurrency,
+        creations=Creations(_documents(store)),
         observe=observe_step,
     )
     return Processor(
@@ -239,6 +240,11 @@ async def processor(
         grace_seconds=settings.shutdown_seconds,
         signals=signals,
     )
+
+
+def _documents(store: Store) -> SharedDocument:
+    """What all processors share; that of a service which is one process ends with it."""
+    return PostgresDocuments(store) if isinstance(store, PostgresStore) else MemoryDocuments()
 
 
 async def _try_to_ensure_bucket(audio: MinioAudio) -> None:

@@ -35,5 +35,5 @@ class Outside:
     segment_max_chars: int | None
     segment_concurrency: int
     observe: Callable[[str, float, str], None]
+    creations: Creations
     wakeups: Wakeups = field(default_factory=Wakeups)
-    creations: Creations = field(default_factory=Creations)

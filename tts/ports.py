@@ -356,6 +356,14 @@ class Prediction:
     predict_time: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """A prediction as the list of all has it; ``created_at`` is by Replicate's clock."""
+
+    id: str
+    created_at: datetime
+
+
 class Predictions(Protocol):
     """Replicate. Every call is bounded in time and raises :class:`StepError` alone."""
 
@@ -366,8 +374,8 @@ class Predictions(Protocol):
         """
         ...
 
-    async def find(self, speech: Speech, *, since: datetime) -> list[str]:
-        """The ids of predictions created after ``since`` for exactly this speech, newest first."""
+    async def find(self, speech: Speech, *, since: datetime) -> list[Listed]:
+        """The predictions created after ``since`` for exactly this speech, newest first."""
         ...
 
     async def get(self, prediction_id: str) -> Prediction:

@@ -18,10 +18,10 @@ import orjson
 from replicate.client import Client
 
 from tts.http_transport import AiohttpTransport
-from tts.ports import Prediction, Speech
+from tts.ports import Listed, Prediction, Speech
 from tts.replicate_errors import refused, unreached, unreadable
 from tts.replicate_output import Outputs
-from tts.replicate_wire import is_for, is_older, read, running, speech_input
+from tts.replicate_wire import created_at, is_for, read, running, speech_input
 
 CONNECT_SECONDS = 5.0
 CANCEL_AFTER_SECONDS = (5, 24 * 3600)  # what the header may say
@@ -113,8 +113,8 @@ class ReplicatePredictions:
         document = await self._call("poll", "GET", path)
         return read(document, prediction_id, self._version)
 
-    async def find(self, speech: Speech, *, since: datetime) -> list[str]:
-        """The ids of predictions since then for this speech that may be of use, newest first.
+    async def find(self, speech: Speech, *, since: datetime) -> list[Listed]:
+        """The predictions since then for this speech that may be of use, newest first.
 
         Replicate forgets the input an hour after the end, and with it what this looks for.
 
@@ -124,7 +124,7 @@ class ReplicatePredictions:
         """
         since = since.astimezone(UTC).replace(microsecond=0)
         wanted = speech_input(speech)
-        found: list[str] = []
+        found: list[Listed] = []
         url = "/v1/predictions?" + urlencode({"created_after": since.isoformat()})
         for _ in range(PAGES):
             page = await self._call("find", "GET", url)
@@ -132,12 +132,12 @@ class ReplicatePredictions:
             if not isinstance(results, list):
                 raise unreadable("find", "the list has no results")
             found += [
-                result["id"]
+                Listed(result["id"], moment)
                 for result in results
-                if is_for(result, wanted) and not is_older(result, since)
+                if is_for(result, wanted) and (moment := created_at(result, since)) >= since
             ]
             onward = page.get("next")
-            if not onward or (results and is_older(results[-1], since)):
+            if not onward or (results and created_at(results[-1], since) < since):
                 return found
             url = self._own(onward)
         if found:

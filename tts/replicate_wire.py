@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from tts.ports import Prediction, PredictionState, Speech
@@ -46,12 +46,13 @@ def is_for(result: Any, wanted: dict[str, str]) -> bool:
     )
 
 
-def is_older(result: dict[str, Any], since: datetime) -> bool:
-    """Whether it is surely older; one without a readable time is not."""
+def created_at(result: dict[str, Any], otherwise: datetime) -> datetime:
+    """When it was created, or ``otherwise`` where that is not readable."""
     try:
-        return datetime.fromisoformat(result["created_at"]) < since
+        moment = datetime.fromisoformat(result["created_at"])
     except (KeyError, TypeError, ValueError):
-        return False
+        return otherwise
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def running(document: Mapping[str, Any], prediction_id: str, version: str) -> Prediction:

@@ -55,7 +55,7 @@ class Run:
         self._hold = Hold(application, outside, task, worker=worker, changed=changed)
         self._outside = outside
         self._brief = Brief(application.store, outside, task)
-        self._search = Search(application, outside, task.id)
+        self._search = Search(application, outside, task)
         self._speaking: dict[int, Speaking] = {}
         self._delivery = Delivery(self._hold, outside, self._speaking_of)
         self._stored = False

@@ -374,6 +374,10 @@ def listed(id_: str, **fields: Any) -> dict[str, Any]:
     return prediction("processing") | {"id": id_} | fields
 
 
+def ids(found):
+    return [prediction.id for prediction in found]
+
+
 async def test_the_list_is_searched_for_exactly_our_speech(server, predictions):
     """Only live ones for the same input since then are named, defaults filled in or not."""
     results = [
@@ -390,7 +394,7 @@ async def test_the_list_is_searched_for_exactly_our_speech(server, predictions):
         "no prediction",
     ]
     server.on(LIST, answer({"next": None, "previous": None, "results": results}))
-    assert await predictions.find(SPEECH, since=SINCE) == ["newest", "older"]
+    assert ids(await predictions.find(SPEECH, since=SINCE)) == ["newest", "older"]
     assert server.requests[0].target.endswith("?created_after=2026-05-01T12%3A00%3A00%2B00%3A00")
 
 
@@ -398,7 +402,9 @@ async def test_the_search_takes_a_time_cut_to_the_second(server, predictions):
     """Replicate's times may be coarser than ours; what it made in that second may be ours."""
     coarse = listed("coarse", created_at="2026-05-01T12:00:00Z")
     server.on(LIST, answer({"next": None, "results": [coarse]}))
-    assert await predictions.find(SPEECH, since=SINCE.replace(microsecond=900_000)) == ["coarse"]
+    assert ids(await predictions.find(SPEECH, since=SINCE.replace(microsecond=900_000))) == [
+        "coarse"
+    ]
 
 
 async def test_the_search_follows_the_pages(server, predictions):
@@ -409,7 +415,7 @@ async def test_the_search_follows_the_pages(server, predictions):
         answer({"next": onward, "results": [listed("a")]}),
         answer({"next": None, "results": [listed("b")]}),
     )
-    assert await predictions.find(SPEECH, since=SINCE) == ["a", "b"]
+    assert ids(await predictions.find(SPEECH, since=SINCE)) == ["a", "b"]
     assert server.requests[1].target == "/v1/predictions?cursor=2"
 
 
@@ -417,7 +423,7 @@ async def test_the_search_ends_where_the_list_gets_older(server, predictions):
     """A server that ignores the filter is not read to its first prediction."""
     old = listed("old", created_at="2026-04-01T00:00:00Z")
     server.on(LIST, answer({"next": f"{server.url}/v1/predictions", "results": [old]}))
-    assert await predictions.find(SPEECH, since=SINCE) == []
+    assert ids(await predictions.find(SPEECH, since=SINCE)) == []
     assert len(server.requests) == 1
 
 
@@ -591,7 +597,7 @@ async def test_a_prediction_goes_from_template_to_sound_in_the_sandbox():
             speech = Speech(TEXT, template.transcript, template.audio_url)
             before = datetime.now(UTC)
             created = await predictions.create(speech, seconds_left=60)
-            assert await predictions.find(speech, since=before) == [created.id]
+            assert ids(await predictions.find(speech, since=before)) == [created.id]
             seen = created
             while seen.state is PredictionState.RUNNING:
                 await asyncio.sleep(0.05)
