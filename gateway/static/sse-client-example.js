@@ -186,9 +186,15 @@
 
   // --- playing
 
+  document.addEventListener("play", ({ target }) => { // it does not bubble
+    for (const audio of document.querySelectorAll("audio")) if (audio !== target) audio.pause();
+  }, true);
+
   const isLong = ({ updates }) => updates.some(({ segments }) => segments > 1);
   const audioOf = ({ taskId }) => cards.get(taskId).querySelector("audio");
-  const autoplays = ({ mine }) => mine && $("autoplay").checked && client.state === "open";
+  // One voice at a time: nothing begins by itself while another text is heard, or between its parts.
+  const isHeard = (shown) => !audioOf(shown).paused || (shown.hearing !== undefined && shown.heard > 0);
+  const autoplays = ({ mine }) => mine && $("autoplay").checked && client.state === "open" && ![...tasks.values()].some(isHeard);
   const play = (audio) => audio.play().catch(() => {}); // a browser may want a click first; the button is there
 
   /** Plays the parts of a long text one after the other while the rest is still being spoken. */

@@ -107,6 +107,21 @@ async def test_a_long_text_is_heard_from_its_first_part_on(example, service):
     assert statuses == [*IN_ORDER[:3], *["download_complete"] * len(heard), "succeeded"]
 
 
+async def test_two_long_texts_are_not_heard_at_once(example):
+    """The second one waits for a click, which makes the first one pause."""
+    playing = "() => [...document.querySelectorAll('audio')].filter((a) => !a.paused).length"
+    first, second = await example.generate(LONG), await example.generate(LONG)
+    await example.page.wait_for_function(playing)
+    await reach(first, "succeeded")
+    await reach(second, "succeeded")
+    assert await example.page.evaluate(playing) <= 1
+    await second.locator("audio").evaluate("(audio) => audio.play()")
+    paused = [
+        await card.locator("audio").evaluate("(audio) => audio.paused") for card in (first, second)
+    ]
+    assert paused == [True, False]
+
+
 async def test_a_failure_is_explained_and_can_be_retried(example):
     """The reason stands on the card, and another round goes on under it."""
     card = await example.generate(template="missing1")
