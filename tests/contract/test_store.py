@@ -149,6 +149,27 @@ async def test_a_caller_that_went_away_does_not_hinder_the_others(store):
 # --- the payload
 
 
+@pytest.mark.parametrize("what", ["erase", "save_checkpoint", "append"])
+async def test_a_canceled_write_is_in_nobodys_way(store, what):
+    """Its client went away, or the service ends: wherever it was, the next one gets through."""
+    writes = {
+        "erase": lambda: store.erase(uuid4()),
+        "save_checkpoint": lambda: store.save_checkpoint("relay", 1),
+        "append": lambda: store.append(some(uuid4(), 1)),
+    }
+    for steps in range(12):
+        task = uuid4()
+        write = asyncio.ensure_future(writes[what]())
+        waiting = asyncio.ensure_future(writes[what]())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        write.cancel()
+        waiting.cancel()
+        async with asyncio.timeout(5):
+            await store.append(some(task, 1))
+        assert await versions(store, task) == [1]
+
+
 async def test_the_payload_goes_with_the_first_event(store):
     """It is there as soon as the append returned."""
     task = uuid4()

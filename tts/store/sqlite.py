@@ -78,6 +78,10 @@ class SQLiteStore:
     async def aclose(self) -> None:
         """Settle what was asked for and let the file go."""
         await self._group.flush()
+        async with self._turn:  # what was begun for somebody who went away
+            await self._close()
+
+    async def _close(self) -> None:
         if self._watching is not None:
             self._watching.cancel()
             await asyncio.wait([self._watching])
@@ -109,11 +113,7 @@ class SQLiteStore:
 
     async def erase(self, task_id: UUID) -> None:
         """See :class:`tts.ports.EventStore`; nor is it in the file or its WAL any more."""
-        async with self._turn:
-            await self._begin()
-            self._writer.execute("DELETE FROM payloads WHERE task_id = ?", (task_id.hex,))
-            await self._in(self._writing, self._writer.commit)
-            await self._empty_wal()
+        await asyncio.shield(self._erase(task_id))
 
     # --- Log
 
@@ -162,10 +162,7 @@ class SQLiteStore:
             "INSERT INTO checkpoints VALUES (?, ?) ON CONFLICT (name) "
             "DO UPDATE SET position = max(position, excluded.position)"
         )
-        async with self._turn:
-            await self._begin()
-            self._writer.execute(sql, (name, position))
-            await self._in(self._writing, self._writer.commit)
+        await asyncio.shield(self._write(sql, (name, position)))
 
     # --- inside
 
@@ -175,16 +172,30 @@ class SQLiteStore:
     async def _commit(self, batch: list[Append]) -> list[int | None]:
         # The rows are written here and only the flush goes to the thread: every statement in a
         # thread would wait for the interpreter's lock, milliseconds each while the loop is busy.
+        async with self._transaction():
+            positions = self._insert_all(batch)
+        self._wake_ups.kick()
+        return positions
+
+    async def _write(self, sql: str, params: Sequence[object]) -> None:
+        async with self._transaction():
+            self._writer.execute(sql, params)
+
+    @contextlib.asynccontextmanager
+    async def _transaction(self) -> AsyncIterator[None]:
+        """One after the other.
+
+        Whoever may be canceled meanwhile shields it from that: a transaction that stayed open would
+        be in everybody's way.
+        """
         async with self._turn:
             await self._begin()
             try:
-                positions = self._insert_all(batch)
+                yield
                 await self._in(self._writing, self._writer.commit)
             except BaseException:
                 self._writer.rollback()
                 raise
-        self._wake_ups.kick()
-        return positions
 
     async def _begin(self) -> None:
         """Start a transaction; wait, but not in SQLite, while another process has one."""
@@ -198,6 +209,11 @@ class SQLiteStore:
                 await asyncio.sleep(BUSY_POLL_SECONDS)
             else:
                 return
+
+    async def _erase(self, task_id: UUID) -> None:
+        await self._write("DELETE FROM payloads WHERE task_id = ?", (task_id.hex,))
+        async with self._turn:
+            await self._empty_wal()
 
     async def _empty_wal(self) -> None:
         """Wait until the pages as they were before are nowhere; a reader may hold them a moment."""
