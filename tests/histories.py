@@ -124,7 +124,6 @@ def _setback(task: Task, random: Random, now: datetime) -> None:
                 error=error,
                 attempt=task.attempt + random.randrange(2),
                 delay=5.0,
-                due_at=now + timedelta(seconds=5),
                 abandoned=abandoned,
                 settled=[0] if settled else [],
                 now=now,

@@ -136,7 +136,7 @@ class World:
             for gate in gates or [Gate(self.documents, Limits())]
         ]
         relay = Relay(
-            self.application, self.store, self.store, self.queue, window=32, watchdog_seconds=60
+            self.application, self.store, self.store, self.queue, window=8, watchdog_seconds=60
         )
         parts = [asyncio.create_task(part.run()) for part in (relay, *processors)]
         try:

@@ -100,7 +100,7 @@ class Settings(BaseSettings):
     sandbox_port: Annotated[int, Field(ge=0, le=65535)] = 3003
 
     # the relay
-    dispatch_window: Positive = 32
+    dispatch_window: Positive = 8
     watchdog_seconds: Positive = 60
 
     # the processor

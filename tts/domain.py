@@ -8,7 +8,7 @@ other non-deterministic value are passed in.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
@@ -696,13 +696,15 @@ class Task(Aggregate):
         error: TaskError,
         attempt: int,
         delay: float,
-        due_at: datetime,
         abandoned: list[int],
         settled: list[int],
         suspected: list[int] | None = None,
         now: datetime,
     ) -> None:
-        """End this attempt; ``attempt`` is the next one's number (the same if none was used up)."""
+        """End this attempt; the next one is due ``delay`` seconds from ``now``.
+
+        ``attempt`` is its number: the same if none was used up.
+        """
         self._require_lease("schedule_retry", lease)
         self._require(
             "schedule_retry",
@@ -717,7 +719,7 @@ class Task(Aggregate):
             step=error.step,
             message=error.message,
             delay=delay,
-            due_at=due_at,
+            due_at=now + timedelta(seconds=delay),
             abandoned=abandoned,
             settled=settled,
             suspected=suspected,

@@ -53,7 +53,6 @@ class RetryLater:
     error: TaskError
     attempt: int
     delay: float
-    due_at: datetime
     abandoned: list[int]
     settled: list[int]
     suspected: list[int] = field(default_factory=list)
@@ -102,8 +101,7 @@ def decide(
         delay = on_grid(pause)
     if failure.retry_after is not None:
         delay = max(delay, on_grid(min(failure.retry_after, RETRY_AFTER_CAP_SECONDS)))
-    due_at = now + timedelta(seconds=delay)
-    if due_at >= task.deadline_at:
+    if now + timedelta(seconds=delay) >= task.deadline_at:
         late = TaskError(
             "deadline_exceeded",
             "deadline",
@@ -115,7 +113,6 @@ def decide(
         error,
         task.attempt + row.costs_attempt,
         delay,
-        due_at,
         abandoned=abandoned,
         settled=settled,
         suspected=abandoned if failure.code == SUSPECT_TRUNCATION else [],
@@ -137,7 +134,7 @@ def combine(decisions: Sequence[RetryLater | GiveUp]) -> RetryLater | GiveUp:
         return replace(gravest, abandoned=abandoned, settled=settled)
     later = [decision for decision in decisions if isinstance(decision, RetryLater)]
     return replace(
-        max(later, key=lambda decision: decision.due_at),
+        max(later, key=lambda decision: decision.delay),
         attempt=max(decision.attempt for decision in later),
         abandoned=abandoned,
         settled=settled,

@@ -255,7 +255,6 @@ class Run:
                     error=later.error,
                     attempt=later.attempt,
                     delay=later.delay,
-                    due_at=later.due_at,
                     abandoned=later.abandoned,
                     settled=later.settled,
                     suspected=later.suspected or None,

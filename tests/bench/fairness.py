@@ -25,7 +25,7 @@ SECONDS = 45  # of the measurement, from the whole load's acceptance on
 ALONE = 5
 PAUSE_SECONDS = 0.5
 AT_ONCE = 32
-WINDOWS = (32,)
+WINDOWS = (8,)
 SANDBOX = {"boot_seconds": 0.0, "predict_seconds": 0.05, "speech": "tone"}
 
 

@@ -1,7 +1,7 @@
 """The relay over a real store: everything that the log orders is published, whoever dies."""
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
@@ -110,7 +110,6 @@ async def test_a_queue_that_was_lost_is_rebuilt_from_the_log(backend):
                 error=TaskError("code", "poll", "message"),
                 attempt=2,
                 delay=60,
-                due_at=now + timedelta(seconds=60),
                 abandoned=[],
                 settled=[],
                 now=now,

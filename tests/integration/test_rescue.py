@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 
@@ -49,7 +49,6 @@ async def fall_back(app, task_id, *, due_in: float) -> None:
             error=TaskError("code", "poll", "message"),
             attempt=2,
             delay=due_in,
-            due_at=now + timedelta(seconds=due_in),
             abandoned=[],
             settled=[],
             now=now,

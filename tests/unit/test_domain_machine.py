@@ -249,7 +249,6 @@ class TaskLife(RuleBasedStateMachine):
                 error=error,
                 attempt=task.attempt + costs,
                 delay=5.0,
-                due_at=self.now + timedelta(seconds=5),
                 abandoned=abandoned,
                 settled=settled,
                 now=self.now,

@@ -67,13 +67,12 @@ class TestDecisions:
         )
 
     def test_a_transient_failure_uses_an_attempt_and_waits_longer_each_time(self):
-        """The delay doubles with the attempt and the due time is exactly the delay away."""
+        """The delay doubles with the attempt."""
         first, second = decided(Treatment.TRANSIENT), decided(Treatment.TRANSIENT, attempt=2)
         assert isinstance(first, RetryLater)
         assert isinstance(second, RetryLater)
         assert (first.attempt, first.delay) == (2, 1.0)
         assert (second.attempt, second.delay) == (3, 2.0)
-        assert first.due_at == NOW + timedelta(seconds=1)
 
     def test_the_last_attempt_is_followed_by_failure(self):
         """After max_attempts the task fails, and not as permanent: a person may try again."""
@@ -107,7 +106,6 @@ class TestDecisions:
                 error=decision.error,
                 attempt=decision.attempt,
                 delay=decision.delay,
-                due_at=decision.due_at,
                 abandoned=[],
                 settled=[],
                 now=NOW,

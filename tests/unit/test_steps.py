@@ -143,7 +143,6 @@ class TestTime:
             error=ERROR,
             attempt=2,
             delay=5,
-            due_at=due,
             abandoned=[],
             settled=[0],
             now=NOW,
