@@ -7,13 +7,13 @@ import pytest
 from tests.chaos.run import Chaos
 
 SEED = 20
-SECONDS = 35.0
-TASKS = 150
+SECONDS = 90.0
+TASKS = 400
 
 
 @pytest.mark.timeout(300)
 async def test_nothing_is_lost_or_paid_twice_whatever_breaks(servers, tmp_path):
-    """One round of every kill and every outage, and fourteen faults of Replicate and templates."""
+    """Two rounds of every kill and outage, and 28 faults of Replicate and templates."""
     folder = tmp_path / "run"
     folder.mkdir()
     chaos = Chaos(servers, folder, seed=SEED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import shutil
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -53,12 +54,18 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def node() -> str:
     """Node, with the packages of ``package.json`` beside this file."""
     node, npm = program("node", "nodejs"), program("npm", "npm")
+    with (HERE / "package.json").open() as package:
+        fcntl.flock(package, fcntl.LOCK_EX)  # of tests that run beside each other, one installs
+        _install(npm)
+    return node
+
+
+def _install(npm: str) -> None:
     installed, wanted = HERE / "node_modules" / ".package-lock.json", HERE / "package.json"
     if not installed.exists() or installed.stat().st_mtime < wanted.stat().st_mtime:
         done = subprocess.run([npm, *INSTALL[1:]], capture_output=True, text=True, check=False)
         if done.returncode:
             raise ServiceError(f"mend it with: {' '.join(INSTALL)}\n{done.stderr}")
-    return node
 
 
 @pytest.fixture
