@@ -58,7 +58,6 @@ class Run:
         self._search = Search(application, outside, task)
         self._speaking: dict[int, Speaking] = {}
         self._delivery = Delivery(self._hold, outside, self._speaking_of)
-        self._stored = False
         self._cancel_failures = 0
 
     async def finish(self) -> None:
@@ -153,7 +152,6 @@ class Run:
     async def _store(self) -> None:
         hold = self._hold
         size, duration = await self._delivery.store()
-        self._stored = True
         await hold.append(
             lambda task, now: task.succeed(
                 lease=hold.lease,
@@ -186,7 +184,8 @@ class Run:
     async def _cancel(self) -> None:
         hold = self._hold
         await _all(self._cancel_segment(index) for index in range(len(hold.task.segments)))
-        if self._stored:
+        if all(segment.downloaded for segment in hold.task.segments):
+            # It may be stored already, by us or by a worker that died before it could say so.
             await self._outside.audio.delete(object_key(hold.task.id))
         await hold.append(lambda task, now: task.confirm_cancel(now=now))
 

@@ -11,7 +11,7 @@ from tts.domain import FINAL, Status, TransitionRefused
 # The appends of a processor: Dequeued, ProcessingStarted, PredictionCreated, DownloadStarted,
 # DownloadCompleted, Succeeded.
 APPENDS = range(1, 7)
-PREDICTION_CREATED = 3
+PREDICTION_CREATED, SUCCEEDED = 3, 6
 
 
 class RacingStore:
@@ -76,6 +76,25 @@ async def test_a_cancellation_that_races_an_append_leads_to_one_end(world, appen
     assert task.status is (Status.SUCCEEDED if too_late else Status.CANCELED)
     assert await world.running() == []
     assert await world.creations() <= 1
+
+
+async def test_what_a_dead_worker_had_stored_is_removed(world, tmp_path):
+    """It died between the audio store and the log, and then the task was canceled."""
+    dead = asyncio.Event()
+
+    async def die(_task_id):
+        dead.set()
+        await asyncio.Event().wait()
+
+    async with world.working(RacingStore(world.store, SUCCEEDED, "before", die)):
+        task = await world.request()
+        await asyncio.wait_for(dead.wait(), 10)
+    assert list((tmp_path / "audio").iterdir())
+    await world.application.cancel(task.id, by="me", reason="")
+    async with world.working():
+        task = await world.ended(task)
+    assert task.status is Status.CANCELED
+    assert not list((tmp_path / "audio").iterdir())
 
 
 async def test_a_task_that_waits_for_its_retry_is_canceled_at_once(world):

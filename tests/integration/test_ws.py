@@ -192,7 +192,7 @@ class TestCommands:
             ),
             ('{"type": "subscribe", "id": "x", "from": "yesterday"}', "invalid_request"),
             ('{"type": "subscribe", "id": "x", "taskIds": "all"}', "invalid_request"),
-            (f'{{"type": "subscribe", "id": "x", "taskIds": ["{uuid4()}"]}}', "task_not_found"),
+            (f'{{"type": "subscribe", "id": "x", "taskIds": ["{UUID(int=7)}"]}}', "task_not_found"),
             ('{"type": "cancel", "id": "x", "taskId": "1"}', "task_not_found"),
         ],
     )
