@@ -26,8 +26,10 @@ run: setup ## Start the whole service in this terminal (embedded, no server to i
 servers:
 	@tests/install-servers
 
+# More at once than there are cores: tests wait more than they compute.
+WORKERS ?= 3
 test: setup servers ## Run all tests against real servers, which the tests start and stop
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: setup ## Check style, types and who imports whom
 	$(BIN)/ruff check .

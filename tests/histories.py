@@ -13,6 +13,16 @@ from tts.domain import DomainError, Task, TaskError
 from tts.store.transcoder import OrjsonTranscoder
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
+STATUSES_OF_SPEECH = [  # in order, where nothing goes wrong
+    "starting",
+    "queued",
+    "dequeued",
+    "processing",
+    "prediction_created",
+    "downloading",
+    "download_complete",
+    "succeeded",
+]
 MAPPER: Mapper[UUID] = Mapper(OrjsonTranscoder())
 
 

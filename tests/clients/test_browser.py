@@ -6,17 +6,7 @@ import pytest
 from playwright.async_api import Locator, Page, expect
 
 from tests.clients.service import ENDLESS, LONG, SLOW, TEXT, Service
-
-IN_ORDER = [
-    "starting",
-    "queued",
-    "dequeued",
-    "processing",
-    "prediction_created",
-    "downloading",
-    "download_complete",
-    "succeeded",
-]
+from tests.histories import STATUSES_OF_SPEECH
 
 OBSERVE = """(audio) => {
   audio.defaultPlaybackRate = audio.playbackRate = 16;
@@ -81,7 +71,7 @@ async def test_a_text_is_spoken_and_heard(example):
     """Every status arrives with its time, and the audio plays by itself."""
     card = await example.generate()
     await reach(card, "succeeded")
-    assert [status for _, status in await timeline(card)] == IN_ORDER
+    assert [status for _, status in await timeline(card)] == STATUSES_OF_SPEECH
     times = await card.locator("time").evaluate_all("times => times.map((time) => time.dateTime)")
     assert times == sorted(times)
     audio = card.locator("audio")
@@ -104,7 +94,7 @@ async def test_a_long_text_is_heard_from_its_first_part_on(example, service):
     assert task["segments"] == len(heard)
     await expect(card.locator(".progress output")).to_have_text(f"{len(heard)}/{len(heard)} 段")
     statuses = [status for _, status in await timeline(card)]
-    assert statuses == [*IN_ORDER[:3], *["download_complete"] * len(heard), "succeeded"]
+    assert statuses == [*STATUSES_OF_SPEECH[:3], *["download_complete"] * len(heard), "succeeded"]
 
 
 async def test_two_long_texts_are_not_heard_at_once(example):

@@ -5,19 +5,9 @@ import httpx
 import pytest
 
 from tests.clients.service import ENDLESS, LONG, SLOW, TEXT, Service
+from tests.histories import STATUSES_OF_SPEECH
 from tests.services.process import wait_until
 from tts.client import AsyncClient, Client, CursorReset, TTSError, calls
-
-IN_ORDER = [
-    "starting",
-    "queued",
-    "dequeued",
-    "processing",
-    "prediction_created",
-    "downloading",
-    "download_complete",
-    "succeeded",
-]
 
 
 @pytest.fixture
@@ -54,7 +44,7 @@ class TestBlocking:
         updates = list(client.events(*tasks))
         assert [u.position for u in updates] == sorted({u.position for u in updates})
         for task in tasks:
-            assert [u.status for u in updates if u.task_id == task] == IN_ORDER
+            assert [u.status for u in updates if u.task_id == task] == STATUSES_OF_SPEECH
         assert updates[-1].timestamp.tzinfo
         assert updates[-1].audio_url
         assert list(client.events(*tasks, after=updates[-1].position)) == []
@@ -119,7 +109,7 @@ class TestAsync:
         """The same as blocking."""
         accepted = await async_client.generate("template1", TEXT)
         updates = [update async for update in async_client.events(accepted.task_id)]
-        assert [update.status for update in updates] == IN_ORDER
+        assert [update.status for update in updates] == STATUSES_OF_SPEECH
         task = await async_client.wait_for(accepted.task_id)
         assert (task.audio_url, task.position) == (updates[-1].audio_url, updates[-1].position)
         assert task.completed_at > task.created_at
@@ -243,4 +233,4 @@ class TestRestarts:
         with Client(service.url, trust_env=False) as client:
             task_id = service.speak(SLOW)
             statuses = [update.status for update in client.events(task_id, after=1_000_000)]
-        assert statuses == IN_ORDER
+        assert statuses == STATUSES_OF_SPEECH

@@ -12,6 +12,7 @@ import pytest
 from eventsourcing.persistence import StoredEvent
 
 from tests.services.postgres import Postgres
+from tests.services.process import wait_until
 from tests.services.stores import Backend, Store, line
 from tts.ports import Recorded, Unavailable
 from tts.store import tailer
@@ -139,10 +140,11 @@ async def test_listening_goes_on_after_its_backend_is_killed(postgres_backend):
         batches = reader.follow(0)
         first = await writer.append(some(uuid4(), 1))
         assert [r.position for r in await take(batches, 1)] == [first]
-        killed = await asyncio.to_thread(
-            backend.server.terminate_backends, backend.url, query="LISTEN%"
-        )
-        assert killed == 1
+
+        def killed() -> bool:  # as soon as it listens: the first event was read before
+            return backend.server.terminate_backends(backend.url, query="LISTEN%") == 1
+
+        await asyncio.to_thread(wait_until, killed, "its listening backend is killed")
         missed = await writer.append(some(uuid4(), 1))
         assert [r.position for r in await take(batches, 1)] == [missed]
         after = await writer.append(some(uuid4(), 1))

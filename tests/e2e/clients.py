@@ -10,16 +10,6 @@ import httpx
 from httpx_sse import connect_sse
 
 FINAL = {"succeeded", "failed", "canceled"}
-IN_ORDER = [
-    "starting",
-    "queued",
-    "dequeued",
-    "processing",
-    "prediction_created",
-    "downloading",
-    "download_complete",
-    "succeeded",
-]
 
 
 class App:

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from tests.e2e.clients import IN_ORDER, App
+from tests.e2e.clients import App
+from tests.histories import STATUSES_OF_SPEECH
 from tests.services.ports import free_port
 from tests.services.process import ServiceError, wait_until
 from tests.services.tts import Tts
@@ -61,7 +62,7 @@ def test_a_text_becomes_speech_and_every_status_is_told_in_order(up):
 
     updates = list(up.app.follow(data["taskId"]))
 
-    assert [update["status"] for update in updates] == IN_ORDER
+    assert [update["status"] for update in updates] == STATUSES_OF_SPEECH
     assert [update["position"] for update in updates] == sorted(u["position"] for u in updates)
     audio = httpx.get(updates[-1]["audioUrl"], trust_env=False)
     assert audio.headers["content-type"] == "audio/wav"

@@ -176,18 +176,6 @@ def _speak(task: Task) -> None:
     task.succeed(lease=lease, object_key=f"audio-{task.id}.wav", size=8, duration=2.5, now=now)
 
 
-STATUSES_OF_SPEECH = [
-    "starting",
-    "queued",
-    "dequeued",
-    "processing",
-    "prediction_created",
-    "downloading",
-    "download_complete",
-    "succeeded",
-]
-
-
 async def speak(application: Application, task_id: UUID) -> None:
     """Append everything from Queued to Succeeded."""
     await application.change(task_id, _speak)

@@ -16,9 +16,9 @@ import pytest
 from projections.database import open_database
 from projections.runner import Projector
 from projections.tasks import TasksProjection
+from tests.histories import STATUSES_OF_SPEECH
 from tests.integration.gateway_under_test import (
     BODY,
-    STATUSES_OF_SPEECH,
     Running,
     fail,
     running,

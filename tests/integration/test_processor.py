@@ -5,21 +5,11 @@ from datetime import timedelta
 
 import pytest
 
+from tests.histories import STATUSES_OF_SPEECH
 from tests.world import CrashingStore, open_world
 from tts.audio.inspect import inspect
 from tts.domain import Status
 from tts.ports import Destination, Message
-
-THE_WAY = [
-    "starting",
-    "queued",
-    "dequeued",
-    "processing",
-    "prediction_created",
-    "downloading",
-    "download_complete",
-    "succeeded",
-]
 
 
 @pytest.fixture
@@ -32,7 +22,7 @@ async def test_a_text_goes_the_whole_way(world):
     """Each status once, in order; the audio lies where the event says."""
     async with world.working():
         task = await world.ended(await world.request())
-    assert await world.statuses(task) == THE_WAY
+    assert await world.statuses(task) == STATUSES_OF_SPEECH
     assert inspect(world.audio.path(task.object_key).read_bytes()).duration > 0
     assert task.predictions == await world.creations() == 1
 
@@ -119,7 +109,7 @@ async def test_a_duplicate_message_is_dropped(world):
         await world.queue.publish(Message(Destination.WORK, task.id, attempt=1, position=1))
         task = await world.ended(task)
         assert processor.busy <= 1
-    assert await world.statuses(task) == THE_WAY
+    assert await world.statuses(task) == STATUSES_OF_SPEECH
 
 
 async def test_a_running_task_is_canceled_upstream_too(world):
@@ -163,7 +153,7 @@ async def test_a_stopping_processor_finishes_what_it_has_begun(world):
         task = await world.request()
         await world.reached(task, Status.PREDICTION_CREATED)
     assert (await _loaded(world, task)).status is Status.SUCCEEDED
-    assert await world.statuses(task) == THE_WAY
+    assert await world.statuses(task) == STATUSES_OF_SPEECH
 
 
 async def test_a_worker_that_was_overtaken_appends_nothing_more(world):

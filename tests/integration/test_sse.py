@@ -19,8 +19,8 @@ from gateway import stream as stream_module
 from projections.database import open_database
 from projections.runner import Projector
 from projections.tasks import TasksProjection
+from tests.histories import STATUSES_OF_SPEECH
 from tests.integration.gateway_under_test import (
-    STATUSES_OF_SPEECH,
     Running,
     accept,
     claim_again,

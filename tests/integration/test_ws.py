@@ -14,9 +14,9 @@ from websockets.exceptions import InvalidStatus
 
 from gateway import stream as stream_module
 from gateway.session import KINDS
+from tests.histories import STATUSES_OF_SPEECH
 from tests.integration.gateway_under_test import (
     BODY,
-    STATUSES_OF_SPEECH,
     Running,
     accept,
     fail,
