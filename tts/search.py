@@ -95,7 +95,7 @@ class Search:
         return Look(None, certain)
 
     async def _since(self, me: Owner) -> tuple[set[str], set[Owner]]:
-        """The predictions that the log has, and whose creation it knows no prediction of.
+        """The predictions that the log has, and who may be about to get one of which it has none.
 
         From well before the last intent of the segment that is searched for.
         """
@@ -108,6 +108,7 @@ class Search:
             and segment in orjson.loads(event.state)["segments"]
         ]
         position = max(intents[-1] - LOOKBACK_POSITIONS, 0)
+        recent = self._application.now() - self._window
         recorded: set[str] = set()
         unsettled: set[Owner] = set()
         topics = (Task.ProcessingStarted.TOPIC, Task.PredictionCreated.TOPIC)
@@ -115,11 +116,11 @@ class Search:
             position = rows[-1].position
             for row in rows:
                 state = orjson.loads(row.state)
-                if row.topic == Task.ProcessingStarted.TOPIC:
-                    unsettled |= {(row.task_id, index) for index in state["segments"]}
-                else:
+                if row.topic == Task.PredictionCreated.TOPIC:
                     recorded.add(state["prediction_id"])
                     unsettled.discard((row.task_id, state["segment"]))
+                elif datetime.fromisoformat(state["timestamp"]) > recent:
+                    unsettled |= {(row.task_id, index) for index in state["segments"]}
         return recorded, unsettled
 
     async def _rivals(self, unsettled: Iterable[Owner], speech: Speech) -> AsyncIterator[datetime]:
@@ -130,11 +131,7 @@ class Search:
         for task_id, index in unsettled:
             task, _ = await self._application.load(task_id)
             intent_at = _under_way(task, task.segments[index])
-            if (
-                intent_at is not None
-                and self._application.now() < intent_at + self._window
-                and await self._speaks(task, task.segments[index], speech)
-            ):
+            if intent_at is not None and await self._speaks(task, task.segments[index], speech):
                 yield intent_at
 
     async def _speaks(self, task: Task, segment: Segment, speech: Speech) -> bool:
