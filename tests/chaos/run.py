@@ -29,7 +29,7 @@ EACH = 2
 HEALING_SECONDS = 180.0
 SHOWN, LINE_CHARS = 30, 500  # of the violations, on the page; the report in the folder has all
 CANCEL_SHARE = 0.1
-SAME_TEXT_SHARE = 0.05
+SAME_TEXT_SHARE = 0.2  # as in an app that greets: predictions that only their order tells apart
 LONG_TEXT_SHARE = 0.1
 SENTENCE = "今天天气很好，我们去公园散步吧，晚上再回来一起吃饭。"
 
