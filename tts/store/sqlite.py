@@ -33,6 +33,16 @@ BUSY_POLL_SECONDS = 0.002
 
 _INSERT = "INSERT OR IGNORE INTO stored_events VALUES (?, ?, ?, ?)"
 _INSERT_PAYLOAD = "INSERT INTO payloads VALUES (?, ?, ?, ?)"
+_PAYLOAD = (
+    "SELECT text, instruction, salt FROM payloads "
+    "WHERE task_id = ? AND trim(text || instruction || salt) <> ''"
+)
+# As many bytes as before: SQLite then writes where they are, instead of moving rows about.
+_BLANK = "{0} = printf('%*s', length(CAST({0} AS BLOB)), '')"
+_ERASE = (
+    f"UPDATE payloads SET {', '.join(map(_BLANK.format, ('text', 'instruction', 'salt')))} "  # noqa: S608
+    "WHERE task_id = ?"
+)
 _READ = (
     "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events "
     "WHERE rowid > ? {wanted} ORDER BY rowid LIMIT ?"
@@ -107,8 +117,7 @@ class SQLiteStore:
 
     async def payload(self, task_id: UUID) -> Payload | None:
         """See :class:`tts.ports.EventStore`."""
-        sql = "SELECT text, instruction, salt FROM payloads WHERE task_id = ?"
-        row = await self._read_one(sql, (task_id.hex,))
+        row = await self._read_one(_PAYLOAD, (task_id.hex,))
         return Payload(*row) if row else None
 
     async def erase(self, task_id: UUID) -> None:
@@ -211,7 +220,7 @@ class SQLiteStore:
                 return
 
     async def _erase(self, task_id: UUID) -> None:
-        await self._write("DELETE FROM payloads WHERE task_id = ?", (task_id.hex,))
+        await self._write(_ERASE, (task_id.hex,))
         async with self._turn:
             await self._empty_wal()
 

@@ -8,13 +8,15 @@ CREATE TABLE IF NOT EXISTS stored_events (
     PRIMARY KEY (originator_id, originator_version)
 );
 
--- What people said, apart from the log, so that it can be erased for good.
+-- What people said, apart from the log, so that it can be erased for good. Rows are appended and, to
+-- erase them, overwritten in place; none is deleted: moving rows between pages, as a deletion or an
+-- insertion in the middle does, leaves copies behind that secure_delete does not see.
 CREATE TABLE IF NOT EXISTS payloads (
     task_id TEXT PRIMARY KEY,
     text TEXT NOT NULL,
     instruction TEXT NOT NULL,
     salt TEXT NOT NULL
-) WITHOUT ROWID;
+);
 
 CREATE TABLE IF NOT EXISTS checkpoints (
     name TEXT PRIMARY KEY,
