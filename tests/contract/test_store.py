@@ -146,9 +146,6 @@ async def test_a_caller_that_went_away_does_not_hinder_the_others(store):
         assert await versions(store, task) in ([], [1, 2])
 
 
-# --- the payload
-
-
 @pytest.mark.parametrize("what", ["erase", "save_checkpoint", "append"])
 async def test_a_canceled_write_is_in_nobodys_way(store, what):
     """Its client went away, or the service ends: wherever it was, the next one gets through."""
@@ -168,6 +165,9 @@ async def test_a_canceled_write_is_in_nobodys_way(store, what):
         async with asyncio.timeout(5):
             await store.append(some(task, 1))
         assert await versions(store, task) == [1]
+
+
+# --- the payload
 
 
 async def test_the_payload_goes_with_the_first_event(store):
