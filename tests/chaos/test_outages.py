@@ -87,8 +87,8 @@ def deployment(nursery, servers):
         servers.postgres.create_database(),
         servers.rabbitmq.url,
         servers.s3,
-        # As in production, nobody retries hundreds of tasks each second; but where an outage uses up
-        # attempts, all tasks may be waiting when it ends, and that is not to look like its length.
+        # As in production, nobody retries hundreds of tasks each second. Where an outage uses up
+        # attempts, all tasks may be waiting when it ends: the recovery takes no less than that.
         RETRY_INITIAL_INTERVAL_MS="5000",
         RETRY_MAX_INTERVAL_MS="5000",
     )
