@@ -17,11 +17,10 @@ from sanic.http import Http
 from sanic.log import logger as sanic_logger
 
 from gateway import errors
-from gateway.backlog import Backlog
+from gateway.access.admission import Gate
 from gateway.cors import Cors, is_preflight
-from gateway.gate import Gate
-from gateway.hub import Hub
 from gateway.metrics import REQUESTS
+from gateway.queue_limit import Backlog
 from gateway.routes import (
     audio,
     dead_letters,
@@ -35,12 +34,13 @@ from gateway.routes import (
     ws,
 )
 from gateway.services import Services, TaskQueries, Upstream, Webhooks
-from gateway.slow import SlowRequests
-from tts.application import Application
+from gateway.slow_requests import SlowRequests
+from gateway.streams.hub import Hub
+from tts.application.dead_letters import DeadLetterQueries
+from tts.application.tasks import Application
 from tts.config import Settings
-from tts.dead_letters import DeadLetterQueries
-from tts.health import Probe
-from tts.ports import AudioStore, Log, Unavailable
+from tts.observability.health import Probe
+from tts.ports.log import AudioStore, Log, Unavailable
 
 METHODS = ("GET", "POST", "DELETE")  # those that any route has
 BACKLOG = 4096  # Sanic's 100 lets a thousand clients that come at once wait for seconds

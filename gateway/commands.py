@@ -8,12 +8,12 @@ from typing import Any
 from uuid import UUID
 
 from gateway import endpoint
-from gateway.access import Access
+from gateway.access.roles import Access
 from gateway.errors import InvalidRequest, TaskMismatch
 from gateway.metrics import REQUESTS
 from gateway.models import CancelRequest, RetryRequest, SpeechRequest, speech_request
 from gateway.services import Services
-from tts.domain import Task
+from tts.domain.task import Task
 
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 

@@ -11,12 +11,12 @@ import orjson
 from sanic import HTTPResponse, Request, Sanic
 
 from gateway import errors
-from gateway.access import ANYBODY, Need
+from gateway.access.roles import ANYBODY, Need
 from gateway.errors import UnsupportedMediaType
 from gateway.metrics import REQUESTS
 from gateway.services import Services
-from tts.application import TaskNotFound
-from tts.ports import Recorded
+from tts.application.tasks import TaskNotFound
+from tts.ports.log import Recorded
 
 Handler = Callable[..., Awaitable[HTTPResponse]]
 

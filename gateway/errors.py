@@ -12,10 +12,10 @@ import orjson
 from sanic import HTTPResponse, Request
 from sanic.exceptions import PayloadTooLarge, SanicException
 
-from tts.application import IdempotencyMismatch, TaskNotFound
-from tts.dead_letters import NotADeadLetter
-from tts.domain import TaskErased, TransitionRefused
-from tts.ports import Conflict, StepError, Unavailable
+from tts.application.dead_letters import NotADeadLetter
+from tts.application.tasks import IdempotencyMismatch, TaskNotFound
+from tts.domain.task import TaskErased, TransitionRefused
+from tts.ports.log import Conflict, StepError, Unavailable
 
 logger = logging.getLogger(__name__)
 

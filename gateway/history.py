@@ -9,7 +9,7 @@ from uuid import UUID
 from gateway import endpoint
 from gateway.errors import InvalidRequest
 from gateway.services import Services
-from tts.ports import Recorded
+from tts.ports.log import Recorded
 
 TASKS_MAX = 100  # named in one subscription
 BATCH = 500  # events of history read and encoded at a time: a few milliseconds

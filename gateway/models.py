@@ -21,9 +21,9 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from gateway.errors import InvalidJson, InvalidRequest, NothingToSpeak
-from tts import segments
 from tts.config import Settings
-from tts.domain import Priority, Status
+from tts.domain.task import Priority, Status
+from tts.text import segments
 
 M = TypeVar("M", bound=BaseModel)
 

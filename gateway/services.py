@@ -7,14 +7,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from gateway.backlog import Backlog
-from gateway.gate import Gate
-from gateway.hub import Hub
-from tts.application import Application
+from gateway.access.admission import Gate
+from gateway.queue_limit import Backlog
+from gateway.streams.hub import Hub
+from tts.application.dead_letters import DeadLetterQueries
+from tts.application.tasks import Application
 from tts.config import Settings
-from tts.dead_letters import DeadLetterQueries
-from tts.health import Probe
-from tts.ports import AudioStore, Log, Signals
+from tts.observability.health import Probe
+from tts.ports.log import AudioStore, Log, Signals
 
 Upstream = Callable[[], Awaitable[Mapping[str, object]]]
 """The state of the gate before Replicate, as ``/system`` shows it."""

@@ -12,15 +12,16 @@ import orjson
 from pydantic import Field
 from websockets.frames import CloseCode
 
-from gateway import endpoint, errors, messages
-from gateway.access import Access, Need
+from gateway import endpoint, errors
+from gateway.access.roles import Access, Need
 from gateway.commands import Commands, started
 from gateway.errors import Forbidden, InvalidRequest
 from gateway.history import TASKS_MAX, History, Tasks, tasks_of
-from gateway.messages import RequestId
 from gateway.models import Body, CancelRequest, RetryRequest, parse_body
 from gateway.services import Services
-from gateway.ws import Socket
+from gateway.streams import ws_messages as messages
+from gateway.streams.socket import Socket
+from gateway.streams.ws_messages import RequestId
 
 logger = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ import orjson
 
 from projections.cursor import decode, encode
 from projections.ports import Database, Transaction
-from tts.dead_letters import Letter, Selection
-from tts.domain import Task
-from tts.ports import Recorded
+from tts.application.dead_letters import Letter, Selection
+from tts.domain.task import Task
+from tts.ports.log import Recorded
 
 COLUMNS = (
     "task_id",
@@ -64,7 +64,7 @@ async def apply(
 
 
 class DeadLetterQueries:
-    """Implements :class:`tts.dead_letters.DeadLetterQueries`."""
+    """Implements :class:`tts.application.dead_letters.DeadLetterQueries`."""
 
     def __init__(self, database: Database) -> None:
         self._database = database

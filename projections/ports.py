@@ -11,7 +11,7 @@ from contextlib import AbstractAsyncContextManager
 from importlib.resources import files
 from typing import Any, Protocol, Self
 
-from tts.ports import Recorded
+from tts.ports.log import Recorded
 
 Row = tuple[Any, ...]
 
@@ -35,7 +35,7 @@ class Transaction(Protocol):
 class Database(Protocol):
     """The tables of ``schema.sql``, open while the context is.
 
-    Everything raises :class:`tts.ports.Unavailable` when the database cannot be reached.
+    Everything raises :class:`tts.ports.log.Unavailable` when the database cannot be reached.
     """
 
     async def open(self) -> None:

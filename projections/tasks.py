@@ -13,8 +13,8 @@ import orjson
 from projections import dead_letters
 from projections.cursor import decode, encode
 from projections.ports import Database, Transaction
-from tts.domain import Task
-from tts.ports import Recorded
+from tts.domain.task import Task
+from tts.ports.log import Recorded
 from tts.wire import status_of
 
 # A read model that gets another shape gets another name: its position starts at zero, and so it is

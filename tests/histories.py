@@ -9,8 +9,8 @@ from uuid import UUID
 
 from eventsourcing.persistence import Mapper, StoredEvent
 
-from tts.domain import DomainError, Task, TaskError
-from tts.store.transcoder import OrjsonTranscoder
+from tts.domain.task import DomainError, Task, TaskError
+from tts.transcoder import OrjsonTranscoder
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 STATUSES_OF_SPEECH = [  # in order, where nothing goes wrong

@@ -10,21 +10,22 @@ from typing import Any
 import httpx
 import pytest
 
-from tts import search, steps
-from tts.application import Application
+from tts.application.tasks import Application
 from tts.audio.folder import FolderAudio
-from tts.audio.inspect import inspect
-from tts.creations import Creations
-from tts.domain import FINAL, Status, Task
-from tts.gate import Gate
-from tts.gate_state import Limits
-from tts.outside import Outside
-from tts.processor import Processor
+from tts.domain import steps
+from tts.domain.retry import RetryPolicy
+from tts.domain.task import FINAL, Status, Task
+from tts.gate.gate import Gate
+from tts.gate.state import Limits
+from tts.processor import settlement as search
+from tts.processor.prediction_owners import Creations
+from tts.processor.processor import Processor
+from tts.processor.resources import Outside
 from tts.queue.memory import MemoryQueue
-from tts.relay import Relay
-from tts.replicate_api import ReplicatePredictions
-from tts.retry import RetryPolicy
+from tts.relay.relay import Relay
+from tts.replicate.predictions import ReplicatePredictions
 from tts.sandbox import Behaviour, start_sandbox
+from tts.sound.inspect import inspect
 from tts.store.memory import MemoryDocuments
 from tts.store.sqlite import SQLiteStore
 from tts.templates import HttpTemplates

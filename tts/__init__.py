@@ -1,1 +1,1 @@
-"""The text-to-speech service: domain, application, processor, relay and their adapters."""
+"""The text-to-speech service: domain, ports, use cases, processor, relay, and their adapters."""

@@ -1,5 +1,5 @@
 """``python -m tts`` is the command line."""
 
-from tts.cli import main
+from tts.cli.commands import main
 
 main()

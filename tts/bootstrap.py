@@ -11,31 +11,31 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-from tts.application import Application
+from tts.application.tasks import Application
 from tts.audio.folder import FolderAudio
-from tts.audio.inspect import inspect
 from tts.audio.minio import MinioAudio
 from tts.config import ConfigError, Settings
-from tts.creations import Creations
-from tts.gate import Gate
-from tts.gate_state import Limits
-from tts.observe import GateMetrics, observe_relay, observe_step
-from tts.outside import Outside
-from tts.ports import SharedDocument, Signals, StepError, Unavailable
-from tts.processor import Processor
+from tts.domain.retry import RetryPolicy
+from tts.gate.gate import Gate
+from tts.gate.state import Limits
+from tts.observability.metrics import GateMetrics, observe_relay, observe_step
+from tts.ports.log import SharedDocument, Signals, StepError, Unavailable
+from tts.processor.prediction_owners import Creations
+from tts.processor.processor import Processor
+from tts.processor.resources import Outside
 from tts.queue.memory import MemoryQueue
 from tts.queue.rabbitmq import RabbitMQ
-from tts.relay import Relay
-from tts.replicate_api import ReplicatePredictions
-from tts.retry import RetryPolicy
-from tts.signals import LocalSignals
+from tts.relay.relay import Relay
+from tts.replicate.predictions import ReplicatePredictions
+from tts.replicate.webhook_secret import AccountSecret, GivenSecret
+from tts.sound.inspect import inspect
 from tts.store.documents import PostgresDocuments
+from tts.store.local_signals import LocalSignals
 from tts.store.memory import MemoryDocuments
 from tts.store.postgres import PostgresStore
 from tts.store.signals import PostgresSignals
 from tts.store.sqlite import SQLiteStore
 from tts.templates import HttpTemplates
-from tts.webhook_secret import AccountSecret, GivenSecret
 
 logger = logging.getLogger(__name__)
 

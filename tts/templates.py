@@ -11,10 +11,10 @@ from http import HTTPStatus
 
 import httpx
 
-from tts.failures import Treatment
-from tts.fetch import Fetched, FetchError, ForeignRedirect, fetch, retry_after
-from tts.http_transport import AiohttpTransport
-from tts.ports import StepError, Template
+from tts.domain.failures import Treatment
+from tts.http.fetch import Fetched, FetchError, ForeignRedirect, fetch, retry_after
+from tts.http.transport import AiohttpTransport
+from tts.ports.log import StepError, Template
 
 REMEMBER_REFUSAL_SECONDS = 60.0
 AUDIO_HEAD_BYTES = 1024

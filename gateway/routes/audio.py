@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 from sanic import HTTPResponse, Request, Sanic
 
 from gateway import endpoint
-from gateway.access import Need
+from gateway.access.roles import Need
 from gateway.errors import RangeNotSatisfiable, RouteNotFound
 from gateway.services import Services
 from tts.audio.folder import FolderAudio

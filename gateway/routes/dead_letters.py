@@ -9,7 +9,7 @@ from uuid import UUID
 from sanic import HTTPResponse, Request, Sanic
 
 from gateway import endpoint
-from gateway.access import Access, Need
+from gateway.access.roles import Access, Need
 from gateway.answers import Success
 from gateway.errors import Forbidden, InvalidCursor
 from gateway.models import (
@@ -21,7 +21,7 @@ from gateway.models import (
     parse_query,
 )
 from gateway.services import Services
-from tts.dead_letters import Bulk, DeadLetters, Outcome, Selection, reason_of
+from tts.application.dead_letters import Bulk, DeadLetters, Outcome, Selection, reason_of
 
 PATH = "/api/dead-letters"
 

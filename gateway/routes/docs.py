@@ -7,9 +7,11 @@ from typing import Any
 import orjson
 from sanic import HTTPResponse, Request, Sanic
 
-from gateway import docs_page, endpoint, openapi
-from gateway.access import Need
-from gateway.operations import JSON
+from gateway import endpoint
+from gateway.access.roles import Need
+from gateway.description import openapi
+from gateway.description import page as docs_page
+from gateway.description.operations import JSON
 from gateway.services import Services
 
 HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}

@@ -8,12 +8,13 @@ from typing import Any
 
 from sanic import HTTPResponse, Request, Sanic
 
-from gateway import endpoint, frames
-from gateway.access import Need
+from gateway import endpoint
+from gateway.access.roles import Need
 from gateway.cors import Cors
 from gateway.history import History, Start, Tasks, tasks_of
 from gateway.services import Services
-from gateway.stream import HEAD, Begun, Stream, take_over
+from gateway.streams import sse as frames
+from gateway.streams.stream import HEAD, Begun, Stream, take_over
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from typing import Any
 from sanic import HTTPResponse, Request, Sanic
 
 from gateway import endpoint
-from gateway.access import Need
+from gateway.access.roles import Need
 from gateway.services import Services
 
 JAVASCRIPT = "text/javascript; charset=utf-8"

@@ -12,11 +12,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sanic import HTTPResponse, Request, Sanic
 
 from gateway import endpoint
-from gateway.access import Need
+from gateway.access.roles import Need
 from gateway.answers import Success
 from gateway.services import Services
-from tts.domain import Status
-from tts.health import examine
+from tts.domain.task import Status
+from tts.observability.health import examine
 
 
 def add_to(app: Sanic[Any, Any], services: Services) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from sanic import HTTPResponse, Request, Sanic
 
 from gateway import endpoint
-from gateway.access import Need
+from gateway.access.roles import Need
 from gateway.answers import Success
 from gateway.services import Services
 

@@ -11,7 +11,7 @@ import orjson
 from sanic import HTTPResponse, Request, Sanic
 
 from gateway import endpoint
-from gateway.access import Need
+from gateway.access.roles import Need
 from gateway.answers import Success
 from gateway.commands import Commands, started
 from gateway.errors import InvalidCursor, SpeechFailed
@@ -24,9 +24,9 @@ from gateway.models import (
     parse_query,
 )
 from gateway.services import Services
-from tts.application import TaskNotFound
-from tts.domain import Task, TaskErased
-from tts.ports import Recorded
+from tts.application.tasks import TaskNotFound
+from tts.domain.task import Task, TaskErased
+from tts.ports.log import Recorded
 from tts.wire import task_answer, timeline
 
 PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", re.IGNORECASE)

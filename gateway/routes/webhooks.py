@@ -8,12 +8,12 @@ from typing import Any
 from sanic import HTTPResponse, Request, Sanic
 
 from gateway import endpoint
-from gateway.access import Need
+from gateway.access.roles import Need
+from gateway.access.signature import signed
 from gateway.answers import Success
 from gateway.errors import RouteNotFound
 from gateway.models import PredictionNews, parse_body
 from gateway.services import Services
-from gateway.signature import signed
 
 OVER = frozenset({"succeeded", "failed", "canceled", "aborted"})
 

@@ -14,14 +14,14 @@ from websockets.protocol import State
 from websockets.server import ServerProtocol
 
 from gateway import endpoint
-from gateway.access import Need
+from gateway.access.roles import Need
 from gateway.commands import Commands
 from gateway.cors import ANY
 from gateway.errors import Forbidden, NotAWebSocket
 from gateway.services import Services
 from gateway.session import Session
-from gateway.stream import Begun, take_over
-from gateway.ws import Socket
+from gateway.streams.socket import Socket
+from gateway.streams.stream import Begun, take_over
 
 
 def add_to(app: Sanic[Any, Any], services: Services) -> None:

@@ -10,7 +10,7 @@ import time
 import psycopg
 import uvloop
 
-from tts.application import Application
+from tts.application.tasks import Application
 from tts.store.postgres import PostgresStore
 
 TEMPLATE = "Z" + "x" * 63  # the mark that subscribers count

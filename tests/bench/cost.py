@@ -22,7 +22,7 @@ from tests.services.ports import free_port
 from tests.services.postgres import Postgres
 from tests.services.rabbitmq import RabbitMQ
 from tests.services.s3 import S3
-from tts.application import Application
+from tts.application.tasks import Application
 from tts.config import Settings
 from tts.store.postgres import PostgresStore
 

@@ -15,8 +15,8 @@ from pathlib import Path
 
 import httpx
 
-from gateway import keys
-from gateway.access import Role
+from gateway.access import keys
+from gateway.access.roles import Role
 from tests.bench.processes import running, wait_for
 from tests.services.ports import free_port
 

@@ -18,7 +18,7 @@ from tts.audio.folder import FolderAudio
 from tts.audio.minio import MinioAudio
 from tts.queue.memory import MemoryQueue
 from tts.queue.rabbitmq import RabbitMQ
-from tts.replicate_api import ReplicatePredictions
+from tts.replicate.predictions import ReplicatePredictions
 from tts.store.postgres import PostgresStore
 from tts.store.sqlite import SQLiteStore
 from tts.templates import HttpTemplates

@@ -124,7 +124,7 @@ class Child:
 
 def serve(path: str) -> None:
     """Fork a child for each order that arrives at the socket."""
-    from tts.cli import main  # noqa: PLC0415 -- the tests that use a nursery need none of it
+    from tts.cli.commands import main  # noqa: PLC0415 -- the tests that use a nursery need none
 
     del main
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody has to reap them
@@ -162,7 +162,7 @@ def _live(order: dict) -> None:
             from tests.chaos import mortal  # noqa: PLC0415
 
             mortal.arm(order["dies"], Path(f"epitaph.{os.getpid()}").absolute())
-        from tts.cli import main  # noqa: PLC0415
+        from tts.cli.commands import main  # noqa: PLC0415
 
         main(args=order["arguments"], prog_name="tts", standalone_mode=False)
         status = 0

@@ -6,8 +6,8 @@ import httpx
 import pytest
 from playwright.async_api import Locator, Page, expect
 
-from gateway import keys
-from gateway.access import Role
+from gateway.access import keys
+from gateway.access.roles import Role
 from tests.clients.service import Service
 
 REFUSED = "这句话会失败。"

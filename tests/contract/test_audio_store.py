@@ -29,10 +29,10 @@ from tests.services.ports import free_port
 from tests.services.s3 import S3
 from tests.services.scripted_http import Reply, ScriptedHttp
 from tts.audio.folder import FolderAudio
-from tts.audio.inspect import inspect
 from tts.audio.minio import MinioAudio
-from tts.failures import Treatment
-from tts.ports import AudioStore, StepError, Unavailable
+from tts.domain.failures import Treatment
+from tts.ports.log import AudioStore, StepError, Unavailable
+from tts.sound.inspect import inspect
 
 NAMES = count(1)
 ACCOUNT = {"access_key": "a", "secret_key": "s"}

@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tts.gate import Gate
-from tts.gate_state import Limits
-from tts.ports import StepError, Unavailable
+from tts.gate.gate import Gate
+from tts.gate.state import Limits
+from tts.ports.log import StepError, Unavailable
 from tts.store.documents import PostgresDocuments
 from tts.store.memory import MemoryDocuments
 from tts.store.postgres import PostgresStore

@@ -14,11 +14,11 @@ import pytest
 
 from tests.services.ports import free_port
 from tests.services.scripted_http import Act, Drip, Hang, Reply, Reset, ScriptedHttp, answer
-from tts.audio.inspect import inspect
-from tts.failures import Treatment
-from tts.ports import Prediction, PredictionState, Speech, StepError
-from tts.replicate_api import ReplicatePredictions
+from tts.domain.failures import Treatment
+from tts.ports.log import Prediction, PredictionState, Speech, StepError
+from tts.replicate.predictions import ReplicatePredictions
 from tts.sandbox import Behaviour, start_sandbox
+from tts.sound.inspect import inspect
 from tts.templates import HttpTemplates
 
 VERSION = "669b1cd618f2747d2237350e868f5c313f3b548fc803ca4e57adfaba778b042d"

@@ -16,7 +16,7 @@ import aio_pika
 import pytest
 
 from tests.services.ports import free_port
-from tts.ports import Delivery, Destination, Message, Unavailable
+from tts.ports.log import Delivery, Destination, Message, Unavailable
 from tts.queue.memory import MemoryQueue
 from tts.queue.rabbitmq import RabbitMQ, topology
 

@@ -9,11 +9,11 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.services.postgres import Postgres
-from tts.ports import Signals, Unavailable
-from tts.signals import LocalSignals
+from tts.ports.log import Signals, Unavailable
+from tts.processor.wakeups import Wakeups
+from tts.store.local_signals import LocalSignals
 from tts.store.postgres import PostgresStore
 from tts.store.signals import PostgresSignals
-from tts.wakeups import Wakeups
 
 PATIENCE_SECONDS = 20
 

@@ -16,8 +16,8 @@ from eventsourcing.persistence import StoredEvent
 from projections.database import open_database
 from tests.histories import live, new_task, stored
 from tests.services.stores import Backend, Store
-from tts.domain import Task
-from tts.ports import Conflict, Payload
+from tts.domain.task import Task
+from tts.ports.log import Conflict, Payload
 from tts.store import sqlite_file
 
 SAID = Payload("你好", "开心地", "salt")

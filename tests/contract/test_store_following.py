@@ -14,7 +14,7 @@ from eventsourcing.persistence import StoredEvent
 from tests.services.postgres import Postgres
 from tests.services.process import wait_until
 from tests.services.stores import Backend, Store, line
-from tts.ports import Recorded, Unavailable
+from tts.ports.log import Recorded, Unavailable
 from tts.store import tailer
 
 WRITERS = 8

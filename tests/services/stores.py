@@ -71,7 +71,7 @@ class Backend:
 
     def environment(self) -> dict[str, str]:
         """What a plain ``eventsourcing`` application needs to use the same database."""
-        common = {"TRANSCODER_TOPIC": "tts.store.transcoder:OrjsonTranscoder"}
+        common = {"TRANSCODER_TOPIC": "tts.transcoder:OrjsonTranscoder"}
         if self.is_sqlite:
             return {
                 **common,

@@ -10,8 +10,8 @@ import orjson
 import pytest
 
 from tests.histories import START, live, new_task, stored
-from tts.domain import FINAL, Status, Task
-from tts.ports import Recorded
+from tts.domain.task import FINAL, Status, Task
+from tts.ports.log import Recorded
 from tts.wire import UPDATES, task_answer, task_update
 
 CATALOGUE = {

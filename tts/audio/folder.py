@@ -17,7 +17,7 @@ from typing import BinaryIO, ParamSpec, TypeVar
 from uuid import uuid4
 
 from tts.audio.parts import PART_PREFIX, PARTS_KEPT_DAYS, missing
-from tts.ports import StepError
+from tts.ports.log import StepError
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -23,7 +23,7 @@ from urllib3 import PoolManager, Retry, Timeout
 from urllib3.exceptions import HTTPError
 
 from tts.audio.parts import PART_PREFIX, PARTS_KEPT_DAYS, missing
-from tts.ports import StepError, Unavailable
+from tts.ports.log import StepError, Unavailable
 
 logger = logging.getLogger(__name__)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tts.ports import StepError
+from tts.ports.log import StepError
 
 PART_PREFIX = "part-"
 PARTS_KEPT_DAYS = 1

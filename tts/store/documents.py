@@ -23,7 +23,7 @@ _WRITE = (
 
 
 class PostgresDocuments:
-    """Implements SharedDocument of :mod:`tts.ports` by comparing and swapping.
+    """Implements SharedDocument of :mod:`tts.ports.log` by comparing and swapping.
 
     Nobody holds a lock between the reading and the writing, so nobody who dies there is waited for.
     """
@@ -32,7 +32,7 @@ class PostgresDocuments:
         self._store = store
 
     async def update(self, name: str, change: Callable[[bytes, float], tuple[bytes, T]]) -> T:
-        """See :class:`tts.ports.SharedDocument`."""
+        """See :class:`tts.ports.log.SharedDocument`."""
         while True:
             ((body, version, now),) = await self._store.query(_READ, (name,))
             document, result = change(body, now)

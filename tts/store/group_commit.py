@@ -13,7 +13,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 
-from tts.ports import Conflict, Payload, Unavailable
+from tts.ports.log import Conflict, Payload, Unavailable
 
 MAX_BATCH = 500  # appends in one transaction: bounds how long the log stays locked
 
@@ -55,7 +55,7 @@ class GroupCommit:
         self._loop: asyncio.AbstractEventLoop | None = None
 
     async def append(self, events: Sequence[StoredEvent], payload: Payload | None) -> int:
-        """Append and return the last event's position; see :meth:`tts.ports.EventStore.append`."""
+        """Append and return the last event's position; see :class:`tts.ports.log.EventStore`."""
         loop = self._loop = self._loop or asyncio.get_running_loop()
         done: asyncio.Future[int] = loop.create_future()
         self._waiting.append(Append(events, payload, done))

@@ -19,7 +19,7 @@ from psycopg import AsyncConnection
 from psycopg.sql import SQL, Identifier
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from tts.ports import Payload, Recorded, Unavailable
+from tts.ports.log import Payload, Recorded, Unavailable
 from tts.store.group_commit import Append, GroupCommit
 from tts.store.tailer import BACKOFF_SECONDS, WakeUps, follow
 
@@ -66,7 +66,7 @@ _NEWEST = (
 
 
 class PostgresStore:
-    """Implements EventStore, Log and Coordination of :mod:`tts.ports` on one database."""
+    """Implements EventStore, Log and Coordination of :mod:`tts.ports.log` on one database."""
 
     def __init__(self, url: str, *, readers: int = 4) -> None:
         self._url = url
@@ -113,27 +113,27 @@ class PostgresStore:
     # --- EventStore
 
     async def append(self, events: Sequence[StoredEvent], payload: Payload | None = None) -> int:
-        """See :class:`tts.ports.EventStore`."""
+        """See :class:`tts.ports.log.EventStore`."""
         return await self._group.append(events, payload)
 
     async def events(self, task_id: UUID) -> list[Recorded]:
-        """See :class:`tts.ports.EventStore`."""
+        """See :class:`tts.ports.log.EventStore`."""
         return [Recorded(*row) for row in await self.query(_EVENTS, (task_id,))]
 
     async def payload(self, task_id: UUID) -> Payload | None:
-        """See :class:`tts.ports.EventStore`."""
+        """See :class:`tts.ports.log.EventStore`."""
         sql = "SELECT text, instruction, salt FROM payloads WHERE task_id = %s"
         rows = await self.query(sql, (task_id,))
         return Payload(*rows[0]) if rows else None
 
     async def erase(self, task_id: UUID) -> None:
-        """See :class:`tts.ports.EventStore`; the file has it until the next vacuum."""
+        """See :class:`tts.ports.log.EventStore`; the file has it until the next vacuum."""
         await self.query("DELETE FROM payloads WHERE task_id = %s RETURNING 1", (task_id,))
 
     # --- Log
 
     async def read(self, after: int, limit: int, topics: Collection[str] = ()) -> list[Recorded]:
-        """See :class:`tts.ports.Log`."""
+        """See :class:`tts.ports.log.Log`."""
         if topics:
             rows = await self.query(_READ_TOPICS, (after, list(topics), limit))
         else:
@@ -141,18 +141,18 @@ class PostgresStore:
         return [Recorded(*row) for row in rows]
 
     async def position(self) -> int:
-        """See :class:`tts.ports.Log`."""
+        """See :class:`tts.ports.log.Log`."""
         rows = await self.query("SELECT coalesce(max(notification_id), 0) FROM stored_events", ())
         return int(rows[0][0])
 
     async def newest(self, *, excluding: Sequence[str]) -> list[Recorded]:
-        """See :class:`tts.ports.Log`."""
+        """See :class:`tts.ports.log.Log`."""
         return [Recorded(*row) for row in await self.query(_NEWEST, (list(excluding),))]
 
     def follow(
         self, after: int, *, batch: int = 500, topics: Collection[str] = ()
     ) -> AsyncIterator[list[Recorded]]:
-        """See :class:`tts.ports.Log`."""
+        """See :class:`tts.ports.log.Log`."""
         self._listen_to(topics or (EVERYTHING,))
         return follow(partial(self.read, topics=topics), self._wake_ups, after, batch)
 
@@ -160,7 +160,7 @@ class PostgresStore:
 
     @contextlib.asynccontextmanager
     async def leadership(self, name: str) -> AsyncIterator[SessionLeadership]:
-        """See :class:`tts.ports.Coordination`; an advisory lock of a session of its own."""
+        """See :class:`tts.ports.log.Coordination`; an advisory lock of a session of its own."""
         while True:
             try:
                 connection = await self.connect(LONG_LIVED)
@@ -177,12 +177,12 @@ class PostgresStore:
             await connection.close()
 
     async def checkpoint(self, name: str) -> int:
-        """See :class:`tts.ports.Coordination`."""
+        """See :class:`tts.ports.log.Coordination`."""
         rows = await self.query("SELECT position FROM checkpoints WHERE name = %s", (name,))
         return int(rows[0][0]) if rows else 0
 
     async def save_checkpoint(self, name: str, position: int) -> None:
-        """See :class:`tts.ports.Coordination`."""
+        """See :class:`tts.ports.log.Coordination`."""
         await self.query(
             "INSERT INTO checkpoints AS c VALUES (%s, %s) ON CONFLICT (name) DO UPDATE "
             "SET position = greatest(c.position, excluded.position) RETURNING position",

@@ -8,25 +8,25 @@ from collections.abc import AsyncIterator
 from psycopg import AsyncConnection
 from psycopg.sql import SQL, Identifier
 
-from tts.ports import Unavailable
+from tts.ports.log import Unavailable
 from tts.store.postgres import ERRORS, LONG_LIVED, PostgresStore
 
 CHANNEL = "tts_signals"
 
 
 class PostgresSignals:
-    """Implements Signals of :mod:`tts.ports` for all processes that share the database."""
+    """Implements Signals of :mod:`tts.ports.log` for all processes that share the database."""
 
     def __init__(self, store: PostgresStore) -> None:
         self._store = store
 
     async def send(self, word: str) -> None:
-        """See :class:`tts.ports.Signals`."""
+        """See :class:`tts.ports.log.Signals`."""
         await self._store.query("SELECT 1 FROM pg_notify(%s, %s)", (CHANNEL, word))
 
     @contextlib.asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncIterator[str]]:
-        """See :class:`tts.ports.Signals`."""
+        """See :class:`tts.ports.log.Signals`."""
         connection = await self._listening()
         try:
             yield _words(connection)

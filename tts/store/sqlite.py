@@ -20,7 +20,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 
-from tts.ports import Payload, Recorded, Unavailable
+from tts.ports.log import Payload, Recorded, Unavailable
 from tts.store.group_commit import Append, GroupCommit
 from tts.store.sqlite_file import BUSY_SECONDS, connect
 from tts.store.tailer import WakeUps, follow
@@ -60,7 +60,7 @@ _NEWEST = (
 
 
 class SQLiteStore:
-    """Implements EventStore, Log and Coordination of :mod:`tts.ports` on one file."""
+    """Implements EventStore, Log and Coordination of :mod:`tts.ports.log` on one file."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -108,49 +108,49 @@ class SQLiteStore:
     # --- EventStore
 
     async def append(self, events: Sequence[StoredEvent], payload: Payload | None = None) -> int:
-        """See :class:`tts.ports.EventStore`."""
+        """See :class:`tts.ports.log.EventStore`."""
         return await self._group.append(events, payload)
 
     async def events(self, task_id: UUID) -> list[Recorded]:
-        """See :class:`tts.ports.EventStore`."""
+        """See :class:`tts.ports.log.EventStore`."""
         return await self._select(_EVENTS, (task_id.hex,))
 
     async def payload(self, task_id: UUID) -> Payload | None:
-        """See :class:`tts.ports.EventStore`."""
+        """See :class:`tts.ports.log.EventStore`."""
         row = await self._read_one(_PAYLOAD, (task_id.hex,))
         return Payload(*row) if row else None
 
     async def erase(self, task_id: UUID) -> None:
-        """See :class:`tts.ports.EventStore`; nor is it in the file or its WAL any more."""
+        """See :class:`tts.ports.log.EventStore`; nor is it in the file or its WAL any more."""
         await asyncio.shield(self._erase(task_id))
 
     # --- Log
 
     async def read(self, after: int, limit: int, topics: Collection[str] = ()) -> list[Recorded]:
-        """See :class:`tts.ports.Log`."""
+        """See :class:`tts.ports.log.Log`."""
         wanted = f"AND topic IN ({','.join('?' * len(topics))})" if topics else ""
         return await self._select(_READ.format(wanted=wanted), (after, *topics, limit))
 
     async def position(self) -> int:
-        """See :class:`tts.ports.Log`."""
+        """See :class:`tts.ports.log.Log`."""
         row = await self._read_one("SELECT max(rowid) FROM stored_events", ())
         return int(row[0] or 0) if row else 0
 
     async def newest(self, *, excluding: Sequence[str]) -> list[Recorded]:
-        """See :class:`tts.ports.Log`."""
+        """See :class:`tts.ports.log.Log`."""
         return await self._select(_NEWEST.format(marks=",".join("?" * len(excluding))), excluding)
 
     def follow(
         self, after: int, *, batch: int = 500, topics: Collection[str] = ()
     ) -> AsyncIterator[list[Recorded]]:
-        """See :class:`tts.ports.Log`."""
+        """See :class:`tts.ports.log.Log`."""
         return follow(partial(self.read, topics=topics), self._wake_ups, after, batch)
 
     # --- Coordination
 
     @contextlib.asynccontextmanager
     async def leadership(self, name: str) -> AsyncIterator[FileLeadership]:
-        """See :class:`tts.ports.Coordination`; a lock on a file beside the database."""
+        """See :class:`tts.ports.log.Coordination`; a lock on a file beside the database."""
         with self._path.with_name(f"{self._path.name}.{name}.lock").open("w") as lock:
             while True:
                 try:
@@ -161,12 +161,12 @@ class SQLiteStore:
             yield FileLeadership()
 
     async def checkpoint(self, name: str) -> int:
-        """See :class:`tts.ports.Coordination`."""
+        """See :class:`tts.ports.log.Coordination`."""
         row = await self._read_one("SELECT position FROM checkpoints WHERE name = ?", (name,))
         return int(row[0]) if row else 0
 
     async def save_checkpoint(self, name: str, position: int) -> None:
-        """See :class:`tts.ports.Coordination`."""
+        """See :class:`tts.ports.log.Coordination`."""
         sql = (
             "INSERT INTO checkpoints VALUES (?, ?) ON CONFLICT (name) "
             "DO UPDATE SET position = max(position, excluded.position)"

@@ -7,7 +7,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-from tts.ports import Recorded, Unavailable
+from tts.ports.log import Recorded, Unavailable
 
 logger = logging.getLogger(__name__)
 

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator
 
 from yarl import URL
 
-from tts.ports import Destination, Message, Unavailable
+from tts.ports.log import Destination, Message, Unavailable
 from tts.queue.rabbitmq import topology
 from tts.queue.rabbitmq.consumer import Consumer, RabbitDelivery
 from tts.queue.rabbitmq.publisher import Publisher
@@ -39,25 +39,25 @@ class RabbitMQ:
         self._consumers: set[Consumer] = set()
 
     async def publish(self, message: Message) -> None:
-        """See :class:`tts.ports.Publisher`; many may be under way at once."""
+        """See :class:`tts.ports.log.Publisher`; many may be under way at once."""
         await self._publisher.publish(message)
 
     async def ready(self) -> dict[Destination, int]:
-        """See :class:`tts.ports.Publisher`."""
+        """See :class:`tts.ports.log.Publisher`."""
         depth = await self._publisher.depth()
         return {kind: depth[queue] for kind, queue in topology.QUEUES.items()}
 
     async def marked(self) -> bool:
-        """See :class:`tts.ports.Publisher`."""
+        """See :class:`tts.ports.log.Publisher`."""
         return await self._publisher.marked()
 
     async def mark(self) -> None:
-        """See :class:`tts.ports.Publisher`."""
+        """See :class:`tts.ports.log.Publisher`."""
         await self._publisher.mark()
 
     @contextlib.asynccontextmanager
     async def deliveries(self, limit: int) -> AsyncIterator[AsyncIterator[RabbitDelivery]]:
-        """See :class:`tts.ports.Consumer`."""
+        """See :class:`tts.ports.log.Consumer`."""
         consumer = Consumer(self._url, self._timeout, limit)
         self._consumers.add(consumer)
         running = asyncio.create_task(consumer.run())

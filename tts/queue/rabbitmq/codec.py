@@ -8,7 +8,7 @@ from uuid import UUID
 
 import orjson
 
-from tts.ports import Destination, Message
+from tts.ports.log import Destination, Message
 
 CONTENT_TYPE = "application/json"
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from yarl import URL
 
-from tts.ports import Destination, Message, Unavailable
+from tts.ports.log import Destination, Message, Unavailable
 from tts.queue.rabbitmq import codec, topology
 from tts.queue.rabbitmq.connection import CLOSE_SECONDS, bounded, close, connect, declare
 
@@ -116,7 +116,7 @@ class Consumer:
 
 
 class RabbitDelivery:
-    """See :class:`tts.ports.Delivery`.
+    """See :class:`tts.ports.log.Delivery`.
 
     If the connection that it came by is gone, ``ack`` and ``release`` return quietly: the broker
     has taken the message back, and it comes again.

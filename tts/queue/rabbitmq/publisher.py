@@ -10,7 +10,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, DeliveryMode
 from aio_pika.exceptions import PublishError
 from yarl import URL
 
-from tts.ports import Destination, Message, Unavailable
+from tts.ports.log import Destination, Message, Unavailable
 from tts.queue.rabbitmq import codec, topology
 from tts.queue.rabbitmq.connection import bounded, close, connect, declare
 from tts.queue.rabbitmq.mark import make_mark, mark_exists
@@ -28,7 +28,7 @@ class Publisher:
         self._closing: set[asyncio.Task[None]] = set()
 
     async def publish(self, message: Message) -> None:
-        """See :class:`tts.ports.Publisher`."""
+        """See :class:`tts.ports.log.Publisher`."""
         queue = topology.QUEUES[message.destination]
         if message.destination is Destination.RETRY:
             queue = topology.retry_room(message.delay)
@@ -51,7 +51,7 @@ class Publisher:
             return {queue: await declare(link.channel, queue) for queue in topology.FIXED}
 
     async def marked(self) -> bool:
-        """See :class:`tts.ports.Publisher`."""
+        """See :class:`tts.ports.log.Publisher`."""
         async with bounded("look for the relay's mark", self._timeout):
             link = await self._open()
             if not link.marked:
@@ -61,7 +61,7 @@ class Publisher:
             return link.marked
 
     async def mark(self) -> None:
-        """See :class:`tts.ports.Publisher`."""
+        """See :class:`tts.ports.log.Publisher`."""
         link = self._unmarked
         if link is None or link is not self._link or link.channel.is_closed:
             # What was published before the connection broke may be gone, together with the data.

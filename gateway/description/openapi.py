@@ -1,0 +1,274 @@
+"""The OpenAPI 3.1 document, made of the models that validate and of the table of operations."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from http import HTTPStatus
+from importlib.metadata import version
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import GenerateJsonSchema, models_json_schema
+
+from gateway import errors
+from gateway.access.roles import Need
+from gateway.description import schemas as replies
+from gateway.description.operations import JSON, OPERATIONS, Answer, Operation
+from gateway.models import SpeechRequest, speech_request
+from tts.config import Settings
+
+Json = dict[str, Any]
+
+REF = "#/components/schemas/{model}"
+LATER = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
+ALWAYS = ("unavailable",)  # may befall every operation
+KEY: Json = {"key": []}
+TOKEN: Json = {"streamToken": []}
+SECURITY: Mapping[Need, list[Json]] = {
+    Need.NOTHING: [],
+    Need.READ: [KEY],
+    Need.STREAM: [KEY, TOKEN],
+    Need.COMMAND: [KEY],
+    Need.OPERATE: [KEY],
+}
+SECURITY_SCHEMES = {
+    "key": {"type": "http", "scheme": "bearer", "description": "`Authorization: Bearer <key>`"},
+    "streamToken": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "token",
+        "description": "From `POST /api/stream-token`.",
+    },
+}
+NEED_ERRORS: Mapping[Need, tuple[str, ...]] = {
+    Need.NOTHING: (),
+    Need.READ: ("unauthorized",),
+    Need.STREAM: ("unauthorized",),
+    Need.COMMAND: ("unauthorized", "forbidden"),
+    Need.OPERATE: ("unauthorized", "forbidden"),
+}
+MEANINGS = {
+    "unavailable": "A part that is needed does not answer; it is not known whether this happened.",
+    "task_not_failed": "Only a task that has failed can be retried.",
+    "task_is_over": "The task is over already.",
+    "task_not_over": "The task is not over yet.",
+    "body_too_large": "The body has more bytes than the service takes.",
+    "unhealthy": "A part that the gateway needs does not answer; `data` names it.",
+}
+STATUSES = {
+    **{code: status for status, code in errors.TABLE.values()},
+    **dict.fromkeys(errors.REFUSALS.values(), HTTPStatus.CONFLICT),
+    "body_too_large": HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    "unhealthy": HTTPStatus.SERVICE_UNAVAILABLE,
+}
+for _kind, (_, _code) in errors.TABLE.items():
+    MEANINGS.setdefault(_code, (_kind.__doc__ or "").partition("\n")[0])
+
+INFO = """\
+Text to speech: post a template (a reference voice) and a text, follow what happens, get the audio.
+
+Answers have one envelope: `{"success": true, "data": {…}}`, or `{"success": false, "error": "…",
+"code": "…"}` with a sentence for people and a code for machines. What is described here is what the
+service checks: a field that is wrong is named in `error`, and nothing is recorded.
+
+Besides the errors listed at each operation, any request may be answered 404 `not_found`, 405
+`method_not_allowed` (see `Allow`), 408 `request_timeout`, 413 `body_too_large`, 414 `uri_too_long`,
+417 `expectation_failed` or 431 `header_too_large`. With 503 `unavailable` ask again after
+`Retry-After` seconds; send an `Idempotency-Key` with a new text, so that it is not spoken twice.
+
+Ready-made clients resume their streams by themselves. In JavaScript `/client/SSEClient.js` is a
+plain script that defines the global `TTSEventClient`; for `import { TTSEventClient }` take
+`/client/SSEClient.mjs`, since no script that contains `export` can be loaded as a plain one. Their
+types lie beside them, and `/sse-client-example.html` shows them at work. In Python there is
+`tts.client`.
+
+If the service has keys, requests carry one: `Authorization: Bearer <key>`. The tasks of others then
+answer 404, as if they were not there."""
+
+
+class Schemas(GenerateJsonSchema):
+    """Without a title for each field, which only repeats its name."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
+        """Never."""
+        return False
+
+
+def path_of(route: str) -> str:
+    """Sanic's path as OpenAPI writes it, with the parameters' names as in the answers."""
+    return re.sub(r"<(\w+)(?::\w+)?>", lambda found: f"{{{_camel(found[1])}}}", route)
+
+
+def document(settings: Settings, served: Mapping[tuple[str, str], Need], *, guarded: bool) -> Json:
+    """The document of the operations that are ``served``: method and path, and who may.
+
+    Where nothing is ``guarded`` by keys, nothing is said of them.
+    """
+    builder = _Builder(settings, guarded=guarded)
+    paths: defaultdict[str, Json] = defaultdict(dict)
+    for (method, path), operation in OPERATIONS.items():
+        if (method, path) in served:
+            paths[path][method.lower()] = builder.operation(
+                method, path, operation, served[method, path]
+            )
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Text to speech",
+            "version": version("tts-backend"),
+            "description": INFO,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
+        "servers": [{"url": settings.gateway_url}],
+        "paths": dict(paths),
+        "components": {"schemas": builder.schemas}
+        | ({"securitySchemes": SECURITY_SCHEMES} if guarded else {}),
+    }
+
+
+class _Builder:
+    def __init__(self, settings: Settings, *, guarded: bool) -> None:
+        self._guarded = guarded
+        self._speech_request = speech_request(settings)
+        self._base = settings.gateway_url
+        wanted: list[type[BaseModel]] = [
+            self._speech_request,
+            replies.Refusal,
+            replies.Unhealthy,
+            replies.TaskUpdate,
+        ]
+        for operation in OPERATIONS.values():
+            models = [operation.body, *(answer.model for answer in operation.answers.values())]
+            wanted += [m for m in models if m is not None and m is not SpeechRequest]
+        _, definitions = models_json_schema(
+            [(model, "validation") for model in dict.fromkeys(wanted)],
+            ref_template=REF,
+            schema_generator=Schemas,
+        )
+        self.schemas: Json = definitions["$defs"]
+
+    def operation(self, method: str, path: str, operation: Operation, need: Need) -> Json:
+        made: Json = {
+            "tags": [operation.tag],
+            "summary": operation.summary,
+            "operationId": _operation_id(method, path),
+            "responses": self._responses(operation, need),
+            "x-codeSamples": [{"lang": "Shell", "source": self._curl(path, operation, need)}],
+        }
+        if self._guarded:
+            made["security"] = SECURITY[need]
+        if operation.description:
+            made["description"] = operation.description.replace("{base}", self._base)
+        parameters = [*operation.parameters, *self._query(operation)]
+        if parameters:
+            made["parameters"] = parameters
+        if operation.body is not None:
+            content = {"schema": self._reference(operation.body), "example": operation.example}
+            made["requestBody"] = {"required": True, "content": {JSON: content}}
+        return made
+
+    def _query(self, operation: Operation) -> list[Json]:
+        if operation.query is None:
+            return []
+        schema = operation.query.model_json_schema(ref_template=REF, schema_generator=Schemas)
+        self.schemas.update(schema.get("$defs", {}))
+        parameters = []
+        for name, given in schema["properties"].items():
+            # Left out is how a query says null.
+            (kind,) = [s for s in given.get("anyOf", [given]) if s.get("type") != "null"]
+            kind = {k: v for k, v in kind.items() if k != "description"}
+            parameter = {"name": name, "in": "query", "schema": kind}
+            if "description" in given:
+                parameter["description"] = given["description"]
+            parameters.append(parameter)
+        return parameters
+
+    def _responses(self, operation: Operation, need: Need) -> Json:
+        responses = {
+            str(status): self._answer(answer) for status, answer in operation.answers.items()
+        }
+        codes: defaultdict[int, list[str]] = defaultdict(list)
+        denials = NEED_ERRORS[need] if self._guarded else ()
+        limits = () if need is Need.NOTHING else ("rate_limited",)
+        for code in (*operation.errors, *denials, *limits, *ALWAYS):
+            codes[STATUSES[code]].append(code)
+        for status in sorted(codes.keys() | operation.outcomes.keys()):
+            responses[str(int(status))] = self._refusal(
+                status, codes[status], operation.outcomes.get(status)
+            )
+        return responses
+
+    def _answer(self, answer: Answer) -> Json:
+        made: Json = {"description": answer.description}
+        if answer.headers:
+            made["headers"] = {
+                name: {"description": meaning, "schema": {"type": "string"}}
+                for name, meaning in answer.headers.items()
+            }
+        if answer.leads_to:
+            made["links"] = {
+                name: {
+                    "operationId": _operation_id(*target),
+                    "parameters": {"path.taskId": "$response.body#/data/taskId"},
+                }
+                for name, target in answer.leads_to.items()
+            }
+        if answer.content_type is not None:
+            is_text = answer.content_type.startswith(("text/", "audio/"))
+            schema: Json = {"type": "string"} if is_text else {}
+            if answer.model is not None:
+                schema = {
+                    "type": "object",
+                    "required": ["success", "data"],
+                    "properties": {
+                        "success": {"const": True},
+                        "data": self._reference(answer.model),
+                    },
+                }
+            made["content"] = {answer.content_type: {"schema": schema}}
+        return made
+
+    def _refusal(self, status: int, codes: list[str], outcome: str | None) -> Json:
+        lines = [f"- `{code}`: {MEANINGS[code]}" for code in codes]
+        model = replies.Unhealthy if codes[:1] == ["unhealthy"] else replies.Refusal
+        schema: Json = self._reference(model)
+        if outcome is not None:
+            lines.append(f"- {outcome}")
+        elif model is replies.Refusal:
+            schema = {"allOf": [schema, {"properties": {"code": {"enum": codes}}}]}
+        made: Json = {"description": "\n".join(lines), "content": {JSON: {"schema": schema}}}
+        if status in LATER:
+            seconds = {"type": "string", "pattern": "^[0-9]+$"}
+            made["headers"] = {"Retry-After": {"description": "In seconds.", "schema": seconds}}
+        return made
+
+    def _reference(self, model: type[BaseModel]) -> Json:
+        return {"$ref": REF.format(model=model.__name__)}
+
+    def _curl(self, path: str, operation: Operation, need: Need) -> str:
+        for parameter in operation.parameters:
+            path = path.replace(f"{{{parameter['name']}}}", str(parameter.get("example")))
+        base = operation.scheme + self._base.removeprefix("http")
+        words = [f'{operation.curl} "{base}{operation.path_example or path}"']
+        if self._guarded and need is not Need.NOTHING:
+            words.append('-H "Authorization: Bearer $TTS_KEY"')
+        if operation.body is not None:
+            words += ["-H 'Content-Type: application/json'", f"-d '{_body(operation.example)}'"]
+        return " \\\n     ".join(words)
+
+
+def _body(example: Any) -> str:
+    return json.dumps(example, ensure_ascii=False)
+
+
+def _operation_id(method: str, path: str) -> str:
+    words = re.findall(r"\w+", path)
+    return _camel("_".join([method.lower(), *words]))
+
+
+def _camel(name: str) -> str:
+    first, *others = name.split("_")
+    return first + "".join(other[:1].upper() + other[1:] for other in others)

@@ -1,0 +1,220 @@
+"""From one follower of the log to every stream; it follows only while somebody listens."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from itertools import chain
+from uuid import UUID
+
+from gateway.metrics import HUB_POSITION
+from gateway.streams import sse as frames
+from gateway.streams import ws_messages as messages
+from gateway.streams.owners import Owners
+from gateway.streams.subscribers import Subscribers
+from tts.domain.task import FINAL, Task
+from tts.ports.log import Log, Recorded, Unavailable
+from tts.wire import UPDATES
+
+logger = logging.getLogger(__name__)
+
+FINAL_TOPICS = frozenset(
+    topic for topic, (status, _) in UPDATES.items() if status in FINAL or topic == Task.Erased.TOPIC
+)
+HEARTBEATS_AT_ONCE = 500  # streams served in one turn of the loop: a few milliseconds
+PAUSE_MAX_SECONDS = 0.05
+RETURN_WITHIN_SECONDS = 5.0  # a closing gateway spreads its clients' return over this time
+
+
+class Hub:
+    """Hands each event to the streams that want it, as bytes that were made once.
+
+    ``events`` reads all events of one task; ``audio_url`` turns an object key into a URL.
+    """
+
+    def __init__(
+        self,
+        log: Log,
+        *,
+        events: Callable[[UUID], Awaitable[list[Recorded]]],
+        audio_url: Callable[[str], str],
+        heartbeat_seconds: float,
+    ) -> None:
+        self.position = 0  # of the last event handed out; only true while following
+        self.streams = Subscribers(self.frame, frames.heartbeat)
+        self.sockets = Subscribers(self.message, messages.heartbeat)
+        self.owners = Owners(events)
+        self._log = log
+        self._events = events
+        self._audio_url = audio_url
+        self._heartbeat_seconds = heartbeat_seconds
+        self._final: dict[UUID, set[asyncio.Future[Recorded | None]]] = {}
+        self._reached: set[tuple[int, asyncio.Future[None]]] = set()
+        self._visits = 0
+        self._starting = asyncio.Lock()
+        self._running: list[asyncio.Task[None]] = []
+        self._closed = False
+
+    def frame(self, event: Recorded) -> bytes:
+        """The event as it stands in every stream."""
+        return frames.task_update(event, self._audio_url)
+
+    def message(self, event: Recorded) -> bytes:
+        """The event as it goes to every WebSocket."""
+        return messages.task_update(event, self._audio_url)
+
+    @contextlib.asynccontextmanager
+    async def following(self) -> AsyncIterator[None]:
+        """While it is open, ``position`` is true and moves on.
+
+        Raises:
+            Unavailable: the log cannot be read, or the gateway is closing.
+        """
+        self._visits += 1
+        try:
+            async with self._starting:
+                if not self._running:
+                    self.position = await self._log.position()
+                    self._running = [
+                        asyncio.create_task(self._follow()),
+                        asyncio.create_task(self._beat()),
+                    ]
+            if self._closed:
+                raise Unavailable("the gateway is shutting down")
+            yield
+        finally:
+            self._visits -= 1
+            self.rest()
+
+    def rest(self) -> None:
+        """Follow no longer if nobody listens; to be called when a stream has gone."""
+        if not self.streams and not self.sockets and not self._visits:
+            self._stop()
+
+    async def reach(self, position: int) -> None:
+        """Return when everything up to ``position`` is handed out; call it while following.
+
+        Raises:
+            Unavailable: that will not happen.
+        """
+        if position <= self.position:
+            return
+        reached: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting = (position, reached)
+        self._reached.add(waiting)
+        try:
+            await reached
+        finally:
+            self._reached.discard(waiting)
+
+    async def wait_final(self, task_id: UUID, seconds: float) -> Recorded | None:
+        """The event that ended the task, or None if it is still going on after ``seconds``."""
+        ended: asyncio.Future[Recorded | None] = asyncio.get_running_loop().create_future()
+        async with self.following():
+            waiting = self._final.setdefault(task_id, set())
+            waiting.add(ended)
+            try:
+                # Read after registering: an end in between is in one of the two.
+                events = await self._events(task_id)
+                # A failure that was dismissed is still the one that ended the task.
+                newest = next(e for e in reversed(events) if e.topic != Task.Dismissed.TOPIC)
+                if newest.topic in FINAL_TOPICS:
+                    return newest
+                async with asyncio.timeout(seconds):
+                    return await ended
+            except TimeoutError:
+                return None
+            finally:
+                waiting.discard(ended)
+                if not waiting:
+                    self._final.pop(task_id, None)
+
+    async def aclose(self) -> None:
+        """End every stream and every waiting; each client is told when to come back."""
+        self._closed = True
+        running = self._stop()
+        self._send_away()
+        if running:
+            await asyncio.wait(running)
+
+    def abort(self) -> None:
+        """Cut off the streams whose readers did not take the end."""
+        for stream in chain(self.streams, self.sockets):
+            stream.abort()
+
+    # --- inside
+
+    async def _follow(self) -> None:
+        now = asyncio.get_running_loop().time
+        try:
+            async for events in self._log.follow(self.position):
+                started = now()
+                owners: Mapping[UUID, str] = {}
+                if self.streams.owned or self.sockets.owned:
+                    owners = await self.owners.of(events)
+                # No stream of one owner can have come since, unless the owners are known.
+                self.streams.hand_out(events, owners)
+                self.sockets.hand_out(events, owners)
+                self._arrived(events)
+                await asyncio.sleep(0)  # the loop writes at the end of its turn
+                # Handing out takes at most a third of the time. What happens in the rest goes out
+                # together: one write a reader. Requests are served meanwhile. An event that comes
+                # alone is never held back by this.
+                await asyncio.sleep(min(2 * (now() - started), PAUSE_MAX_SECONDS))
+        except Exception:
+            # For instance an event of a newer version. Nobody is left in silence: whoever listens
+            # is sent away, and comes back with his cursor.
+            logger.exception("The streams cannot follow the log", extra={"position": self.position})
+            self._stop()
+            self._send_away()
+
+    def _arrived(self, events: list[Recorded]) -> None:
+        for event in events:
+            if event.topic in FINAL_TOPICS:
+                for ended in self._final.get(event.task_id, ()):
+                    if not ended.done():
+                        ended.set_result(event)
+        self.position = events[-1].position
+        for position, reached in self._reached:
+            if position <= self.position and not reached.done():
+                reached.set_result(None)
+        HUB_POSITION.set(self.position)
+
+    async def _beat(self) -> None:
+        while True:
+            await asyncio.sleep(self._heartbeat_seconds)
+            for readers in (self.streams, self.sockets):
+                frame = b""
+                for n, stream in enumerate(readers):
+                    if n % HEARTBEATS_AT_ONCE == 0:
+                        await asyncio.sleep(0)
+                        # It takes cursors along, so it says where the streams stand in this turn:
+                        # an older position would bring updates twice, a newer one would skip some.
+                        frame = readers.heartbeat(self.position)
+                    if stream not in readers:  # any more
+                        continue
+                    if stream.allowed():
+                        stream.beat(frame)
+                    else:
+                        stream.finish(RETURN_WITHIN_SECONDS)
+
+    def _send_away(self) -> None:
+        for stream in chain(self.streams, self.sockets):
+            seconds = random.uniform(0.5, RETURN_WITHIN_SECONDS)  # noqa: S311 -- guards nothing
+            stream.finish(seconds)
+        for waiting in self._final.values():
+            for ended in waiting:
+                if not ended.done():
+                    ended.set_result(None)
+        for _, reached in self._reached:
+            if not reached.done():
+                reached.set_exception(Unavailable("the streams cannot follow the log"))
+
+    def _stop(self) -> list[asyncio.Task[None]]:
+        running, self._running = self._running, []
+        for task in running:
+            task.cancel()
+        return running

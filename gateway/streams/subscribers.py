@@ -1,0 +1,143 @@
+"""The open streams, found by what they are about, so that an event costs only its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from typing import Protocol, TypeVar
+from uuid import UUID
+
+from gateway.metrics import FRAMES, OPEN_STREAMS
+from tts.ports.log import Recorded
+
+K = TypeVar("K")
+
+
+class Subscriber(Protocol):
+    """A stream; ``tasks`` says what it is about, None for everything of the owner ``scope``.
+
+    A ``scope`` of None means everybody's.
+    """
+
+    tasks: frozenset[UUID] | None
+    scope: str | None
+    send: Callable[[bytes], None]
+
+    def allowed(self) -> bool:
+        """Whether the key that opened it is still good."""
+        ...
+
+    def beat(self, frame: bytes) -> None:
+        """Send a sign of life, and look whether the reader gave one."""
+        ...
+
+    def finish(self, seconds: float) -> None:
+        """Tell the reader to come back after that time, and close once it knows."""
+        ...
+
+    def abort(self) -> None:
+        """Close at once."""
+        ...
+
+
+class Subscribers:
+    """Streams of one kind, indexed by task. A stream must not leave while something is sent.
+
+    ``frame_of`` makes an event and ``heartbeat`` a position into bytes as these streams carry them.
+    """
+
+    def __init__(
+        self, frame_of: Callable[[Recorded], bytes], heartbeat: Callable[[int], bytes]
+    ) -> None:
+        self.frame_of = frame_of
+        self.heartbeat = heartbeat
+        self._all: set[Subscriber] = set()
+        self._of_everything: set[Subscriber] = set()
+        self._of_owner: dict[str, set[Subscriber]] = {}
+        self._of_task: dict[UUID, set[Subscriber]] = {}
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __iter__(self) -> Iterator[Subscriber]:
+        return iter(tuple(self._all))
+
+    def __contains__(self, stream: Subscriber) -> bool:
+        return stream in self._all
+
+    @property
+    def owned(self) -> bool:
+        """Whether anybody listens to all tasks of one owner."""
+        return bool(self._of_owner)
+
+    def add(self, stream: Subscriber) -> None:
+        """Put it in."""
+        self._all.add(stream)
+        self._index(stream)
+        OPEN_STREAMS.inc()
+
+    def discard(self, stream: Subscriber) -> None:
+        """Take it out."""
+        self._all.remove(stream)
+        self._forget(stream)
+        OPEN_STREAMS.dec()
+
+    def change(self, stream: Subscriber, tasks: frozenset[UUID] | None) -> None:
+        """From now on it is about ``tasks``."""
+        self._forget(stream)
+        stream.tasks = tasks
+        self._index(stream)
+
+    def _index(self, stream: Subscriber) -> None:
+        if stream.tasks is None and stream.scope is None:
+            self._of_everything.add(stream)
+        elif stream.tasks is None and stream.scope is not None:
+            self._of_owner.setdefault(stream.scope, set()).add(stream)
+        for task_id in stream.tasks or ():
+            self._of_task.setdefault(task_id, set()).add(stream)
+
+    def _forget(self, stream: Subscriber) -> None:
+        self._of_everything.discard(stream)
+        if stream.tasks is None and stream.scope is not None:
+            _remove(self._of_owner, stream.scope, stream)
+        for task_id in stream.tasks or ():
+            _remove(self._of_task, task_id, stream)
+
+    def hand_out(self, events: list[Recorded], owners: Mapping[UUID, str]) -> None:
+        """Send each event to whom it concerns, encoded once, and not at all if nobody cares.
+
+        ``owners`` tells whose each task is; it may be empty while nobody's streams are ``owned``.
+        """
+        everyone = self._of_everything
+        for_everyone = []
+        for_owner: dict[str, list[bytes]] = {}
+        sent = 0
+        for event in events:
+            wanted: Collection[Subscriber] = self._of_task.get(event.task_id, ())
+            owner = owners[event.task_id] if owners else None
+            if wanted or everyone or owner in self._of_owner:
+                frame = self.frame_of(event)
+                for stream in wanted:
+                    stream.send(frame)
+                sent += len(wanted)
+                for_everyone.append(frame)
+                if owner in self._of_owner:
+                    for_owner.setdefault(owner, []).append(frame)
+        sent += _send_together(everyone, for_everyone)
+        for owner, frames in for_owner.items():
+            sent += _send_together(self._of_owner[owner], frames)
+        FRAMES.inc(sent)
+
+
+def _send_together(streams: Collection[Subscriber], frames: list[bytes]) -> int:
+    """One write a stream, which is most of what an event costs; how many frames that were."""
+    if streams:
+        together = b"".join(frames)
+        for stream in streams:
+            stream.send(together)
+    return len(streams) * len(frames)
+
+
+def _remove(index: dict[K, set[Subscriber]], key: K, stream: Subscriber) -> None:
+    index[key].remove(stream)
+    if not index[key]:
+        del index[key]

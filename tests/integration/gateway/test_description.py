@@ -1,0 +1,281 @@
+"""The description of the API is true: it leaves nothing out, and real answers are as it says."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import re
+import sys
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import jsonschema_rs
+import pytest
+
+from gateway.access import keys
+from gateway.access.roles import Role
+from gateway.services import Webhooks
+from projections.database import open_database
+from projections.runner import Projector
+from projections.tasks import TasksProjection
+from tests.integration.gateway.gateway_under_test import Running, fail, running, speak, until
+from tts.replicate.webhook_secret import GivenSecret
+from tts.store.local_signals import LocalSignals
+
+SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
+CONFIG = Path(__file__).with_name("schemathesis.toml")
+FUZZ_SECONDS = 100
+
+
+def strict(schema: Any) -> Any:
+    """The schema, with every field forbidden that it does not name."""
+    if isinstance(schema, list):
+        return [strict(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {name: strict(value) for name, value in schema.items()}
+    if schema.get("type") == "object" and "properties" in schema:
+        made.setdefault("additionalProperties", False)
+    return made
+
+
+class Description:
+    """The document that the gateway serves, and whether an answer is in it."""
+
+    def __init__(self, document: dict[str, Any]) -> None:
+        self.document = document
+
+    def holds(self, answer: Any, path: str) -> None:
+        """Fail unless the document says that ``path`` may answer so."""
+        operation = self.document["paths"][path][answer.request.method.lower()]
+        described = operation["responses"][str(answer.status_code)]
+        (schema,) = [c["schema"] for c in described["content"].values()]
+        whole = schema | {"components": self.document["components"]}
+        jsonschema_rs.validator_for(strict(whole), validate_formats=True).validate(answer.json())
+
+
+async def description(its: Running) -> Description:
+    return Description((await its.client.get("/openapi.json")).json())
+
+
+async def test_every_route_is_described(tmp_path: Path):
+    """Nothing is served that a developer cannot find, and nothing is described that is not."""
+    async with running(tmp_path) as its:
+        described = {
+            (method.upper(), re.sub(r"{\w+}", "<>", path))
+            for path, methods in (await description(its)).document["paths"].items()
+            for method in methods
+        }
+        routes = its.gateway._app.router.routes
+        assert described == {
+            (method, "/" + re.sub(r"<[^>]*>", "<>", route.path))
+            for route in routes
+            for method in route.methods
+        }
+
+
+async def test_the_page_has_every_operation_and_needs_nothing_from_elsewhere(tmp_path: Path):
+    """It works without internet: no script, and not one address of another host."""
+    async with running(tmp_path) as its:
+        document = (await description(its)).document
+        answer = await its.client.get("/docs")
+        assert "default-src 'none'" in answer.headers["content-security-policy"]
+        page = answer.text
+        assert not re.search(r"<script|<link|<img|@import|url\(", page)
+        for path, methods in document["paths"].items():
+            assert f"<code>{path}</code>" in page
+            for operation in methods.values():
+                assert f'id="{operation["operationId"]}"' in page
+        for url in re.findall(r"https?://[^\s\"&<]+", page):
+            assert url.startswith(its.gateway.url)
+
+
+async def test_the_curl_of_the_page_works(tmp_path: Path):
+    """A developer who copies the first example has a task."""
+    async with running(tmp_path) as its:
+        document = (await description(its)).document
+        (sample,) = document["paths"]["/api/tts"]["post"]["x-codeSamples"]
+        shell = await asyncio.create_subprocess_shell(
+            sample["source"], stdout=asyncio.subprocess.PIPE
+        )
+        out, _ = await shell.communicate()
+        assert b'"status":"started"' in out
+        assert await its.store.position() == 1
+
+
+async def test_answers_are_as_described(tmp_path: Path):
+    """No field is missing, of another kind, or unmentioned, whatever became of the task."""
+    async with running(tmp_path) as its, open_database(its.settings.store_url) as database:
+        says = await description(its)
+        spoken, failed, canceled, erased = [await its.post() for _ in range(4)]
+        await speak(its.application, spoken)
+        await speak(its.application, erased)
+        await fail(its.application, failed, permanent=False)
+        client, task = its.client, "/api/tts/task/{taskId}"
+        for answer, path in [
+            (await client.post("/api/tts", json={}), "/api/tts"),
+            (await client.post("/api/tts/cancel", json={"taskId": str(canceled)}), None),
+            (await client.post("/api/tts/cancel", json={"taskId": str(canceled)}), None),
+            (await client.delete(f"/api/tts/task/{erased}"), task),
+            (await client.post("/api/tts/retry", json={"taskId": str(erased)}), None),
+            (await client.post("/api/tts/retry", json={"taskId": str(failed)}), None),
+            (await client.get("/health"), None),
+            (await client.get("/system"), None),
+            (await client.post("/api/stream-token"), None),
+        ]:
+            says.holds(answer, path or answer.url.path)
+        for task_id in (spoken, failed, canceled, erased, UUID(int=1)):
+            url = f"/api/tts/task/{task_id}"
+            says.holds(await client.get(url), task)
+            says.holds(await client.get(f"{url}/events"), f"{task}/events")
+        projector = Projector(its.store, its.store, database, [TasksProjection()])
+        run = asyncio.create_task(projector.run())
+        end = await its.store.position()
+        await until(lambda: projector.position == end, "the list is up to date")
+        run.cancel()
+        listed = await client.get("/api/tts/tasks")
+        assert len(listed.json()["data"]["tasks"]) == 4
+        says.holds(listed, "/api/tts/tasks")
+        stats = await client.get("/api/stats")
+        says.holds(stats, "/api/stats")
+        counted = {s: n for s, n in stats.json()["data"]["tasks"].items() if n}
+        assert counted == {"succeeded": 2, "retrying": 1, "canceled": 1}
+
+
+async def test_dead_letters_are_as_described(tmp_path: Path):
+    """The list, a letter, and what is told of orders."""
+    async with running(tmp_path) as its, open_database(its.settings.store_url) as database:
+        says = await description(its)
+        failed = [await its.post() for _ in range(3)]
+        for task_id in failed:
+            await fail(its.application, task_id, permanent=False)
+        projector = Projector(its.store, its.store, database, [TasksProjection()])
+        run = asyncio.create_task(projector.run())
+        end = await its.store.position()
+        await until(lambda: projector.position == end, "the list is up to date")
+        run.cancel()
+        path, client, why = "/api/dead-letters", its.client, {"reason": "known"}
+        listed = await client.get(path)
+        assert len(listed.json()["data"]["deadLetters"]) == 3
+        says.holds(listed, path)
+        says.holds(await client.get(f"{path}/{failed[0]}"), f"{path}/{{taskId}}")
+        for order in ("redrive", "dismiss"):
+            for body in (
+                why | {"filter": {}, "dryRun": True},
+                why | {"filter": {}, "limit": 1},
+                why | {"taskIds": [str(failed[2]), str(UUID(int=1))]},
+                why,
+            ):
+                says.holds(await client.post(f"{path}/{order}", json=body), f"{path}/{order}")
+        says.holds(await client.get(f"{path}/{failed[2]}"), f"{path}/{{taskId}}")
+
+
+async def test_a_waiting_answer_is_as_described(tmp_path: Path):
+    """Audio, and a failure of either kind."""
+    async with running(tmp_path) as its:
+        says = await description(its)
+        for n, permanent in enumerate((None, True, False)):
+            key = {"Idempotency-Key": f"k{n}", "Prefer": "wait=10"}
+            body = {"templateId": "t", "tts_text": "x"}
+            first = await its.client.post("/api/tts", json=body, headers=key | {"Prefer": ""})
+            says.holds(first, "/api/tts")
+            task_id = UUID(first.json()["data"]["taskId"])
+            if permanent is None:
+                await speak(its.application, task_id)
+            else:
+                await fail(its.application, task_id, permanent=permanent)
+            answer = await its.client.post("/api/tts", json=body, headers=key)
+            assert answer.status_code == (200, 422, 424)[n]
+            says.holds(answer, "/api/tts")
+
+
+async def test_updates_of_a_stream_are_as_described(tmp_path: Path):
+    """Every event of a task, from its request to its erasure, is a ``TaskUpdate``."""
+    async with running(tmp_path) as its:
+        document = (await description(its)).document
+        schema = {"$ref": "#/components/schemas/TaskUpdate", "components": document["components"]}
+        validator = jsonschema_rs.validator_for(strict(schema), validate_formats=True)
+        task_id = await its.post()
+        await speak(its.application, task_id)
+        await its.client.delete(f"/api/tts/task/{task_id}")
+        async with its.stream(f"taskId={task_id}") as reader:
+            for _ in await its.store.events(task_id):
+                validator.validate((await reader.of("task_update")).json())
+
+
+async def test_every_method_that_a_path_has_is_named_to_who_tries_another(tmp_path: Path):
+    """A 405 says in ``Allow`` what would work."""
+    async with running(tmp_path) as its:
+        for path, methods in (await description(its)).document["paths"].items():
+            url = re.sub(r"{\w+}", "x", path)
+            answer = await its.client.request("PATCH", url)
+            assert answer.status_code == 405
+            assert set(answer.headers["allow"].split(", ")) == {m.upper() for m in methods}
+
+
+async def _tasks(its: Running) -> list[UUID]:
+    """Some tasks in each state; the fuzzer erases a few of them in the end."""
+    tasks = [
+        (await its.application.request(template_id="t", text="x", owner="ann"))[0].id
+        for _ in range(32)
+    ]
+    for spoken, failed, canceled, _ in zip(*[iter(tasks)] * 4, strict=True):
+        await speak(its.application, spoken)
+        await fail(its.application, failed, permanent=True)
+        await its.application.cancel(canceled, by="ann", reason="enough")
+    return tasks
+
+
+async def _work(its: Running) -> None:
+    """What a processor would do, at once: one of three tasks succeeds, one fails, one waits."""
+    fates = 0
+    async for events in its.store.follow(await its.store.position()):
+        for event in events:
+            if event.version == 1:
+                fates += 1
+                if fates % 3 == 1:
+                    await speak(its.application, event.task_id)
+                elif fates % 3 == 2:
+                    await fail(its.application, event.task_id, permanent=bool(fates % 2))
+
+
+@pytest.mark.timeout(FUZZ_SECONDS + 60)
+@pytest.mark.parametrize("guarded", [False, True], ids=["open", "with keys"])
+async def test_a_fuzzer_finds_nothing(tmp_path: Path, *, guarded: bool):
+    """No request gets a 5xx, an undescribed status, or an answer that is not as described."""
+    arguments = ["--seed=1", "--generation-deterministic", "--max-examples=25", "--no-color"]
+    settings: dict[str, Any] = {"wait_max_seconds": 1, "rate_limit_per_key": 0}
+    if guarded:
+        settings["tts_api_keys_file"] = tmp_path / "keys.json"
+        _, key = keys.add(tmp_path / "keys.json", owner="ann", role=Role.ADMIN, expires=None)
+        arguments.append(f"--header=Authorization: Bearer {key}")
+    secret = f"whsec_{base64.b64encode(b'not known to the fuzzer').decode()}"
+    webhooks = Webhooks(GivenSecret(secret), LocalSignals())
+    async with running(tmp_path, webhooks=webhooks, **settings) as its:
+        ids = [str(task_id) for task_id in await _tasks(its)]
+        config = tmp_path / "schemathesis.toml"
+        config.write_text(CONFIG.read_text() + f"\n[dictionaries.tasks]\nvalues = {ids}\n")
+        working = asyncio.create_task(_work(its))
+        fuzzer = await asyncio.create_subprocess_exec(
+            str(SCHEMATHESIS),
+            f"--config-file={config}",
+            "run",
+            f"{its.gateway.url}/openapi.json",
+            *arguments,
+            cwd=tmp_path,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        try:
+            async with asyncio.timeout(FUZZ_SECONDS):
+                out, _ = await fuzzer.communicate()
+        finally:
+            if fuzzer.returncode is None:
+                fuzzer.kill()
+                await fuzzer.wait()
+            assert not working.done()
+            working.cancel()
+        report = out.decode()
+        assert fuzzer.returncode == 0, report
+        assert re.search(r"API Operations:\s+Selected: (\d+)/\d+\s+Tested: \1\b", report), report

@@ -1,0 +1,123 @@
+"""A cancellation at every moment of a task's life: one end, and nothing left running upstream."""
+
+import asyncio
+
+import pytest
+
+from tests.world import open_world
+from tts.domain.task import FINAL, Status, TransitionRefused
+from tts.processor import task_run as run
+
+# The appends of a processor: Dequeued, ProcessingStarted, PredictionCreated, DownloadStarted,
+# DownloadCompleted, Succeeded.
+APPENDS = range(1, 7)
+PREDICTION_CREATED, SUCCEEDED = 3, 6
+
+
+class RacingStore:
+    """Has something else happen right before or after a processor's nth append."""
+
+    def __init__(self, store, append: int, moment: str, meanwhile) -> None:
+        self._store = store
+        self.events = store.events
+        self.payload = store.payload
+        self._append = append
+        self._moment = moment
+        self._meanwhile = meanwhile
+        self._appended = 0
+        self.raced = asyncio.Event()
+
+    async def append(self, events, payload=None):
+        """Append, with the other thing before or after it."""
+        mine = self._appended + 1 == self._append
+        if mine and self._moment == "before":
+            await self._race(events)
+        position = await self._store.append(events, payload)
+        self._appended += 1
+        if mine and self._moment == "after":
+            await self._race(events)
+        return position
+
+    async def _race(self, events):
+        if self.raced.is_set():
+            return
+        await self._meanwhile(events[0].originator_id)
+        self.raced.set()
+
+
+@pytest.fixture
+async def world(tmp_path, monkeypatch):
+    async with open_world(tmp_path, monkeypatch) as world:
+        yield world
+
+
+@pytest.mark.parametrize("append", APPENDS)
+@pytest.mark.parametrize("moment", ["before", "after"])
+async def test_a_cancellation_that_races_an_append_leads_to_one_end(world, append, moment):
+    """Whichever is first, the task ends once, as the log says, and no prediction goes on."""
+    if append <= PREDICTION_CREATED:
+        await world.fault("prediction", "stuck")  # it would run for ever if nobody stopped it
+    too_late = []
+
+    async def cancel(task_id):
+        try:
+            await world.application.cancel(task_id, by="me", reason="a race")
+        except TransitionRefused:
+            too_late.append(task_id)
+
+    store = RacingStore(world.store, append, moment, cancel)
+    async with world.working(store):
+        task = await world.request()
+        async with asyncio.timeout(10):
+            await store.raced.wait()
+        task = await world.ended(task)
+    statuses = await world.statuses(task)
+    assert [status for status in statuses if status in FINAL] == [statuses[-1]]
+    assert task.status is (Status.SUCCEEDED if too_late else Status.CANCELED)
+    assert await world.running() == []
+    assert await world.creations() <= 1
+
+
+async def test_what_a_dead_worker_had_stored_is_removed(world, tmp_path):
+    """It died between the audio store and the log, and then the task was canceled."""
+    dead = asyncio.Event()
+
+    async def die(_task_id):
+        dead.set()
+        await asyncio.Event().wait()
+
+    async with world.working(RacingStore(world.store, SUCCEEDED, "before", die)):
+        task = await world.request()
+        await asyncio.wait_for(dead.wait(), 10)
+    assert list((tmp_path / "audio").iterdir())
+    await world.application.cancel(task.id, by="me", reason="")
+    async with world.working():
+        task = await world.ended(task)
+    assert task.status is Status.CANCELED
+    assert not list((tmp_path / "audio").iterdir())
+
+
+async def test_a_task_that_waits_for_its_retry_is_canceled_at_once(world):
+    """The message that comes when the delay is over finds it so, and does nothing."""
+    await world.fault("template_transcript", "status", args={"status": 503})
+    async with world.working():
+        task = await world.request()
+        await world.reached(task, Status.WAITING_RETRY)
+        task, _ = await world.application.cancel(task.id, by="me", reason="")
+        assert task.status is Status.CANCELED
+        other = await world.ended(await world.request())  # its delays are as long
+    assert other.status is Status.FAILED
+    assert (await world.statuses(task))[-2:] == ["canceling", "canceled"]
+
+
+async def test_a_cancellation_is_confirmed_even_if_upstream_stays_silent(world, monkeypatch):
+    """What may run on there ends by itself, because it was created with a limit of its own."""
+    monkeypatch.setattr(run, "CANCEL_PAUSE_SECONDS", 0.02)
+    await world.fault("prediction", "stuck")
+    await world.fault("cancel", "status", args={"status": 503})
+    async with world.working():
+        task = await world.request()
+        await world.reached(task, Status.PREDICTION_CREATED)
+        await world.application.cancel(task.id, by="me", reason="")
+        task = await world.ended(task)
+    assert task.status is Status.CANCELED

@@ -1,0 +1,77 @@
+"""When a retry starts, measured from the time at which it is due."""
+
+import contextlib
+import math
+from datetime import datetime
+
+import orjson
+import pytest
+
+from tests.world import World
+from tts.domain.retry import RetryPolicy
+from tts.domain.task import Status, Task
+from tts.queue.memory import MemoryQueue
+from tts.queue.rabbitmq import RabbitMQ
+from tts.sandbox import start_sandbox
+from tts.store.postgres import PostgresStore
+from tts.store.sqlite import SQLiteStore
+
+TASKS = 60  # each with two retries
+
+
+@pytest.fixture(params=["embedded", "distributed"])
+async def parts(request, tmp_path):
+    """A store and a queue, as the deployment has them."""
+    if request.param == "embedded":
+        store, queue = SQLiteStore(tmp_path / "tts.db"), MemoryQueue()
+    else:
+        store = PostgresStore(request.getfixturevalue("postgres").create_database())
+        queue = RabbitMQ(request.getfixturevalue("rabbitmq").create_vhost())
+    await store.open()
+    yield store, queue
+    await queue.aclose()
+    await store.aclose()
+
+
+async def test_no_retry_starts_before_its_time(parts, tmp_path):
+    """Of more than a hundred none is early; how late they are is shown, not promised."""
+    store, queue = parts
+    async with failing(store, tmp_path) as world, world.working(queue=queue, concurrency=16):
+        tasks = [await world.request() for _ in range(TASKS)]
+        for task in tasks:
+            assert (await world.ended(task)).status is Status.FAILED
+        late = sorted([seconds for task in tasks for seconds in await lateness(world, task)])
+    assert len(late) == 2 * TASKS
+    p50, p99 = (late[math.ceil(share * len(late)) - 1] for share in (0.5, 0.99))
+    shown = " ".join(
+        f"{name} {seconds * 1000:.0f} ms"
+        for name, seconds in [("min", late[0]), ("p50", p50), ("p99", p99), ("max", late[-1])]
+    )
+    print(f"{len(late)} retries late by: {shown}")  # noqa: T201 -- pytest -s shows it
+    assert late[0] >= 0, shown
+
+
+@contextlib.asynccontextmanager
+async def failing(store, folder):
+    """A world without voices, whose retries are due after one and two seconds, and some more."""
+    sandbox = await start_sandbox()
+    world = World(store, sandbox, folder)
+    world.policy = RetryPolicy(initial=1, multiplier=2, maximum=10, jitter="proportional")
+    await world.fault("template_transcript", "status", args={"status": 503})
+    try:
+        yield world
+    finally:
+        await world.close()
+        await sandbox.stop()
+
+
+async def lateness(world: World, task: Task) -> list[float]:
+    """For each retry of the task, how many seconds after its due time it started."""
+    late, due = [], None
+    for event in await world.store.events(task.id):
+        state = orjson.loads(event.state)
+        if event.topic == Task.RetryScheduled.TOPIC:
+            due = datetime.fromisoformat(state["due_at"])
+        elif event.topic == Task.RetryStarted.TOPIC:
+            late.append((datetime.fromisoformat(state["timestamp"]) - due).total_seconds())
+    return late

@@ -1,0 +1,278 @@
+"""A long text is spoken whole: in segments, several at once, each on its own, and joined."""
+
+import asyncio
+
+import orjson
+import pytest
+import soundfile
+
+from tests.world import SEGMENT_MAX_CHARS as MAX_CHARS
+from tests.world import CrashingStore, open_world
+from tts.application.tasks import object_key, part_key
+from tts.domain.task import Status, Task
+from tts.text import segments
+from tts.wire import task_answer, task_update
+
+# Three segments of sentences and the same sentence in none of them twice.
+LONG = "".join(f"这是第{n}句话，它的长度刚好够用，听起来也很自然。" for n in range(1, 10))
+COUNT = 3
+# Two segments that are equal to the letter.
+TWICE = ("同样的话说了一遍又一遍，听的人早就睡着了，说的人还是一点也没有发现。" * 2) * 2
+
+
+@pytest.fixture
+async def world(tmp_path, monkeypatch):
+    async with open_world(tmp_path, monkeypatch) as world:
+        yield world
+
+
+def parts_of(world, task) -> set[str]:
+    return {path.name for path in world.audio.path("x").parent.glob("part-*")}
+
+
+async def test_each_segment_is_spoken_once_and_all_are_joined(world):
+    """Nothing of the text is dropped, and nothing is paid for twice."""
+    async with world.working():
+        task = await world.ended(await world.request(LONG))
+    assert task.status is Status.SUCCEEDED
+    assert len(task.segments) == COUNT
+    assert await world.spoken() == sorted(LONG[s.start : s.end] for s in task.segments)
+    with soundfile.SoundFile(world.audio.path(task.object_key)) as whole:
+        assert whole.frames / whole.samplerate == pytest.approx(task.duration)
+    assert task.duration == pytest.approx(sum(s.duration for s in task.segments), rel=0.1)
+    assert task.predictions == COUNT
+
+
+async def test_nothing_of_a_chinese_text_of_3000_characters_is_dropped(tmp_path, monkeypatch):
+    """The model speaks 80 characters, and the whole lasts as long as its segments each alone."""
+    text = "".join(
+        f"第{n}天，我们沿着河边走了很久；水很清，鱼在石头之间游来游去，谁也不想回家。"
+        for n in range(1, 100)
+    )[:3000]
+    async with open_world(tmp_path, monkeypatch, speech="voice") as world, world.working():
+        alone = [
+            await world.request(text[start:end]) for start, end in segments.split(text, MAX_CHARS)
+        ]
+        seconds = [(await world.ended(task)).duration for task in alone]
+        whole = await world.ended(await world.request(text))
+    assert len(seconds) > 3000 / MAX_CHARS
+    assert whole.duration == pytest.approx(sum(seconds), rel=0.15)
+
+
+async def test_segments_are_spoken_several_at_once(world):
+    """A text of three predictions does not take three times as long."""
+    async with world.working():
+        await world.ended(await world.request(LONG))
+    assert (await world.stats())["peak_running"] == COUNT
+
+
+async def test_the_parts_can_be_heard_while_the_rest_is_being_spoken(world):
+    """Updates tell each part and how many there are; the snapshot has those of the beginning."""
+    last = segments.split(LONG, MAX_CHARS)[-1]
+    await world.fault("prediction", "stuck", match=LONG[last[0] : last[0] + 4])
+    async with world.working():
+        task = await world.request(LONG)
+        async with asyncio.timeout(10):
+            while sum(s.downloaded for s in task.segments) < COUNT - 1:
+                task, _ = await world.application.load(task.id)
+                await asyncio.sleep(0.01)
+        updates = [task_update(e, world.audio.url) for e in await world.store.events(task.id)]
+        heard = {u["segment"]: u for u in updates if u["status"] == "download_complete"}
+        assert sorted(heard) == [0, 1]
+        answer = task_answer(task, 1, None, world.audio.url)
+        assert answer["partialAudioUrls"] == [heard[n]["partialAudioUrl"] for n in (0, 1)]
+        assert (answer["segments"], answer["segmentsDone"]) == (COUNT, COUNT - 1)
+        assert {u["segments"] for u in heard.values()} == {COUNT}
+        assert soundfile.info(world.audio.path(part_key(task.id, 0))).frames > 0
+        await world.application.cancel(task.id, by="me", reason="heard enough")
+        await world.ended(task)
+    assert await world.running() == []
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("append", range(1, 2 + 4 * COUNT + 1))
+async def test_a_crash_around_any_append_costs_nothing(world, append, moment):
+    """What is paid for is used, whichever segments were under way when the worker died."""
+    store = CrashingStore(world.store)
+    setattr(store, f"crash_{moment}", append)
+    async with world.working(store):
+        task = await world.request(LONG)
+        async with asyncio.timeout(10):
+            await store.dead.wait()
+    async with world.working(worker="w2"):
+        task = await world.ended(task)
+    assert task.status is Status.SUCCEEDED
+    assert task.attempt == 1
+    assert await world.creations() == COUNT
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize("append", range(3, 7))
+async def test_equal_segments_keep_a_prediction_each(world, append, moment):
+    """After a crash the one does not take the other's, so that none is left that nobody hears."""
+    store = CrashingStore(world.store)
+    setattr(store, f"crash_{moment}", append)
+    async with world.working(store):
+        task = await world.request(TWICE)
+        async with asyncio.timeout(10):
+            await store.dead.wait()
+    async with world.working(worker="w2"):
+        task = await world.ended(task)
+    first, second = task.segments
+    assert TWICE[first.start : first.end] == TWICE[second.start : second.end]
+    assert first.prediction_id != second.prediction_id
+    assert await world.creations() == 2
+
+
+async def test_what_is_canceled_in_doubt_leaves_nothing_running(world):
+    """Two equal predictions whose ids were never recorded are both found, and both stopped."""
+    await world.behave(predict_seconds=60)
+    store = CrashingStore(world.store)
+    store.crash_before = 5  # Requested comes by another way; then a claim, and an intent of each
+    async with world.working(store):
+        task = await world.request(TWICE)
+        async with asyncio.timeout(10):
+            await store.dead.wait()
+            while len(await world.running()) < 2:
+                await asyncio.sleep(0.01)
+    await world.application.cancel(task.id, by="me", reason="enough")
+    async with world.working(worker="w2"):
+        task = await world.ended(task)
+    assert task.status is Status.CANCELED
+    assert await world.running() == []
+
+
+async def test_a_fault_of_the_log_leaves_no_hole_in_it(world):
+    """After an append that failed in an unknown way the task is read anew, and goes on."""
+    store = CrashingStore(world.store)
+    appends = iter([False, False, True])
+
+    async def append(events, payload=None):
+        if next(appends, False):
+            raise RuntimeError("of a kind that nobody has thought of")
+        return await world.store.append(events, payload)
+
+    store.append = append
+    async with world.working(store):
+        task = await world.ended(await world.request(LONG))
+    assert task.status is Status.SUCCEEDED
+    events = await world.store.events(task.id)
+    assert [event.version for event in events] == list(range(1, len(events) + 1))
+
+
+async def test_one_failed_segment_is_retried_alone(world):
+    """The others are finished first; the next attempt is about the failed one."""
+    second = segments.split(LONG, MAX_CHARS)[1]
+    await world.fault(
+        "prediction",
+        "failed",
+        match=LONG[second[0] : second[0] + 6],
+        count=1,
+        args={"error": "Prediction interrupted; please retry (code: PA)"},
+    )
+    async with world.working():
+        task = await world.ended(await world.request(LONG))
+    assert task.status is Status.SUCCEEDED
+    assert task.attempt == 2
+    assert [s.creations for s in task.segments] == [1, 2, 1]
+    (retry,) = [
+        orjson.loads(event.state)
+        for event in await world.store.events(task.id)
+        if event.topic == Task.RetryScheduled.TOPIC
+    ]
+    assert retry["abandoned"] == [1]
+    assert retry["message"].startswith("segment 2 of 3: ")
+
+
+async def test_a_segment_that_can_never_be_spoken_ends_the_task_at_once(world):
+    """No further prediction is begun for a text that nobody will hear."""
+    await world.fault(
+        "prediction",
+        "failed",
+        match=LONG[:6],
+        args={"error": "assertion failed"},
+    )
+    async with world.working():
+        task = await world.ended(await world.request(LONG * 5))
+    assert task.status is Status.FAILED
+    assert task.error.message.startswith("segment 1 of ")
+    assert await world.creations() < len(task.segments)
+
+
+async def test_a_manual_retry_speaks_only_what_is_missing(world):
+    """What was paid for in the first round is there in the second."""
+    second = segments.split(LONG, MAX_CHARS)[1]
+    await world.fault(
+        "prediction",
+        "failed",
+        match=LONG[second[0] : second[0] + 6],
+        count=1,
+        args={"error": "assertion failed"},
+    )
+    async with world.working():
+        task = await world.ended(await world.request(LONG))
+        assert task.status is Status.FAILED
+        await world.application.retry(task.id, by="me", reason="")
+        task = await world.ended(task)
+    assert task.status is Status.SUCCEEDED
+    assert await world.creations() <= COUNT + 1
+
+
+async def test_a_part_that_is_gone_is_fetched_again_and_not_paid_for(world):
+    """Replicate keeps an output for an hour."""
+    store = CrashingStore(world.store)
+    store.crash_before = 2 + 4 * COUNT  # Succeeded
+    async with world.working(store):
+        task = await world.request(LONG)
+        async with asyncio.timeout(10):
+            await store.dead.wait()
+    await world.audio.delete(part_key(task.id, 1))
+    async with world.working(worker="w2"):
+        task = await world.ended(task)
+    assert task.status is Status.SUCCEEDED
+    assert await world.creations() == COUNT
+
+
+async def test_speech_too_short_for_its_text_is_made_anew_once_and_then_marked(world):
+    """It is no silent success: the updates and the end say which part may be cut short."""
+    await world.fault("prediction", "cut_short", match="第7句")
+    async with world.working():
+        task = await world.ended(await world.request(LONG))
+    assert task.status is Status.SUCCEEDED
+    assert [s.creations for s in task.segments] == [1, 1, 2]
+    updates = [task_update(e, world.audio.url) for e in await world.store.events(task.id)]
+    (again,) = [update for update in updates if update["status"] == "waiting_retry"]
+    assert (again["code"], again["step"]) == ("suspect_truncation", "download")
+    taken = [update for update in updates if update["status"] == "download_complete"]
+    assert [u["segment"] for u in taken if u.get("suspectTruncation")] == [2]
+    assert updates[-1]["suspectSegments"] == [2]
+
+
+async def test_speech_that_is_whole_the_second_time_is_not_marked(world):
+    """The first may have been an accident."""
+    await world.fault("prediction", "cut_short", count=1)
+    async with world.working():
+        task = await world.ended(await world.request(LONG[:70]))
+    assert (task.status, task.attempt, await world.creations()) == (Status.SUCCEEDED, 2, 2)
+    assert not task.segments[0].suspect
+
+
+async def test_a_suspicion_never_costs_the_audio(world):
+    """Where no attempt is left it is taken and marked: an estimate is no proof."""
+    await world.fault("prediction", "cut_short", nth=[2, 3])
+    await world.fault("prediction", "failed", nth=1)
+    await world.fault("template_transcript", "status", args={"status": 503}, nth=1)
+    async with world.working():
+        task = await world.ended(await world.request(LONG[:70]))
+    assert (task.status, task.attempt) == (Status.SUCCEEDED, 3)
+    assert task.segments[0].suspect
+
+
+async def test_an_erasure_takes_the_parts_along(world):
+    """Nothing that was spoken is left."""
+    async with world.working():
+        task = await world.ended(await world.request(LONG))
+    await world.application.erase(task.id, world.audio, by="me")
+    names = [path.name for path in world.audio.path("x").parent.iterdir()]
+    assert [name for name in names if str(task.id) in name] == []
+    assert object_key(task.id) not in names

@@ -1,0 +1,146 @@
+"""Equal texts in doubt: each prediction is one task's alone, whichever processors look for it."""
+
+import asyncio
+from datetime import timedelta
+
+import pytest
+
+from tests.world import TEXT, open_world
+from tts.gate.gate import Gate
+from tts.gate.state import Limits
+from tts.ports.log import Speech
+from tts.processor import settlement as search
+from tts.processor.settlement import Search
+from tts.store.memory import MemoryDocuments
+
+
+@pytest.fixture
+async def world(tmp_path, monkeypatch):
+    monkeypatch.setattr(search, "CLOCK_SKEW", timedelta(seconds=0.2))
+    async with open_world(tmp_path, monkeypatch) as world:
+        yield world
+
+
+async def intended(world, text=TEXT, template="template1"):
+    """A task whose worker has decided to create a prediction."""
+    task = await world.request(text, template)
+    now = world.application.now()
+    voice = await world.templates.fetch(task.template_id)
+
+    def decide(task):
+        task.claim(worker="w", now=now)
+        task.start_processing(
+            lease=task.lease,
+            transcript_hash=voice.transcript_hash,
+            audio_url=voice.audio_url,
+            audio_etag=voice.audio_etag,
+            segments=[0],
+            now=now,
+        )
+
+    task, _ = await world.application.change(task.id, decide)
+    return task
+
+
+async def in_doubt(world, text=TEXT, template="template1"):
+    """A task whose worker died at its creation, and which another has taken over."""
+    task = await intended(world, text, template)
+    task, _ = await world.application.change(
+        task.id, lambda task: task.claim(worker="next", now=world.application.now())
+    )
+    return task
+
+
+async def created(world, task, text=TEXT):
+    """The id of a prediction of which the log knows nothing."""
+    return (await world.predictions.create(await speech(world, task, text), seconds_left=60)).id
+
+
+async def recorded(world, task, prediction_id):
+    await world.application.change(
+        task.id,
+        lambda task: task.record_prediction(
+            lease=task.lease,
+            segment=0,
+            prediction_id=prediction_id,
+            model_version="v",
+            found=False,
+            now=world.application.now(),
+        ),
+    )
+
+
+async def speech(world, task, text=TEXT):
+    voice = await world.templates.fetch(task.template_id)
+    return Speech(text, voice.transcript, voice.audio_url)
+
+
+async def searched(world, task, text=TEXT):
+    """What a processor of its own finds for the task."""
+    outside = world.outside(Gate(MemoryDocuments(), Limits()))
+    looking = Search(world.application, outside, task)
+    return await looking.for_sure(0, await speech(world, task, text), task.segments[0].intent_at)
+
+
+async def test_what_may_be_the_answer_to_a_creation_under_way_is_left_alone(world):
+    """Another processor is about to record it."""
+    doubtful = await in_doubt(world)
+    rival = await intended(world)
+    prediction = await created(world, rival)
+    looking = asyncio.create_task(searched(world, doubtful))
+    await asyncio.sleep(0.5)
+    assert not looking.done()
+    await recorded(world, rival, prediction)
+    assert await looking is None
+
+
+async def test_it_is_free_once_the_creation_is_given_up(world):
+    """The rival died in between: its creation will never be answered, and one of both has it."""
+    doubtful = await in_doubt(world)
+    rival = await intended(world)
+    prediction = await created(world, rival)
+    assert await searched(world, doubtful) == prediction
+    rival, _ = await world.application.change(
+        rival.id, lambda task: task.claim(worker="next", now=world.application.now())
+    )
+    assert await searched(world, rival) is None
+
+
+async def test_of_two_that_search_at_once_one_has_it(world):
+    """And the other has nothing, so that it is not spoken by one prediction too few."""
+    tasks = [await in_doubt(world) for _ in range(2)]
+    prediction = await created(world, tasks[0])
+    found = await asyncio.gather(*(searched(world, task) for task in tasks))
+    assert sorted(found, key=str) == sorted([None, prediction], key=str)
+
+
+async def test_who_looks_again_keeps_what_it_took(world):
+    """Its worker died before the log had it; the next one finds it again."""
+    task = await in_doubt(world)
+    prediction = await created(world, task)
+    assert await searched(world, task) == prediction
+    assert await searched(world, task) == prediction
+
+
+@pytest.mark.parametrize(
+    ("text", "template"), [("又一句。", "template1"), (TEXT, "template2")], ids=["text", "voice"]
+)
+async def test_who_speaks_otherwise_is_no_rival(world, text, template):
+    """One look is enough."""
+    doubtful = await in_doubt(world)
+    await intended(world, text, template)
+    prediction = await created(world, doubtful)
+    async with asyncio.timeout(0.5):
+        assert await searched(world, doubtful) == prediction
+
+
+async def test_what_is_older_than_the_rivals_intent_is_not_waited_for(world):
+    """However many tasks say the same all the time."""
+    doubtful = await in_doubt(world)
+    prediction = await created(world, doubtful)
+    await asyncio.sleep(0.3)  # longer than the clocks may differ
+    rivals = [await intended(world) for _ in range(3)]
+    for rival in rivals:
+        await created(world, rival)
+    async with asyncio.timeout(0.5):
+        assert await searched(world, doubtful) == prediction

@@ -1,0 +1,94 @@
+"""A relay over a real store, with a broker that does what a test tells it."""
+
+import asyncio
+import contextlib
+
+from tts.application.tasks import Application
+from tts.ports.log import Destination, Unavailable
+from tts.relay.relay import Relay
+from tts.wire import UPDATES
+
+SECONDS = 20
+
+
+class Broker:
+    """Keeps what it was given; it can be away, and it can be slow to say that it has it."""
+
+    def __init__(self, *, marked=True) -> None:
+        self.messages = []
+        self.away = False
+        self.refused = 0
+        self.marks = marked
+        self.in_queue = dict.fromkeys(Destination, 10**6)
+
+    async def publish(self, message) -> None:
+        """Take it, or say that we are away."""
+        if self.away:
+            self.refused += 1
+            raise Unavailable("the broker is away")
+        self.messages.append(message)
+
+    async def ready(self):
+        """As many as the test says: by default nothing seems to be missing."""
+        return self.in_queue
+
+    async def marked(self) -> bool:
+        """Whether the relay marked us."""
+        if self.away:
+            raise Unavailable("the broker is away")
+        return self.marks
+
+    async def mark(self) -> None:
+        """Be marked."""
+        self.marks = True
+
+    def tasks(self, destination=Destination.WORK):
+        """The ids of the tasks that were sent there, in order."""
+        return [m.task_id for m in self.messages if m.destination is destination]
+
+
+def application(store) -> Application:
+    return Application(store, max_attempts=3, deadline_seconds=600)
+
+
+@contextlib.asynccontextmanager
+async def relaying(store, broker, *, window=1000, watchdog_seconds=3600.0, observe=lambda _: None):
+    relay = Relay(
+        application(store),
+        store,
+        store,
+        broker,
+        window=window,
+        watchdog_seconds=watchdog_seconds,
+        observe=observe,
+    )
+    running = asyncio.create_task(relay.run())
+    try:
+        yield relay
+    finally:
+        running.cancel()
+        await asyncio.wait([running])
+
+
+async def until(condition) -> None:
+    """Return when the condition (a function, asynchronous or not) holds."""
+    async with asyncio.timeout(SECONDS):
+        while True:
+            holds = condition()
+            if await holds if asyncio.iscoroutine(holds) else holds:
+                return
+            await asyncio.sleep(0.01)
+
+
+async def statuses(store, task_id) -> list[str]:
+    return [UPDATES[event.topic][0].value for event in await store.events(task_id)]
+
+
+async def requested(store, count):
+    app = application(store)
+    return [(await app.request(template_id="t", text=str(n)))[0].id for n in range(count)]
+
+
+async def queued(store, task_id) -> bool:
+    """Whether the log says that the broker has its message."""
+    return "queued" in await statuses(store, task_id)

@@ -1,0 +1,94 @@
+"""Nobody waits behind somebody else's thousands: turns by owner and priority, under load.
+
+How long something waits is counted in tasks that were finished meanwhile, wherever that says it:
+so it does not matter how busy the machine is.
+"""
+
+import asyncio
+from datetime import datetime
+
+import orjson
+import pytest
+
+from tests.world import open_world
+from tts.domain.task import FINAL, Status, Task
+
+MANY = 600
+# The relay is 32 rounds ahead of the processor's eight; twice that, for what is between the two.
+SOON = 2 * (32 + 8)
+SECONDS = 90
+
+
+@pytest.fixture
+async def world(tmp_path, monkeypatch):
+    async with open_world(tmp_path, monkeypatch) as world:
+        await world.behave(predict_seconds=0.02, boot_seconds=0.0)
+        yield world
+
+
+async def ask(world, count, *, owner="big", priority="normal") -> list[Task]:
+    asked = (
+        world.application.request(
+            template_id="template1", text=f"{owner}{n}", owner=owner, priority=priority
+        )
+        for n in range(count)
+    )
+    return [task for task, _ in await asyncio.gather(*asked)]
+
+
+async def succeeded(world, tasks) -> None:
+    """Return when all of them have; those of a load end in about the order given."""
+    async with asyncio.timeout(SECONDS):
+        for task in reversed(tasks):
+            while (now := (await world.application.load(task.id))[0]).status not in FINAL:
+                await asyncio.sleep(0.05)
+            assert now.status is Status.SUCCEEDED
+
+
+async def waited(world, task) -> float:
+    """Seconds from the request to the audio, as the log has them."""
+    events = await world.store.events(task.id)
+    times = [datetime.fromisoformat(orjson.loads(e.state)["timestamp"]) for e in events]
+    return (times[-1] - times[0]).total_seconds()
+
+
+async def served_before(world, task) -> int:
+    """How many others succeeded between the task's request and its own success."""
+    own = await world.store.events(task.id)
+    others = await world.store.read(own[0].position, own[-1].position - own[0].position)
+    return sum(e.topic == Task.Succeeded.TOPIC and e.position < own[-1].position for e in others)
+
+
+@pytest.mark.timeout(2 * SECONDS)
+async def test_a_small_owner_does_not_wait_for_a_big_one(world):
+    """With 600 tasks of another before it, a single one has its turn among the next few."""
+    async with world.working():
+        (alone,) = await ask(world, 1, owner="small")
+        await succeeded(world, [alone])
+        load = await ask(world, MANY)
+        (small,) = await ask(world, 1, owner="small")
+        await succeeded(world, [small])
+        before = await served_before(world, small)
+        await succeeded(world, load[: MANY // 2])
+    half = await waited(world, load[MANY // 2 - 1])
+    assert before <= SOON
+    # In the order of arrival it would be more than twice the half.
+    assert await waited(world, small) - await waited(world, alone) < half / 2
+
+
+async def test_what_is_urgent_overtakes_what_waits(world):
+    """A task of high priority goes before the same owner's normal ones that came first."""
+    async with world.working():
+        await ask(world, MANY // 2)
+        (urgent,) = await ask(world, 1, priority="high")
+        await succeeded(world, [urgent])
+    assert await served_before(world, urgent) <= SOON
+
+
+async def test_what_can_wait_does_not_starve(world):
+    """A task of low priority has its turn while hundreds of high priority wait."""
+    async with world.working():
+        await ask(world, MANY // 2, priority="high")
+        (patient,) = await ask(world, 1, priority="low")
+        await succeeded(world, [patient])
+    assert await served_before(world, patient) <= SOON

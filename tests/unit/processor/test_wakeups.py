@@ -1,0 +1,95 @@
+"""Who waits for a prediction is woken by its webhook, and by no other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+import pytest
+
+from tts.ports.log import Unavailable
+from tts.processor import wakeups
+from tts.processor.wakeups import REMEMBERED_MOST, REMEMBERED_SECONDS, Wakeups
+from tts.store.local_signals import LocalSignals
+
+
+class Clock:
+    """A clock that is set."""
+
+    def __init__(self) -> None:
+        self.time = 1000.0
+
+    def __call__(self) -> float:
+        """The time it was set to."""
+        return self.time
+
+
+class FailingSignals(LocalSignals):
+    """Cannot be heard at first, and then once."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.outages = 2
+
+    @contextlib.asynccontextmanager
+    async def listen(self):
+        """Listen, or be unable to."""
+        if self.outages:
+            self.outages -= 1
+            raise Unavailable("no connection")
+        async with super().listen() as words:
+            yield words
+
+
+async def woken(event: asyncio.Event) -> None:
+    async with asyncio.timeout(5):
+        await event.wait()
+
+
+def test_a_webhook_wakes_all_who_wait_for_its_prediction():
+    """Both that wait for it, and not the one who waits for another."""
+    it = Wakeups()
+    with it.expect("a") as one, it.expect("a") as two, it.expect("b") as other:
+        it.wake("a")
+        assert (one.is_set(), two.is_set(), other.is_set()) == (True, True, False)
+
+
+def test_a_webhook_that_comes_before_anybody_waits_is_not_lost():
+    """A prediction can be over before the reply to its creation is read."""
+    clock = Clock()
+    it = Wakeups(clock)
+    it.wake("a")
+    clock.time += REMEMBERED_SECONDS
+    with it.expect("a") as event:
+        assert event.is_set()
+    clock.time += 0.1
+    with it.expect("a") as event:
+        assert not event.is_set()
+
+
+def test_what_came_is_remembered_in_bounded_memory():
+    """The oldest are forgotten first, and all of them with time."""
+    clock = Clock()
+    it = Wakeups(clock)
+    for number in range(REMEMBERED_MOST + 5):
+        it.wake(str(number))
+    with it.expect("4") as forgotten, it.expect("5") as known:
+        assert (forgotten.is_set(), known.is_set()) == (False, True)
+    clock.time += REMEMBERED_SECONDS + 1
+    it.wake("new")
+    assert len(it._came) == 1
+
+
+async def test_an_outage_of_the_signals_is_survived_and_wakes_who_waited(monkeypatch):
+    """His webhook may have come during it; from then on signals are heard again."""
+    monkeypatch.setattr(wakeups, "BACKOFF_SECONDS", (0.01,))
+    it, signals = Wakeups(), FailingSignals()
+    with it.expect("a") as event:
+        running = asyncio.create_task(it.run(signals))
+        await woken(event)
+        event.clear()
+        await signals.send("a")
+        await woken(event)
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running

@@ -1,0 +1,263 @@
+"""Dead letters: tasks that failed for good, until somebody has them retried or lets them be.
+
+The read model finds them, the log decides: a task that changed since is left alone. Nothing of a
+redrive is kept in a process. Each call does what a request has time for and says where the next one
+goes on, so that a crash in the middle costs a call: whatever was redriven is in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from tts.application.tasks import Application, TaskNotFound
+from tts.domain.task import DomainError, Status, Task, TaskErased
+from tts.ports.log import Conflict, Recorded
+from tts.wire import dead_letter, predictions, timeline
+
+WORK_SECONDS = 5.0  # of one call, well under the patience of any proxy
+CHUNKS_PER_SECOND = 10
+DISMISSALS_PER_SECOND = 500  # they make no work for anybody
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Selection:
+    """Which dead letters; None is all. They failed at ``since`` or later, and before ``until``."""
+
+    owner: str | None = None
+    code: str | None = None
+    step: str | None = None
+    template_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    permanent: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A task and its version when it failed; the list goes on behind ``cursor``."""
+
+    task_id: UUID
+    version: int | None
+    cursor: str
+
+
+class DeadLetterQueries(Protocol):
+    """The read model of dead letters; a cursor that is no letter's is a ValueError."""
+
+    async def page(self, wanted: Selection, *, cursor: str | None, limit: int) -> list[Letter]:
+        """The dead letters behind the cursor, those that failed last first."""
+        ...
+
+    async def counts(self, wanted: Selection, *, cursor: str | None = None) -> dict[str, int]:
+        """How many dead letters there are behind the cursor, by error code, most first."""
+        ...
+
+
+class NotADeadLetter(Exception):
+    """The task has not failed, so there is nothing to inspect."""
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one call has done: ``next`` is the cursor of the call that goes on, None at the end."""
+
+    matched: int
+    done: list[UUID] = field(default_factory=list)
+    skipped: list[tuple[UUID, Exception]] = field(default_factory=list)
+    remaining: int = 0
+    next: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Bulk:
+    """What is to be done to whom: the tasks named, or else those selected.
+
+    ``scope`` is the owner whose tasks named ones must be, or None; ``limit`` bounds the tasks that
+    are looked at, ``cursor`` is an earlier call's ``next``. A dry run changes nothing.
+    """
+
+    by: str
+    reason: str
+    tasks: Sequence[UUID] | None = None
+    selection: Selection = Selection()
+    scope: str | None = None
+    cursor: str | None = None
+    limit: int | None = None
+    dry_run: bool = False
+
+
+Act = Callable[[UUID, int | None], Awaitable[object]]
+
+
+class DeadLetters:
+    """List, inspect, redrive and dismiss."""
+
+    def __init__(self, application: Application, queries: DeadLetterQueries) -> None:
+        self._application = application
+        self._queries = queries
+
+    async def page(self, wanted: Selection, *, cursor: str | None, limit: int) -> dict[str, Any]:
+        """One page on the wire, and the counts by code.
+
+        A letter that was retried or dismissed a moment ago is left out before the read model knows.
+
+        Raises:
+            ValueError: ``cursor`` is no page's.
+        """
+        letters = await self._queries.page(wanted, cursor=cursor, limit=limit + 1)
+        counts = await self._queries.counts(wanted)
+        shown = letters[:limit]
+        read = self._application.store.events
+        lives = await asyncio.gather(*(read(letter.task_id) for letter in shown))
+        told = [
+            dead_letter(self._replay(events), events)
+            for letter, events in zip(shown, lives, strict=True)
+            if events[-1].version == letter.version
+        ]
+        more = len(letters) > limit
+        return {
+            "deadLetters": told,
+            "counts": counts,
+            "total": sum(counts.values()),
+            "nextCursor": shown[-1].cursor if more else None,
+        }
+
+    def inspect(
+        self,
+        events: list[Recorded],
+        said: tuple[str, str] | None,
+        audio_url: Callable[[str], str],
+    ) -> dict[str, Any]:
+        """A failed task with all that is known of it, dismissed or not; ``events`` are its own.
+
+        Raises:
+            NotADeadLetter: it has not failed.
+        """
+        task = self._replay(events)
+        if task.status is not Status.FAILED:
+            raise NotADeadLetter(f"task {task.id} has not failed: it is {task.status}")
+        return dead_letter(task, events) | {
+            "ttsText": said[0] if said else None,
+            "instruction": (said[1] or None) if said else None,
+            "dismissedAt": task.dismissed_at.isoformat() if task.dismissed_at else None,
+            "erasedAt": task.erased_at.isoformat() if task.erased_at else None,
+            "predictionsMade": predictions(events),
+            "events": timeline(events, audio_url)["events"],
+        }
+
+    async def redrive(self, bulk: Bulk, *, per_second: int) -> Outcome:
+        """Give the tasks another round of attempts, ``per_second`` of them in a second.
+
+        Raises:
+            ValueError: the cursor is no earlier call's.
+        """
+
+        async def act(task_id: UUID, version: int | None) -> None:
+            await self._application.retry(
+                task_id, by=bulk.by, reason=bulk.reason, version=version, dry_run=bulk.dry_run
+            )
+
+        return await self._work(bulk, act, per_second)
+
+    async def dismiss(self, bulk: Bulk) -> Outcome:
+        """Take the tasks off the dead letters.
+
+        Raises:
+            ValueError: the cursor is no earlier call's.
+        """
+
+        async def act(task_id: UUID, version: int | None) -> None:
+            await self._application.dismiss(
+                task_id, by=bulk.by, reason=bulk.reason, version=version, dry_run=bulk.dry_run
+            )
+
+        return await self._work(bulk, act, DISMISSALS_PER_SECOND)
+
+    async def _work(self, bulk: Bulk, act: Act, per_second: int) -> Outcome:
+        """Chunk by chunk, until the end, the limit, or the end of the time.
+
+        The way leads back in time: what fails anew meanwhile is behind us and not met again.
+        """
+        now = asyncio.get_running_loop().time
+        began = now()
+        outcome = Outcome(matched=await self._count(bulk, bulk.cursor))
+        size = max(1, per_second // CHUNKS_PER_SECOND)
+        async for chunk, more in self._chunks_of(bulk, size):
+            failures = await asyncio.gather(*(self._one(bulk, letter, act) for letter in chunk))
+            for letter, failure in zip(chunk, failures, strict=True):
+                if failure is None:
+                    outcome.done.append(letter.task_id)
+                else:
+                    outcome.skipped.append((letter.task_id, failure))
+            outcome.next = chunk[-1].cursor if more else None
+            # What was skipped made no work, so it does not count.
+            due = began + (0 if bulk.dry_run else len(outcome.done) / per_second)
+            if not more or max(due, now()) - began >= WORK_SECONDS:
+                break
+            await asyncio.sleep(due - now())
+        if outcome.next is not None:
+            outcome.remaining = await self._count(bulk, outcome.next)
+        return outcome
+
+    async def _one(self, bulk: Bulk, letter: Letter, act: Act) -> Exception | None:
+        """Do it, or say why it cannot be done to this one."""
+        try:
+            if bulk.tasks is not None and bulk.scope is not None:
+                task, _ = await self._application.load(letter.task_id)
+                if task.owner != bulk.scope:
+                    return TaskNotFound(f"task {letter.task_id} does not exist")
+            await act(letter.task_id, letter.version)
+        except (DomainError, TaskNotFound, Conflict) as refusal:
+            return refusal
+        return None
+
+    async def _count(self, bulk: Bulk, cursor: str | None) -> int:
+        if bulk.tasks is not None:
+            return len(_named(bulk.tasks, cursor))
+        return sum((await self._queries.counts(bulk.selection, cursor=cursor)).values())
+
+    async def _chunks_of(self, bulk: Bulk, size: int) -> AsyncIterator[tuple[list[Letter], bool]]:
+        """Letters, and whether there are more behind them; ``limit`` of them in all."""
+        cursor, left = bulk.cursor, bulk.limit
+        more = True
+        while more and left != 0:
+            wanted = size if left is None else min(size, left)
+            if bulk.tasks is not None:
+                letters = _named(bulk.tasks, cursor)[: wanted + 1]
+            else:
+                letters = await self._queries.page(bulk.selection, cursor=cursor, limit=wanted + 1)
+            more = len(letters) > wanted
+            chunk = letters[:wanted]
+            if not chunk:
+                return
+            yield chunk, more
+            cursor = chunk[-1].cursor
+            left = None if left is None else left - len(chunk)
+
+    def _replay(self, events: list[Recorded]) -> Task:
+        task = self._application.replay(events)
+        assert task is not None  # noqa: S101 -- there is at least one event
+        return task
+
+
+def reason_of(refusal: Exception) -> str:
+    """Why a task was skipped, for machines."""
+    if isinstance(refusal, TaskNotFound):
+        return "task_not_found"
+    if isinstance(refusal, TaskErased):
+        return "task_erased"
+    return "changed" if isinstance(refusal, Conflict) else "task_not_failed"
+
+
+def _named(tasks: Sequence[UUID], cursor: str | None) -> list[Letter]:
+    """The tasks behind the cursor, each once, in the order given."""
+    letters = [Letter(task_id, None, str(task_id)) for task_id in dict.fromkeys(tasks)]
+    if cursor is None:
+        return letters
+    at = [letter.cursor for letter in letters].index(cursor)  # a ValueError if it is none of them
+    return letters[at + 1 :]

@@ -1,0 +1,292 @@
+"""The use cases: load a task, let it decide, append what it decided."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import secrets
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from uuid import UUID, uuid5
+
+from eventsourcing.persistence import Mapper, StoredEvent
+
+from tts.audio.parts import PART_PREFIX
+from tts.domain.task import Priority, Task
+from tts.ports.log import AudioStore, Conflict, EventStore, Payload, Recorded
+from tts.text import segments
+from tts.transcoder import OrjsonTranscoder
+
+IDEMPOTENCY_NAMESPACE = UUID("6f1d7e9a-52b0-4b1e-9a43-0c8a3d8f2b61")
+CONFLICT_TRIES = 20  # a task has a handful of writers; more losses in a row are a fault
+
+
+class TaskNotFound(Exception):
+    """There is no such task, or it belongs to somebody else."""
+
+
+class IdempotencyMismatch(Exception):
+    """The idempotency key was used before, for another request."""
+
+
+def utc_now() -> datetime:
+    """The present time with its offset; replaced in tests."""
+    return datetime.now(UTC)
+
+
+class Application:
+    """Commands and loads over the event store; one per process."""
+
+    def __init__(
+        self,
+        store: EventStore,
+        *,
+        max_attempts: int,
+        deadline_seconds: int,
+        segment_max_chars: int | None = None,
+        now: Callable[[], datetime] = utc_now,
+    ) -> None:
+        self.store = store
+        self.now = now
+        self._max_attempts = max_attempts
+        self._segment_max_chars = segment_max_chars
+        self._deadline = timedelta(seconds=deadline_seconds)
+        self._mapper: Mapper[UUID] = Mapper(OrjsonTranscoder())
+
+    # --- commands of the gateway
+
+    async def request(
+        self,
+        *,
+        template_id: str,
+        text: str,
+        instruction: str = "",
+        owner: str = "",
+        idempotency_key: str | None = None,
+        priority: str = Priority.NORMAL.value,
+    ) -> tuple[Task, int]:
+        """Accept a request; returns the task and the position of its newest event.
+
+        With an ``idempotency_key`` the owner's second request of that key gets the first's task.
+
+        Raises:
+            IdempotencyMismatch: the key stands for another text, instruction or template.
+        """
+        now = self.now()
+        salt = secrets.token_hex(8)
+        task = Task.request(
+            id=_task_id(owner, idempotency_key),
+            template_id=template_id,
+            text_hash=hash_payload(text, instruction, salt),
+            text_length=len(text),
+            segments=segments.split(text, self._segment_max_chars),
+            owner=owner,
+            max_attempts=self._max_attempts,
+            deadline_at=now + self._deadline,
+            idempotency_key=idempotency_key,
+            priority=priority,
+            now=now,
+        )
+        try:
+            return task, await self.save(task, Payload(text, instruction, salt))
+        except Conflict:
+            if idempotency_key is None:
+                raise
+        existing, position = await self.load(task.id)
+        said = await self.store.payload(task.id)
+        # After an erasure nobody can tell what was said; the key still stands for the task.
+        same = said is None or (said.text, said.instruction) == (text, instruction)
+        if not same or existing.template_id != template_id:
+            raise IdempotencyMismatch(f"Idempotency-Key {idempotency_key!r} has another request")
+        return existing, position
+
+    async def retry(
+        self,
+        task_id: UUID,
+        *,
+        by: str,
+        reason: str,
+        version: int | None = None,
+        dry_run: bool = False,
+    ) -> tuple[Task, int]:
+        """Give a failed task another round of attempts; with ``version`` only as of that one.
+
+        A dry run appends nothing, and is refused what the real one would be.
+
+        Raises:
+            TaskNotFound: no such task.
+            TransitionRefused: it has not failed.
+            Conflict: it is at another version.
+        """
+        now = self.now()
+
+        def command(task: Task) -> None:
+            _require_version(task, version)
+            task.request_retry(by=by, reason=reason, deadline_at=now + self._deadline, now=now)
+
+        return await self.change(task_id, command, dry_run=dry_run)
+
+    async def dismiss(
+        self,
+        task_id: UUID,
+        *,
+        by: str,
+        reason: str,
+        version: int | None = None,
+        dry_run: bool = False,
+    ) -> tuple[Task, int]:
+        """Take a failed task off the dead letters; with ``version`` only as of that one.
+
+        A dry run appends nothing, and is refused what the real one would be.
+
+        Raises:
+            TaskNotFound: no such task.
+            TransitionRefused: it has not failed, or is dismissed already.
+            Conflict: it is at another version.
+        """
+
+        def command(task: Task) -> None:
+            _require_version(task, version)
+            task.dismiss(by=by, reason=reason, now=self.now())
+
+        return await self.change(task_id, command, dry_run=dry_run)
+
+    async def cancel(self, task_id: UUID, *, by: str, reason: str) -> tuple[Task, int]:
+        """Ask for the end of a task; asking again changes nothing.
+
+        Raises:
+            TaskNotFound: no such task.
+            TransitionRefused: it is over already.
+        """
+
+        def command(task: Task) -> None:
+            if not task.cancel_requested:
+                task.request_cancel(by=by, reason=reason, now=self.now())
+
+        return await self.change(task_id, command)
+
+    async def erase(self, task_id: UUID, audio: AudioStore, *, by: str) -> tuple[Task, int]:
+        """Remove the words and the audio of a task that is over; asking again is fine.
+
+        The event goes first: from then on nobody can retry the task, so nothing is made anew behind
+        the removal. When this returns, everything is gone; when it raises, it can be asked again.
+
+        Raises:
+            TaskNotFound: no such task.
+            TransitionRefused: it is not over.
+            StepError, Unavailable: something is still there.
+        """
+
+        def command(task: Task) -> None:
+            if task.erased_at is None:
+                task.erase(by=by, now=self.now())
+
+        task, position = await self.change(task_id, command)
+        # Audio may lie there although the task did not succeed, if its worker died in between.
+        await audio.delete(object_key(task_id))
+        if len(task.segments) > 1:
+            for index in range(len(task.segments)):
+                await audio.delete(part_key(task_id, index))
+        await self.store.erase(task_id)
+        return task, position
+
+    # --- loading and saving
+
+    async def load(self, task_id: UUID) -> tuple[Task, int]:
+        """The task as the log has it, and the position of its newest event.
+
+        Raises:
+            TaskNotFound: no such task.
+        """
+        events = await self.store.events(task_id)
+        task = self.replay(events)
+        if task is None:
+            raise TaskNotFound(f"task {task_id} does not exist")
+        return task, events[-1].position
+
+    def replay(self, events: list[Recorded]) -> Task | None:
+        """The task after ``events``, which are its own from the first on."""
+        task: Task | None = None
+        for event in events:
+            stored = StoredEvent(event.task_id, event.version, event.topic, event.state)
+            task = self._mapper.to_domain_event(stored).mutate(task)  # type: ignore[attr-defined]
+        return task
+
+    async def save(self, task: Task, payload: Payload | None = None) -> int:
+        """Append the task's new events and return the position of the last.
+
+        Raises:
+            Conflict: somebody else was first; ``task`` is of no use any more.
+        """
+        return await self.store.append(self.collect(task), payload)
+
+    def collect(self, task: Task) -> list[StoredEvent]:
+        """Take the task's new events, as they are to be appended."""
+        return [self._mapper.to_stored_event(event) for event in task.collect_events()]
+
+    async def mark_queued(self, task_id: UUID, version: int, attempt: int) -> None:
+        """Append Queued right behind the version that ordered the work, unless something is there.
+
+        What is there instead (a claim, which brings its own Queued, or a cancellation) makes it
+        superfluous.
+        """
+        event = Task.Queued(  # type: ignore[call-arg] # mypy does not see the metaclass's dataclass
+            originator_id=task_id,
+            originator_version=version + 1,
+            timestamp=self.now(),
+            attempt=attempt,
+        )
+        with contextlib.suppress(Conflict):
+            await self.store.append([self._mapper.to_stored_event(event)])
+
+    async def change(
+        self, task_id: UUID, command: Callable[[Task], None], *, dry_run: bool = False
+    ) -> tuple[Task, int]:
+        """Load, command, save; from the start again when somebody else was first."""
+        for _ in range(CONFLICT_TRIES):
+            task, position = await self.load(task_id)
+            command(task)
+            if dry_run or not task.pending_events:
+                return task, position
+            try:
+                return task, await self.save(task)
+            except Conflict:
+                continue
+        raise Conflict(f"task {task_id} changed {CONFLICT_TRIES} times while it was to be changed")
+
+
+def _require_version(task: Task, version: int | None) -> None:
+    if version not in {None, task.version}:
+        raise Conflict(f"task {task.id} is at version {task.version}, not {version}")
+
+
+def object_key(task_id: UUID) -> str:
+    """Where a task's audio lies; the same at every try, so that a repetition overwrites."""
+    return f"audio-{task_id}.wav"
+
+
+def part_key(task_id: UUID, index: int) -> str:
+    """Where the audio of one segment of a long text lies until the whole does."""
+    return f"{PART_PREFIX}{task_id}-{index:03d}.wav"
+
+
+def _task_id(owner: str, idempotency_key: str | None) -> UUID:
+    if idempotency_key is None:
+        return _new_id()
+    return uuid5(IDEMPOTENCY_NAMESPACE, f"{owner}\0{idempotency_key}")
+
+
+def _new_id() -> UUID:
+    """A UUIDv7 (RFC 9562): new ids stand together in every index, so a commit touches few pages."""
+    milliseconds = time.time_ns() // 1_000_000
+    drawn = secrets.randbits(74)
+    return UUID(
+        int=milliseconds << 80 | 7 << 76 | drawn >> 62 << 64 | 2 << 62 | drawn & (1 << 62) - 1
+    )
+
+
+def hash_payload(text: str, instruction: str, salt: str) -> str:
+    """A fingerprint that says nothing about a short text once the salt is erased with it."""
+    said = f"{text}\0{instruction}".encode()
+    return hashlib.blake2b(said, key=salt.encode(), digest_size=16).hexdigest()

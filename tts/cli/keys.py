@@ -1,0 +1,85 @@
+"""``tts keys``: who may use the gateway."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import click
+
+from gateway.access import keys as key_file
+from gateway.access.roles import Role
+from tts.config import ConfigError, load
+
+
+def _of_file(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the file of keys, and its mistakes a sentence."""
+
+    @click.option(
+        "--file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help="The file of keys (TTS_API_KEYS_FILE).",
+    )
+    @wraps(command)
+    def with_file(file: Path | None, **options: Any) -> None:
+        try:
+            command(_path(file), **options)
+        except ConfigError as error:
+            raise click.ClickException(str(error)) from error
+
+    return with_file
+
+
+def _path(file: Path | None) -> Path:
+    path = load(tts_api_keys_file=file).tts_api_keys_file
+    if path is None:
+        raise ConfigError("TTS_API_KEYS_FILE is not set; set it, or give --file")
+    return path
+
+
+@click.group()
+def keys() -> None:
+    """Make, list and revoke API keys. Running gateways notice within a second."""
+
+
+@keys.command()
+@_of_file
+@click.option("--owner", required=True, help="Whose tasks the key's are: a name of your choice.")
+@click.option(
+    "--role",
+    type=click.Choice([role.value for role in Role]),
+    default=Role.APP.value,
+    show_default=True,
+    help="app: the owner's tasks. dashboard: read everything. admin: everything.",
+)
+@click.option("--days", type=click.IntRange(min=1), help="Days until it expires (default: never).")
+def add(path: Path, owner: str, role: str, days: int | None) -> None:
+    """Make a key and print it, this once: only its hash is kept."""
+    expires = datetime.now(UTC) + timedelta(days=days) if days else None
+    key, text = key_file.add(path, owner=owner, role=Role(role), expires=expires)
+    click.echo(f"Key {key.id} for {owner} ({role}); it is not shown again:", err=True)
+    click.echo(text)
+
+
+@keys.command("list")
+@_of_file
+def list_(path: Path) -> None:
+    """Show what is known of every key, which is all but the key."""
+    for key in key_file.load(path).keys:
+        state = key.refusal(datetime.now(UTC)) or "good"
+        expires = f"  expires {key.expires:%Y-%m-%d}" if key.expires else ""
+        click.echo(
+            f"{key.id}  {key.role:<9}  {key.owner}  made {key.created:%Y-%m-%d}{expires}  {state}"
+        )
+
+
+@keys.command()
+@_of_file
+@click.argument("key_id")
+def revoke(path: Path, key_id: str) -> None:
+    """Take a key back, by the id that `tts keys list` shows."""
+    key = key_file.revoke(path, key_id)
+    click.echo(f"Key {key.id} of {key.owner} is revoked.")

@@ -1,0 +1,332 @@
+"""Every failure that a step can have, and what is done about it: the one table that decides.
+
+``tts retry-policy`` prints it. An adapter names a failure by code and step; what follows from it
+(another try, an attempt used up, a new prediction) stands here alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Treatment(StrEnum):
+    """What a failure calls for; ``tts.domain.retry`` turns it into a decision."""
+
+    PERMANENT = "permanent"  # no repetition can help: the task fails
+    TRANSIENT = "transient"  # try the same step again
+    THROTTLED = "throttled"  # the account is over a limit: wait
+    CONFIGURATION = "configuration"  # an operator must act: wait until somebody has
+    AMBIGUOUS = "ambiguous"  # a creation may or may not have happened: look before repeating it
+    LOST = "lost"  # the prediction is of no use any more: a new one has to be made
+
+
+# Nobody's task is to blame for a limit of the account or for a wrong key.
+_FREE = frozenset({Treatment.THROTTLED, Treatment.CONFIGURATION})
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """One row: what happened (``meaning``) and what an operator does about it (``action``).
+
+    ``costs_attempt`` says whether another try counts against the task's attempts; ``pauses``
+    that tries are spaced by a pause of their own instead of the backoff, because no gate holds
+    them back; ``worthless`` that the prediction is of no use to a person's retry either.
+    """
+
+    code: str
+    step: str
+    treatment: Treatment
+    meaning: str
+    action: str
+    costs_attempt: bool
+    pauses: bool
+    worthless: bool
+
+    @property
+    def new_prediction(self) -> bool:
+        """Whether the next try makes a new prediction, which is paid for once more."""
+        return self.treatment is Treatment.LOST
+
+
+class UnknownFailure(LookupError):
+    """A code and a step that the table has no row for: a defect of the adapter that names them."""
+
+
+def lookup(code: str, step: str) -> Failure:
+    """The row of a failure.
+
+    Raises:
+        UnknownFailure: there is none.
+    """
+    try:
+        return TABLE[code, step]
+    except KeyError:
+        raise UnknownFailure(
+            f"no failure {code!r} at step {step!r}: add its row to tts/domain/failures.py"
+        ) from None
+
+
+def _row(
+    step: str,
+    code: str,
+    treatment: Treatment,
+    meaning: str,
+    action: str,
+    *,
+    free: bool = False,
+    pauses: bool = False,
+    worthless: bool = False,
+) -> Failure:
+    costs = not (free or treatment in _FREE or treatment is Treatment.PERMANENT)
+    return Failure(
+        code,
+        step,
+        treatment,
+        meaning,
+        action,
+        costs_attempt=costs,
+        pauses=pauses,
+        worthless=worthless or treatment is Treatment.LOST,
+    )
+
+
+_PERMANENT, _TRANSIENT, _THROTTLED, _CONFIGURATION, _AMBIGUOUS, _LOST = Treatment
+_NOTHING = "Nothing; it passes."
+_LOOK = "Nothing; the list is searched before another one is made."
+_TEMPLATE = "Mend the template's files on their host, then retry the task."
+_REPORT = "Report it with the processor's log around that time."
+
+_REQUEST = [
+    _row("request", "payload_erased", _PERMANENT, "The text was erased meanwhile.", "Nothing."),
+    _row(
+        "request",
+        "payload_altered",
+        _PERMANENT,
+        "The stored text is not the one that was asked for.",
+        "Find out who writes into the table of payloads.",
+    ),
+]
+
+_TEMPLATES = [
+    _row(
+        "template",
+        "template_unavailable",
+        _TRANSIENT,
+        "The template host did not answer, or answered 408, 429 or 5xx.",
+        "Look at the host if it lasts.",
+    ),
+    *(
+        _row("template", f"template_{kind}", _PERMANENT, meaning, action)
+        for kind, meaning, action in (
+            ("invalid", "The id is none that a template can have.", "Correct the app."),
+            ("not_found", "The host has no such file (404, 410).", _TEMPLATE),
+            ("forbidden", "The host keeps the file to itself (401, 403).", _TEMPLATE),
+            ("refused", "The host refused in another way.", _TEMPLATE),
+            ("redirect", "The host points to another one, where nothing is fetched.", _TEMPLATE),
+            ("transcript", "The transcript is empty, too large, HTML or not UTF-8.", _TEMPLATE),
+            ("audio", "The reference audio is none, or too large.", _TEMPLATE),
+        )
+    ),
+]
+
+
+def _account(step: str) -> list[Failure]:
+    """What Replicate may say to any call; a search that it stops leaves the creation in doubt."""
+    throttled, configuration = (
+        (_AMBIGUOUS, _AMBIGUOUS) if step == "find" else (_THROTTLED, _CONFIGURATION)
+    )
+    key, money = "Set REPLICATE_API_TOKEN to a valid token.", "Add credit to the account."
+    return [
+        _row(step, code, treatment, meaning, action, free=True)
+        for code, treatment, meaning, action in (
+            ("replicate_throttled", throttled, "429: over a limit.", "Nothing, or a higher limit."),
+            ("replicate_unauthorized", configuration, "401: Replicate does not know us.", key),
+            ("replicate_payment_required", configuration, "402: no credit is left.", money),
+            ("replicate_forbidden", configuration, "403: the token may not do this.", key),
+        )
+    ]
+
+
+def _answers(step: str, treatment: Treatment = _TRANSIENT) -> list[Failure]:
+    """What may befall any call to Replicate that creates nothing."""
+    return [
+        _row(step, code, treatment, meaning, _NOTHING)
+        for code, meaning in (
+            ("replicate_unreachable", "No connection: refused, or the name is unknown."),
+            ("replicate_unavailable", "No whole answer in time, or 408 or 5xx."),
+            ("replicate_unreadable", "The answer is none that Replicate documents."),
+        )
+    ]
+
+
+_CREATE = [
+    _row("create", "invalid_input", _PERMANENT, "400, 422: the model refuses it.", "Correct it."),
+    _row("create", "create_refused", _PERMANENT, "Refused with another 4xx.", _REPORT),
+    *_account("create"),
+    *(
+        _row("create", code, _CONFIGURATION, meaning, action)
+        for code, meaning, action in (
+            (
+                "replicate_version_refused",
+                "422: the model's version is unknown or not permitted.",
+                "Correct REPLICATE_MODEL_VERSION.",
+            ),
+            (
+                "replicate_model_missing",
+                "404: there is no such model.",
+                "Correct REPLICATE_MODEL_VERSION and REPLICATE_BASE_URL.",
+            ),
+            ("replicate_moved", "3xx: the API is elsewhere.", "Correct REPLICATE_BASE_URL."),
+        )
+    ),
+    _row(
+        "create",
+        "replicate_unreachable",
+        _TRANSIENT,
+        "No connection was made, so nothing was created.",
+        _NOTHING,
+    ),
+    _row(
+        "create",
+        "create_ambiguous",
+        _AMBIGUOUS,
+        "Sent, but no readable answer came (timeout, reset, 5xx): it may have been created.",
+        _LOOK,
+    ),
+]
+
+_FIND = [*_account("find"), *_answers("find", _AMBIGUOUS)]
+
+_POLL = [
+    *_account("poll"),
+    *_answers("poll"),
+    _row(
+        "poll",
+        "prediction_failed",
+        _PERMANENT,
+        "The prediction failed for a reason that will be there again (E1001, an assertion).",
+        "Read the message; correct the text or the template, then retry the task.",
+        worthless=True,
+    ),
+    *(
+        _row("poll", code, _LOST, meaning, "Nothing; retry the task if it failed in the end.")
+        for code, meaning in (
+            ("prediction_interrupted", "Replicate broke it off (PA, Director, E1000, E9825, …)."),
+            ("prediction_lost", "404, 410: Replicate does not know the prediction any more."),
+            ("prediction_expired", "It succeeded, but its output was removed after an hour."),
+            ("prediction_empty", "It succeeded without an output."),
+            ("prediction_canceled", "Canceled or aborted, and not by us."),
+        )
+    ),
+]
+
+_DOWNLOAD = [
+    _row(
+        "download", "output_unavailable", _TRANSIENT, "No whole file, or 408, 429, 5xx.", _NOTHING
+    ),
+    _row(
+        "download",
+        "output_missing",
+        _LOST,
+        "401, 403, 404, 410, and Replicate names no other place for the output.",
+        _NOTHING,
+    ),
+    _row(
+        "download",
+        "output_refused",
+        _PERMANENT,
+        "Too large, redirected to another host, or at no proper address.",
+        "Raise AUDIO_MAX_BYTES if the audio is that large.",
+    ),
+    _row(
+        "download",
+        "not_audio",
+        _PERMANENT,
+        "The output holds no sound.",
+        _REPORT,
+        worthless=True,
+    ),
+    _row(
+        "download",
+        "suspect_truncation",
+        _LOST,
+        "The audio is too short for its text: the model may have dropped the rest.",
+        "Listen to it if it happens again.",
+    ),
+]
+
+_STORE = [
+    _row(
+        "store",
+        "store_unavailable",
+        _TRANSIENT,
+        "The audio store did not answer, or SlowDown, 429 or 5xx.",
+        "Look at the store if it lasts.",
+    ),
+    _row(
+        "store",
+        "store_refused",
+        _CONFIGURATION,
+        "Wrong keys, no permission, a wrong clock, a full disk, or no S3 at all.",
+        "Mend MINIO_*, the clock, or the space in DATA_DIR; tasks then go on by themselves.",
+        pauses=True,
+    ),
+    _row(
+        "store",
+        "part_missing",
+        _LOST,
+        "A stored part of a long text is gone; it is fetched or spoken again.",
+        "Look who removes objects from the store.",
+    ),
+    _row("store", "not_audio", _PERMANENT, "A stored part of a long text is no audio.", _REPORT),
+    _row(
+        "store",
+        "parts_differ",
+        _PERMANENT,
+        "Parts of a long text differ in rate or channels, so that they cannot be joined.",
+        _REPORT,
+    ),
+    _row("store", "store_rejected", _PERMANENT, "The store refuses this very object.", _REPORT),
+]
+
+_OURS = [
+    _row(
+        "deadline",
+        "deadline_exceeded",
+        _PERMANENT,
+        "TASK_DEADLINE_SECONDS are over; the message names the last failure.",
+        "Look for what held it up, then retry the task.",
+    ),
+    *(
+        _row(step, "internal_error", treatment, "A defect of the processor.", _REPORT)
+        for step, treatment in (
+            ("claim", _TRANSIENT),
+            ("start", _TRANSIENT),
+            ("settle", _AMBIGUOUS),
+            ("create", _AMBIGUOUS),
+            ("poll", _TRANSIENT),
+            ("download", _TRANSIENT),
+            ("store", _TRANSIENT),
+            ("expire", _TRANSIENT),
+            ("cancel", _TRANSIENT),
+        )
+    ),
+]
+
+TABLE: Mapping[tuple[str, str], Failure] = {
+    (row.code, row.step): row
+    for row in (
+        *_REQUEST,
+        *_TEMPLATES,
+        *_CREATE,
+        *_FIND,
+        *_POLL,
+        *_account("cancel"),
+        *_answers("cancel"),
+        *_DOWNLOAD,
+        *_STORE,
+        *_OURS,
+    )
+}

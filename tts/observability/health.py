@@ -1,0 +1,40 @@
+"""Whether the parts that a process needs answer, in the words of ``GET /health``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+from tts.ports.log import Unavailable
+
+PROBE_SECONDS = 2.0
+
+Probe = Callable[[], Awaitable[None]]
+"""Returns while a needed part answers; raises :class:`tts.ports.log.Unavailable` otherwise."""
+
+
+async def examine(probes: Mapping[str, Probe]) -> tuple[int, dict[str, Any]]:
+    """Ask all parts at once; 200 and ``ok`` for each, or 503 and what is wrong with some."""
+    answers = await asyncio.gather(*map(_ask, probes.values()))
+    parts = dict(zip(probes, answers, strict=True))
+    down = [f"{name}: {why}" for name, why in parts.items() if why != "ok"]
+    if not down:
+        return 200, {"success": True, "data": {"status": "ok", "parts": parts}}
+    return 503, {
+        "success": False,
+        "error": "; ".join(down),
+        "code": "unhealthy",
+        "data": {"status": "unhealthy", "parts": parts},
+    }
+
+
+async def _ask(probe: Probe) -> str:
+    try:
+        async with asyncio.timeout(PROBE_SECONDS):
+            await probe()
+    except Unavailable as error:
+        return str(error)
+    except TimeoutError:
+        return f"no answer within {PROBE_SECONDS:g} s"
+    return "ok"

@@ -1,0 +1,175 @@
+"""A task in one worker's hands: what it appends, and how it notices that the log went on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from datetime import datetime
+from typing import Any
+
+from eventsourcing.persistence import StoredEvent
+
+from tts.application.tasks import Application
+from tts.domain.task import DomainError, LeaseLost, Task
+from tts.ports.log import Conflict, StepError, Unavailable
+from tts.processor.resources import Outside
+
+logger = logging.getLogger(__name__)
+
+STORE_RETRY_SECONDS = 1.0
+
+
+class Hold:
+    """The task as the log has it, shared by all that work on its segments at the same time.
+
+    Whoever sets ``changed`` has news of the task: all stop at their next step and look again.
+    """
+
+    def __init__(
+        self,
+        application: Application,
+        outside: Outside,
+        task: Task,
+        *,
+        worker: str,
+        changed: asyncio.Event,
+    ) -> None:
+        self.task = task
+        self.changed = changed
+        self.reloads = 0  # how often the log went on without us
+        self._application = application
+        self._outside = outside
+        self._worker = worker
+        self._lease: int | None = None
+        self._ahead = False  # the task has an event that is perhaps not in the log
+        self._turn = asyncio.Lock()
+
+    @property
+    def claimed_lease(self) -> int | None:
+        """The lease of this run, None before it has claimed the task."""
+        return self._lease
+
+    @property
+    def lease(self) -> int:
+        """The lease of this run, which has claimed the task."""
+        if self._lease is None:
+            raise ValueError(f"task {self.task.id} was not claimed by this run")
+        return self._lease
+
+    def now(self) -> datetime:
+        """The present time, UTC."""
+        return self._application.now()
+
+    async def claim(self) -> None:
+        """Take the task over.
+
+        Raises:
+            LeaseLost: another worker was faster.
+        """
+        held = self.task.lease
+
+        def claim(task: Task, now: datetime) -> None:
+            if task.lease != held:  # another worker was faster, and both cannot be right
+                raise LeaseLost(task, held)
+            task.claim(worker=self._worker, now=now)
+
+        await self.append(claim)
+        self._lease = self.task.lease
+
+    async def append(self, command: Callable[[Task, datetime], None]) -> None:
+        """Apply the command and append its events; when somebody else was first, apply it anew.
+
+        Raises:
+            DomainError: the task's state, perhaps as it has become meanwhile, refuses the command.
+        """
+        async with self._turn:
+            while True:
+                if self._ahead:
+                    await self._load()
+                command(self.task, self.now())
+                self._ahead = True
+                try:
+                    await self._persist(self._application.collect(self.task))
+                except Conflict:
+                    continue
+                self._ahead = False
+                return
+
+    def interrupt(self) -> None:
+        """Make all who work on the task stop at their next step."""
+        self.changed.set()
+
+    @property
+    def interrupted(self) -> bool:
+        """Whether to stop at the next step, until the task is read again."""
+        return self.changed.is_set()
+
+    async def reload(self) -> None:
+        """Read the task from the log again."""
+        self.changed.clear()
+        await self._load()
+
+    async def _load(self) -> None:
+        self.task, _ = await self._application.load(self.task.id)
+        self._ahead = False
+        self.reloads += 1
+
+    async def pause(self, seconds: float, wake: asyncio.Event | None = None) -> None:
+        """Wait, at most until the log has news of the task or ``wake`` is set."""
+        if self.changed.is_set():
+            return
+        waits = [asyncio.ensure_future(self.changed.wait())]
+        if wake is not None:
+            waits.append(asyncio.ensure_future(wake.wait()))
+        try:
+            await asyncio.wait(
+                waits, timeout=max(seconds, 0.0), return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    async def attempt(self, name: str, work: Coroutine[Any, Any, None]) -> StepError | None:
+        """Perform a step and return its failure, if it is one of the step's own.
+
+        Raises:
+            DomainError, Unavailable: the log refused it, or cannot be reached.
+        """
+        started = asyncio.get_running_loop().time()
+        failure: StepError | None = None
+        try:
+            await work
+        except StepError as error:
+            failure = error
+        except (DomainError, Unavailable):
+            raise
+        except Exception as error:
+            logger.exception("A step failed unexpectedly", extra=self.about())
+            failure = StepError(
+                "internal_error",
+                name,
+                f"{type(error).__name__} at {name}; the processor's log has its trace",
+            )
+        finally:
+            seconds = asyncio.get_running_loop().time() - started
+            self._outside.observe(name, seconds, failure.code if failure else "")
+        return failure
+
+    def about(self) -> dict[str, object]:
+        """What a log record says about the task."""
+        return {"task_id": str(self.task.id), "attempt": self.task.attempt}
+
+    async def _persist(self, events: list[StoredEvent]) -> None:
+        """Append, however long the store is away: what happened outside must not be forgotten."""
+        waiting = False
+        while True:
+            try:
+                await self._application.store.append(events)
+            except Unavailable as error:
+                if not waiting:
+                    logger.warning("Waiting for the store: %s", error, extra=self.about())
+                waiting = True
+                await asyncio.sleep(STORE_RETRY_SECONDS)
+            else:
+                return

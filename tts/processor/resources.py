@@ -1,0 +1,39 @@
+"""What the processor talks to, in one bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tts.domain.retry import RetryPolicy
+from tts.gate.gate import Gate
+from tts.ports.log import AudioInfo, AudioStore, Log, Predictions, Templates
+from tts.processor.prediction_owners import Creations
+from tts.processor.wakeups import Wakeups
+
+
+@dataclass(frozen=True)
+class Outside:
+    """The parts that a run needs, and how patient it is with them; times in seconds.
+
+    Whoever waits for a prediction looks at it each ``poll_interval``, or when ``wakeups`` says that
+    its webhook came. The model speaks at most ``segment_max_chars`` characters at a time;
+    ``segment_concurrency`` bounds the predictions of one task that are under way together;
+    ``observe`` is told each step's name, duration and error code ("" for none).
+    """
+
+    log: Log
+    templates: Templates
+    predictions: Predictions
+    audio: AudioStore
+    gate: Gate
+    inspect: Callable[[bytes], AudioInfo]
+    policy: RetryPolicy
+    model_version: str
+    poll_interval: float
+    create_timeout: float
+    segment_max_chars: int | None
+    segment_concurrency: int
+    observe: Callable[[str, float, str], None]
+    creations: Creations
+    wakeups: Wakeups = field(default_factory=Wakeups)

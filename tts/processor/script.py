@@ -1,0 +1,57 @@
+"""What is to be said and in which voice, fetched once for a run."""
+
+from __future__ import annotations
+
+from tts.application.tasks import hash_payload
+from tts.domain.task import Task
+from tts.ports.log import EventStore, Payload, Speech, StepError, Template
+from tts.processor.resources import Outside
+from tts.text import segments
+
+
+class Brief:
+    """The template and the payload of one task."""
+
+    def __init__(self, store: EventStore, outside: Outside, task: Task) -> None:
+        self._store = store
+        self._outside = outside
+        self._task = task
+        self._template: Template | None = None
+        self._payload: Payload | None = None
+
+    async def speech(self, segment: int) -> Speech:
+        """What the segment's prediction is to speak.
+
+        Raises:
+            StepError: the template is not to be had, or the text was erased.
+        """
+        template = await self.template()
+        said = await self.payload()
+        piece = self._task.segments[segment]
+        return Speech(
+            text=segments.said(said.text[piece.start : piece.end], self._outside.segment_max_chars),
+            transcript=template.transcript,
+            audio_url=template.audio_url,
+            instruction=said.instruction,
+        )
+
+    async def template(self) -> Template:
+        """The reference voice."""
+        if self._template is None:
+            self._template = await self._outside.templates.fetch(self._task.template_id)
+        return self._template
+
+    async def payload(self) -> Payload:
+        """What was said, verified against the fingerprint in the log."""
+        if self._payload is None:
+            said = await self._store.payload(self._task.id)
+            if said is None:
+                raise StepError("payload_erased", "request", "the text was erased")
+            if hash_payload(said.text, said.instruction, said.salt) != self._task.text_hash:
+                raise StepError(
+                    "payload_altered",
+                    "request",
+                    "the stored text is not the one that was asked for",
+                )
+            self._payload = said
+        return self._payload

@@ -1,0 +1,295 @@
+"""One segment's way: from the intent to create a prediction to its audio."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass
+from datetime import timedelta
+
+from tts.application.tasks import part_key
+from tts.domain import retry
+from tts.domain.failures import Treatment
+from tts.domain.steps import Create, Download, Poll, SegmentStep, Settle, Start, next_segment_step
+from tts.domain.task import Segment
+from tts.ports.log import AudioInfo, Prediction, PredictionState, Speech, StepError
+from tts.processor.claimed_task import Hold
+from tts.processor.resources import Outside
+from tts.processor.script import Brief
+from tts.processor.settlement import Search
+from tts.text.speech_rate import too_short
+
+INLINE = "data:"  # stands in the log for an output that is no address but the audio itself
+POLL_FAILURES = 10  # in a row, before the attempt ends
+FIRST_POLL_PAUSE_SECONDS = 0.5  # after a failure to look; it doubles with each
+POLL_PAUSE_CAP_SECONDS = 15.0
+
+
+@dataclass(frozen=True)
+class Setback:
+    """A step failed: of which segment and which one, if it was one of a segment's."""
+
+    failure: StepError
+    segment: int | None = None
+    step: SegmentStep | None = None
+
+
+@dataclass(frozen=True)
+class Audio:
+    """A segment's audio as it was fetched."""
+
+    data: bytes
+    info: AudioInfo
+
+
+class Speaking:
+    """Speaks segment ``index`` of the task that is held.
+
+    ``audio`` keeps the audio of a task's only segment until it is stored; of several, each is
+    stored as a part at once.
+    """
+
+    def __init__(
+        self, hold: Hold, outside: Outside, brief: Brief, search: Search, index: int
+    ) -> None:
+        self.audio: Audio | None = None
+        self._hold = hold
+        self._outside = outside
+        self._brief = brief
+        self._search = search
+        self._index = index
+        self._permit = permit(hold, index)
+        self._seen: Prediction | None = None  # read already, and not acted upon yet
+
+    async def finish(self) -> Setback | None:
+        """Do step after step until the audio is there, one fails, or there is news of the task.
+
+        Raises:
+            DomainError, Unavailable: the log refused a step, or cannot be reached.
+        """
+        while not self._hold.interrupted:
+            step = next_segment_step(
+                self._hold.task, self._index, self._hold.lease, self._hold.now()
+            )
+            if step is None:
+                break
+            failure = await self._hold.attempt(type(step).__name__.lower(), self._perform(step))
+            if failure is not None:
+                # What cannot be looked at now runs on, and what is in doubt may be running.
+                runs = isinstance(step, Poll) and not failure.failure.worthless
+                if failure.treatment is not Treatment.AMBIGUOUS and not runs:
+                    await self._outside.gate.leave(self._permit)
+                return Setback(failure, self._index, step)
+        if self._segment.intent_at is None and self._segment.prediction_id is None:
+            await self._outside.gate.leave(self._permit)
+        return None
+
+    async def _perform(self, step: SegmentStep) -> None:
+        match step:
+            case Start():
+                await self._start()
+            case Settle(intent_at):
+                found = await self._search.for_sure(self._index, await self._speech(), intent_at)
+                await (self._record(found, found=True) if found else self._start())
+            case Create():
+                await self._create()
+            case Poll(prediction_id):
+                await self._poll(prediction_id)
+            case Download():
+                await self._download()
+
+    @property
+    def _segment(self) -> Segment:
+        return self._hold.task.segments[self._index]
+
+    async def _start(self) -> None:
+        template = await self._brief.template()
+        await self._brief.payload()
+        # The wait comes before the intent: behind it, the request has to leave at once.
+        if not await self._outside.gate.admit(
+            self._permit, until=self._hold.task.deadline_at, changed=self._hold.changed
+        ):
+            return
+        await self._hold.append(
+            lambda task, now: task.start_processing(
+                lease=self._hold.lease,
+                transcript_hash=template.transcript_hash,
+                audio_url=template.audio_url,
+                audio_etag=template.audio_etag,
+                segments=[self._index],
+                now=now,
+            )
+        )
+
+    async def _create(self) -> None:
+        speech = await self._speech()
+        left = (self._hold.task.deadline_at - self._hold.now()).total_seconds()
+        try:
+            with self._search.creating(speech):
+                prediction = await self._outside.predictions.create(speech, seconds_left=left)
+                self._search.created(self._index, prediction.id)
+        except StepError as failure:
+            await self._outside.gate.settle(self._permit, failure)
+            if failure.treatment is not Treatment.AMBIGUOUS:
+                raise
+            intent_at = self._segment.intent_at
+            found = await self._search.once(self._index, speech, intent_at) if intent_at else None
+            if found is None:
+                raise
+            await self._record(found, found=True)
+        else:
+            self._seen = prediction
+            try:
+                await self._record(prediction.id, found=False)
+            finally:  # also when the task is another worker's by now: the service is there
+                await self._outside.gate.settle(self._permit, None)
+
+    async def _poll(self, prediction_id: str) -> None:
+        with self._outside.wakeups.expect(prediction_id) as woken:
+            prediction = await self._until_over(prediction_id, woken)
+        if prediction is None:
+            return
+        if prediction.output_url is None:
+            raise StepError(
+                "prediction_canceled",
+                "poll",
+                f"prediction {prediction_id} was canceled, and not by us",
+            )
+        await self.start_download(prediction)
+
+    async def _until_over(self, prediction_id: str, woken: asyncio.Event) -> Prediction | None:
+        """The prediction when it is over, or None if there is something else to be done first."""
+        prediction, self._seen = self._seen, None
+        failures = 0
+        pause = self._outside.poll_interval if prediction is not None else 0.0
+        while prediction is None or prediction.state is PredictionState.RUNNING:
+            await self._hold.pause(pause, woken)
+            if self._hold.interrupted or self._hold.now() >= self._hold.task.deadline_at:
+                return None
+            woken.clear()
+            try:
+                prediction = await self._outside.predictions.get(prediction_id)
+                failures = 0
+                pause = self._outside.poll_interval
+            except StepError as failure:
+                # To look again costs nothing: an attempt ends only when it fails for long.
+                failures += 1
+                patient = failure.treatment in {Treatment.TRANSIENT, Treatment.THROTTLED}
+                if not patient or failures > POLL_FAILURES:
+                    raise
+                pause = min(FIRST_POLL_PAUSE_SECONDS * 2**failures, POLL_PAUSE_CAP_SECONDS)
+                pause = max(pause, failure.retry_after or 0.0)
+        return prediction
+
+    async def _download(self) -> None:
+        audio = await self.fetch()
+        if audio is None:
+            return
+        suspect = await self._is_suspect(audio)
+        alone = len(self._hold.task.segments) == 1
+        key = None if alone else part_key(self._hold.task.id, self._index)
+        if key is not None:
+            await self._outside.audio.put(key, audio.data, audio.info.content_type)
+        await self._hold.append(
+            lambda task, now: task.complete_download(
+                lease=self._hold.lease,
+                segment=self._index,
+                size=len(audio.data),
+                sha256=hashlib.sha256(audio.data).hexdigest(),
+                duration=audio.info.duration,
+                part=key,
+                suspect=suspect,
+                now=now,
+            )
+        )
+        self.audio = audio if alone else None
+
+    async def _is_suspect(self, audio: Audio) -> bool:
+        """Whether the audio is too short for the text, and has to be taken all the same.
+
+        Raises:
+            StepError: it is to be spoken once more. Only once, and where another attempt is left:
+                an estimate is no proof, and must not keep from a client what is paid for.
+        """
+        said = (await self._speech()).text
+        if not too_short(said, audio.info.duration):
+            return False
+        task = self._hold.task
+        longest = timedelta(seconds=self._outside.policy.delay(task.attempt, lambda: 1.0))
+        if (
+            self._segment.suspected
+            or task.attempt >= task.max_attempts
+            or retry.creations(task, self._index) >= retry.MAX_CREATIONS
+            or self._hold.now() + longest >= task.deadline_at
+        ):
+            return True
+        raise StepError(
+            retry.SUSPECT_TRUNCATION,
+            "download",
+            f"{audio.info.duration:.1f} s of audio are too short for {len(said)} characters",
+        )
+
+    async def _record(self, prediction_id: str, *, found: bool) -> None:
+        await self._hold.append(
+            lambda task, now: task.record_prediction(
+                lease=self._hold.lease,
+                segment=self._index,
+                prediction_id=prediction_id,
+                model_version=self._outside.model_version,
+                found=found,
+                now=now,
+            )
+        )
+
+    async def start_download(self, prediction: Prediction) -> None:
+        """Record that the prediction succeeded, and where its output lies."""
+        if prediction.output_url is None:
+            raise ValueError(f"prediction {prediction.id} has no output")
+        output_url = prediction.output_url
+        if output_url.startswith(INLINE):  # the audio itself, which does not belong into the log
+            output_url = INLINE
+            self._seen = prediction
+        await self._hold.append(
+            lambda task, now: task.start_download(
+                lease=self._hold.lease,
+                segment=self._index,
+                predict_time=prediction.predict_time,
+                output_url=output_url,
+                now=now,
+            )
+        )
+        await self._outside.gate.leave(self._permit)
+
+    async def fetch(self) -> Audio | None:
+        """The output, or None when Replicate names another place for it, which is then recorded.
+
+        Raises:
+            StepError: at step ``download``, ``poll`` or ``inspect``.
+        """
+        state = self._segment
+        if state.output_url is None or state.prediction_id is None:
+            raise ValueError(f"segment {self._index} has no output to fetch")
+        output_url: str | None = state.output_url
+        if output_url == INLINE:
+            seen, self._seen = self._seen, None
+            seen = seen or await self._outside.predictions.get(state.prediction_id)
+            output_url = seen.output_url
+        try:
+            data = await self._outside.predictions.download(output_url or INLINE)
+        except StepError as failure:
+            if failure.treatment is not Treatment.LOST:
+                raise
+            prediction = await self._outside.predictions.get(state.prediction_id)
+            if prediction.output_url in {None, state.output_url}:
+                raise
+            await self.start_download(prediction)
+            return None
+        return Audio(data, self._outside.inspect(data))
+
+    async def _speech(self) -> Speech:
+        return await self._brief.speech(self._index)
+
+
+def permit(hold: Hold, index: int) -> str:
+    """The gate's name for the segment's prediction, the same for every worker."""
+    return f"{hold.task.id}:{index}"

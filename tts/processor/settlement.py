@@ -1,0 +1,150 @@
+"""Settles a creation of unknown outcome: is there a prediction, or will there never be one.
+
+Replicate's list tells what a prediction speaks but not for whom, and two tasks, or two segments of
+one text, may speak the same. A prediction is taken for one of them alone: never one that the log
+has, nor one that another has taken, nor one that may be the answer to a creation which is under way
+anywhere. The oldest is taken first, because it may be too old for the others, which were intended
+later.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import orjson
+
+from tts.application.tasks import Application
+from tts.domain.steps import INTENT_FRESH, LIST_LAG
+from tts.domain.task import Segment, Task
+from tts.ports.log import Speech
+from tts.processor.prediction_owners import Owner
+from tts.processor.resources import Outside
+from tts.text import segments
+
+POLL_SECONDS = 1.0
+CLOCK_SKEW = timedelta(seconds=5)  # Replicate stamps predictions with its own clock
+LOOKBACK_POSITIONS = 5_000  # how far before an intent others' predictions are looked for
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one look at the list has shown.
+
+    ``certain`` is false while some prediction in it may be ours or another's.
+    """
+
+    found: str | None
+    certain: bool
+
+
+class Search:
+    """Looks for the predictions of one task in Replicate's list."""
+
+    def __init__(self, application: Application, outside: Outside, task: Task) -> None:
+        self._application = application
+        self._outside = outside
+        self._creations = outside.creations
+        self._task_id = task.id
+        self._template_id = task.template_id
+        # So long after an intent its creation is over, and the list would show the prediction.
+        self._window = INTENT_FRESH + LIST_LAG + timedelta(seconds=outside.create_timeout)
+
+    def creating(self, speech: Speech) -> AbstractContextManager[None]:
+        """See :meth:`Creations.creating`."""
+        return self._creations.creating(speech)
+
+    def created(self, segment: int, prediction_id: str) -> None:
+        """Replicate said whose the prediction is; to be called before :meth:`creating` is left."""
+        self._creations.created(prediction_id, (self._task_id, segment))
+
+    async def for_sure(self, segment: int, speech: Speech, intent_at: datetime) -> str | None:
+        """The prediction that came of the intent, or None once it is certain that there is none."""
+        while True:
+            over = self._application.now() >= intent_at + self._window
+            look = await self._look(segment, speech, intent_at)
+            if look.found is not None or (over and look.certain):
+                return look.found
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def once(self, segment: int, speech: Speech, intent_at: datetime) -> str | None:
+        """The oldest prediction since the intent for this speech that is surely nobody else's."""
+        return (await self._look(segment, speech, intent_at)).found
+
+    async def _look(self, segment: int, speech: Speech, intent_at: datetime) -> Look:
+        listed = await self._outside.predictions.find(speech, since=intent_at - CLOCK_SKEW)
+        if not listed:
+            return Look(None, certain=not self._creations.under_way(speech))
+        me = (self._task_id, segment)
+        recorded, unsettled = await self._since(me)
+        rivals = [intent async for intent in self._rivals(unsettled - {me}, speech)]
+        if self._creations.under_way(speech):
+            return Look(None, certain=False)
+        certain = True
+        for prediction in reversed(listed):
+            if prediction.id in recorded:
+                continue
+            if any(intent <= prediction.created_at + CLOCK_SKEW for intent in rivals):
+                too_late = prediction.created_at > intent_at + self._window + CLOCK_SKEW
+                certain = certain and too_late
+            elif await self._creations.take(prediction.id, me):
+                return Look(prediction.id, certain=True)
+        return Look(None, certain)
+
+    async def _since(self, me: Owner) -> tuple[set[str], set[Owner]]:
+        """The predictions that the log has, and who may be about to get one of which it has none.
+
+        From well before the last intent of the segment that is searched for.
+        """
+        task_id, segment = me
+        events = await self._application.store.events(task_id)
+        intents = [
+            event.position
+            for event in events
+            if event.topic == Task.ProcessingStarted.TOPIC
+            and segment in orjson.loads(event.state)["segments"]
+        ]
+        position = max(intents[-1] - LOOKBACK_POSITIONS, 0)
+        recent = self._application.now() - self._window
+        recorded: set[str] = set()
+        unsettled: set[Owner] = set()
+        topics = (Task.ProcessingStarted.TOPIC, Task.PredictionCreated.TOPIC)
+        while rows := await self._outside.log.read(position, 1000, topics):
+            position = rows[-1].position
+            for row in rows:
+                state = orjson.loads(row.state)
+                if row.topic == Task.PredictionCreated.TOPIC:
+                    recorded.add(state["prediction_id"])
+                    unsettled.discard((row.task_id, state["segment"]))
+                elif datetime.fromisoformat(state["timestamp"]) > recent:
+                    unsettled |= {(row.task_id, index) for index in state["segments"]}
+        return recorded, unsettled
+
+    async def _rivals(self, unsettled: Iterable[Owner], speech: Speech) -> AsyncIterator[datetime]:
+        """When others decided on creations for the same speech that may be under way now.
+
+        What is in doubt itself is none: whoever searches for it takes, as we do, what is free.
+        """
+        for task_id, index in unsettled:
+            task, _ = await self._application.load(task_id)
+            intent_at = _under_way(task, task.segments[index])
+            if intent_at is not None and await self._speaks(task, task.segments[index], speech):
+                yield intent_at
+
+    async def _speaks(self, task: Task, segment: Segment, speech: Speech) -> bool:
+        said = await self._application.store.payload(task.id)
+        if said is None or task.template_id != self._template_id:
+            return False
+        text = segments.said(
+            said.text[segment.start : segment.end], self._outside.segment_max_chars
+        )
+        return (text, said.instruction) == (speech.text, speech.instruction)
+
+
+def _under_way(task: Task, segment: Segment) -> datetime | None:
+    """When the worker that has the task decided on a creation whose answer it may still get."""
+    held = task.claimed and segment.intent_lease == task.lease
+    return segment.intent_at if held else None

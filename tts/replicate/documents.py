@@ -1,0 +1,97 @@
+"""What a prediction looks like at Replicate: the input that we give, the documents that we get."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from tts.ports.log import Prediction, PredictionState, Speech
+from tts.replicate.errors import failed, lost, unreadable
+
+_STATES = {
+    "starting": PredictionState.RUNNING,
+    "processing": PredictionState.RUNNING,
+    "succeeded": PredictionState.SUCCEEDED,
+    "canceled": PredictionState.CANCELED,
+    "aborted": PredictionState.CANCELED,
+}
+_OF_NO_USE = {"failed", "canceled", "aborted"}
+
+
+def speech_input(speech: Speech) -> dict[str, str]:
+    """The model's input; it heeds an instruction at one task only, and that task demands one."""
+    fields = {
+        "source_audio": speech.audio_url,
+        "source_transcript": speech.transcript,
+        "tts_text": speech.text,
+        "task": "zero-shot voice clone",
+    }
+    if speech.instruction:
+        fields |= {"task": "Instructed Voice Generation", "instruction": speech.instruction}
+    return fields
+
+
+def is_for(result: Any, wanted: dict[str, str]) -> bool:
+    """Whether a prediction was asked for the same; defaults that Replicate filled in may differ."""
+    if not isinstance(result, dict) or result.get("status") in _OF_NO_USE:
+        return False
+    given = result.get("input")
+    return (
+        isinstance(given, dict)
+        and isinstance(result.get("id"), str)
+        and all(given.get(name) == value for name, value in wanted.items())
+        and given.get("instruction", "") == wanted.get("instruction", "")
+    )
+
+
+def created_at(result: dict[str, Any], otherwise: datetime) -> datetime:
+    """When it was created, or ``otherwise`` where that is not readable."""
+    try:
+        moment = datetime.fromisoformat(result["created_at"])
+    except (KeyError, TypeError, ValueError):
+        return otherwise
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def running(document: Mapping[str, Any], prediction_id: str, version: str) -> Prediction:
+    """The prediction, whatever its status; ``version`` is what we asked for."""
+    version = str(document.get("version") or version)
+    return Prediction(prediction_id, PredictionState.RUNNING, version)
+
+
+def read(document: Mapping[str, Any], prediction_id: str, version: str) -> Prediction:
+    """The prediction as the document has it.
+
+    Raises:
+        StepError: at step ``poll``: it failed, has nothing to show, or cannot be read.
+    """
+    status = document.get("status")
+    if status == "failed":
+        raise failed(document.get("error"), _said(document))
+    state = _STATES.get(str(status))
+    if state is None:
+        raise unreadable("poll", f"its status is {str(status)[:40]!r}")
+    seen = replace(running(document, prediction_id, version), state=state)
+    if state is not PredictionState.SUCCEEDED:
+        return seen
+    output = document.get("output")
+    if isinstance(output, list):
+        output = output[0] if output else None
+    if not isinstance(output, str) or not output:
+        raise lost(data_removed=bool(document.get("data_removed")))
+    return replace(seen, output_url=output, predict_time=_predict_time(document))
+
+
+def _said(document: Mapping[str, Any]) -> list[str] | None:
+    given = document.get("input")
+    if not isinstance(given, dict) or not isinstance(given.get("tts_text"), str):
+        return None
+    return [given["tts_text"], str(given.get("instruction") or "")]
+
+
+def _predict_time(document: Mapping[str, Any]) -> float | None:
+    metrics = document.get("metrics")
+    seconds = metrics.get("predict_time") if isinstance(metrics, dict) else None
+    return float(seconds) if isinstance(seconds, int | float) else None

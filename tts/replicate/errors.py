@@ -1,0 +1,149 @@
+"""Names each failure at Replicate; pure. ``tts.domain.failures`` says what is done about it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from http import HTTPStatus
+from typing import Any
+
+import httpx
+import orjson
+
+from tts.http.fetch import retry_after
+from tts.ports.log import StepError
+
+MESSAGE_CHARS = 300
+
+_AMBIGUOUS = "create_ambiguous"
+_UNAVAILABLE = "replicate_unavailable"
+_EVERYWHERE = {
+    401: "replicate_unauthorized",
+    402: "replicate_payment_required",
+    403: "replicate_forbidden",
+    408: _UNAVAILABLE,
+    429: "replicate_throttled",
+}
+_BY_STEP: dict[str, dict[int, str]] = {
+    "create": {
+        400: "invalid_input",
+        404: "replicate_model_missing",
+        408: _AMBIGUOUS,
+        422: "invalid_input",
+    },
+    "poll": {404: "prediction_lost", 410: "prediction_lost"},
+    "cancel": {},
+    "find": {},
+}
+# Replicate's own troubles; anything else that failed would fail again.
+_INTERRUPTED = re.compile(
+    r"\(code: PA\)|\b(?:PA|E1000|E6716|E8367|E8765|E9243|E9825|E9828)\b|Director:"
+)
+_RESETS = re.compile(r"resets in ~?(\d+)s")
+# An error may quote what was said, and is stored for good. Fewer characters than these in common
+# are chance; they say more in Chinese than in English.
+_QUOTED_CHARS = 3
+_QUOTED_ASCII_CHARS = 8
+
+
+def refused(
+    step: str, status: int, headers: Mapping[str, str], body: bytes, said: Iterable[str] = ()
+) -> StepError:
+    """Replicate answered ``status``; of ``said``, nothing gets into the message."""
+    problem = _object(body)
+    told = [problem[name] for name in ("title", "detail") if isinstance(problem.get(name), str)]
+    reason = masked(": ".join(told), said) or "no reason given"
+    code = _code(step, status, problem)
+    message = f"Replicate answered {status}: {reason}"
+    return StepError(code, step, message[:MESSAGE_CHARS], retry_after=_wait(headers, problem))
+
+
+def unreached(step: str, error: httpx.HTTPError | TimeoutError) -> StepError:
+    """No whole reply arrived."""
+    what = f"Replicate did not answer: {type(error).__name__}"
+    # These three come before the first byte of the request has left.
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout | httpx.PoolTimeout):
+        return StepError("replicate_unreachable", step, what)
+    return StepError(_AMBIGUOUS if step == "create" else _UNAVAILABLE, step, what)
+
+
+def unreadable(step: str, what: str) -> StepError:
+    """A reply arrived that is none that Replicate documents."""
+    message = f"Replicate's answer cannot be read: {what}"
+    return StepError(_AMBIGUOUS if step == "create" else "replicate_unreadable", step, message)
+
+
+def failed(error: object, said: Iterable[str] | None) -> StepError:
+    """The prediction failed, for the reason ``error``; ``said`` is None if nobody knows it."""
+    reason = error if isinstance(error, str) and error else "no reason given"
+    code = "prediction_interrupted" if _INTERRUPTED.search(reason) else "prediction_failed"
+    message = "for a reason that may quote the text" if said is None else masked(reason, said)
+    return StepError(code, "poll", f"The prediction failed: {message}"[:MESSAGE_CHARS])
+
+
+def lost(*, data_removed: bool) -> StepError:
+    """The prediction succeeded and has nothing to show for it."""
+    if data_removed:
+        code, what = "prediction_expired", "Replicate has removed the output"
+    else:
+        code, what = "prediction_empty", "The prediction succeeded without an output"
+    return StepError(code, "poll", what)
+
+
+def masked(message: str, said: Iterable[str]) -> str:
+    """The message without quotations of what was ``said``, and trimmed."""
+    message = message[: 4 * MESSAGE_CHARS]
+    hidden = [False] * len(message)
+    for phrase in said:
+        for spelling in {phrase, json.dumps(phrase)[1:-1]}:
+            for size in {
+                min(_QUOTED_CHARS, len(spelling)),
+                min(_QUOTED_ASCII_CHARS, len(spelling)),
+            }:
+                _hide(message, spelling, size, hidden)
+    shown = "".join("\0" if hide else char for char, hide in zip(message, hidden, strict=True))
+    return re.sub("\0+", "…", shown)[:MESSAGE_CHARS]
+
+
+def _hide(message: str, spelling: str, size: int, hidden: list[bool]) -> None:
+    runs = {spelling[i : i + size] for i in range(len(spelling) - size + 1)} - {""}
+    if size < min(_QUOTED_ASCII_CHARS, len(spelling)):
+        runs = {run for run in runs if not run.isascii()}
+    for i in range(len(message) - size + 1):
+        if message[i : i + size] in runs:
+            hidden[i : i + size] = [True] * size
+
+
+def _code(step: str, status: int, problem: Mapping[str, Any]) -> str:
+    if code := (_EVERYWHERE | _BY_STEP[step]).get(status):
+        # One status for two: the text cannot be spoken, or we ask for what is not there.
+        if code == "invalid_input" and "version" in str(problem.get("title")).lower():
+            return "replicate_version_refused"
+        return code
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        return _AMBIGUOUS if step == "create" else _UNAVAILABLE
+    if step != "create":
+        return "replicate_unreadable"
+    if status < HTTPStatus.BAD_REQUEST:
+        return "replicate_moved"
+    return "create_refused"
+
+
+def _wait(headers: Mapping[str, str], problem: Mapping[str, Any]) -> float | None:
+    """How long Replicate asks us to wait: by header, field or, for want of both, in words."""
+    if (asked := retry_after(headers)) is not None:
+        return asked
+    field = problem.get("retry_after")
+    if isinstance(field, int | float) and not isinstance(field, bool):
+        return max(float(field), 0.0)
+    words = _RESETS.search(str(problem.get("detail", "")))
+    return float(words[1]) if words else None
+
+
+def _object(body: bytes) -> dict[str, Any]:
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return document if isinstance(document, dict) else {}

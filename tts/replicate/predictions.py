@@ -1,0 +1,205 @@
+"""Replicate, through its own Python client, whose traps are closed off here.
+
+Of that client (1.0.7) come the address, the token and the headers; its model of a prediction is
+passed by, because it refuses the status ``aborted`` and drops ``data_removed``, and so are its
+``run``, ``wait`` and ``FileOutput``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote, urlencode
+
+import httpx
+import orjson
+from replicate.client import Client
+
+from tts.http.transport import AiohttpTransport
+from tts.ports.log import Listed, Prediction, Speech
+from tts.replicate.documents import created_at, is_for, read, running, speech_input
+from tts.replicate.errors import refused, unreached, unreadable
+from tts.replicate.output import Outputs
+
+CONNECT_SECONDS = 5.0
+CANCEL_AFTER_SECONDS = (5, 24 * 3600)  # what the header may say
+PAGES = 10  # of 100 predictions each
+OVER = frozenset({400, 404, 409, 410, 422})  # to a cancellation: nothing runs
+
+
+class _Refusal(Exception):
+    def __init__(self, response: httpx.Response, body: bytes) -> None:
+        super().__init__(response.status_code)
+        self.response = response
+        self.body = body
+
+
+class _NoHiddenRetries(AiohttpTransport):
+    """Raises what the client would repeat ten times behind our back or strip of its headers."""
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response = await super().handle_async_request(request)
+        if response.is_success:
+            return response
+        try:
+            raise _Refusal(response, await response.aread())
+        finally:
+            await response.aclose()
+
+
+class ReplicatePredictions:
+    """One for each process and event loop; ``timeout`` in seconds bounds every call.
+
+    ``webhook`` is where Replicate tells that a prediction is over; empty for nowhere.
+    ``max_bytes`` bounds an output, for which ``download_timeout`` applies.
+    """
+
+    def __init__(
+        self,
+        *,
+        token: str,
+        base_url: str,
+        model_version: str,
+        timeout: float,
+        max_bytes: int,
+        webhook: str = "",
+        download_timeout: float = 60.0,
+    ) -> None:
+        self._base_url = httpx.URL(base_url)
+        self._version = model_version
+        self._timeout = timeout
+        self._webhook = (
+            {"webhook": webhook, "webhook_events_filter": ["completed"]} if webhook else {}
+        )
+        self._transport = _NoHiddenRetries()
+        self._client = Client(
+            api_token=token,
+            base_url=base_url,
+            timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
+            transport=self._transport,
+        )
+        self._outputs = Outputs(max_bytes=max_bytes, timeout=download_timeout)
+
+    async def create(self, speech: Speech, *, seconds_left: float) -> Prediction:
+        """Create one; whatever else Replicate says about it is for :meth:`get` to read."""
+        shortest, longest = CANCEL_AFTER_SECONDS
+        seconds = int(min(max(seconds_left, shortest), longest))
+        document = await self._call(
+            "create",
+            "POST",
+            "/v1/predictions",
+            said=(speech.text, speech.instruction),
+            json={
+                "version": self._version,
+                "input": speech_input(speech),
+                **self._webhook,
+            },
+            headers={"Cancel-After": f"{seconds}s"},
+        )
+        prediction_id = document.get("id")
+        if not isinstance(prediction_id, str) or not prediction_id:
+            raise unreadable("create", "it has no id")
+        return running(document, prediction_id, self._version)
+
+    async def get(self, prediction_id: str) -> Prediction:
+        """Look at it.
+
+        Raises:
+            StepError: at step ``poll``: it cannot be read now, or it failed, is lost or expired.
+        """
+        path = f"/v1/predictions/{quote(prediction_id, safe='')}"
+        document = await self._call("poll", "GET", path)
+        return read(document, prediction_id, self._version)
+
+    async def find(self, speech: Speech, *, since: datetime) -> list[Listed]:
+        """The predictions since then for this speech that may be of use, newest first.
+
+        Replicate forgets the input an hour after the end, and with it what this looks for.
+
+        Raises:
+            StepError: at step ``find``, always ``AMBIGUOUS``: as long as nobody could look, the
+                doubt remains.
+        """
+        since = since.astimezone(UTC).replace(microsecond=0)
+        wanted = speech_input(speech)
+        found: list[Listed] = []
+        url = "/v1/predictions?" + urlencode({"created_after": since.isoformat()})
+        for _ in range(PAGES):
+            page = await self._call("find", "GET", url)
+            results = page.get("results")
+            if not isinstance(results, list):
+                raise unreadable("find", "the list has no results")
+            found += [
+                Listed(result["id"], moment)
+                for result in results
+                if is_for(result, wanted) and (moment := created_at(result, since)) >= since
+            ]
+            onward = page.get("next")
+            if not onward or (results and created_at(results[-1], since) < since):
+                return found
+            url = self._own(onward)
+        if found:
+            return found
+        raise unreadable("find", f"it has more than {PAGES} pages")
+
+    async def cancel(self, prediction_id: str) -> None:
+        """Stop it if it still runs; one that is over or gone is left alone."""
+        path = f"/v1/predictions/{quote(prediction_id, safe='')}/cancel"
+        await self._call("cancel", "POST", path, fine=OVER)
+
+    async def download(self, output_url: str) -> bytes:
+        """The whole output, fetched without our token.
+
+        Raises:
+            StepError: at step ``download``.
+        """
+        return await self._outputs.download(output_url)
+
+    async def aclose(self) -> None:
+        """Close the connections; the client itself has no way to."""
+        await self._transport.aclose()
+        await self._outputs.aclose()
+
+    def _own(self, url: object) -> str:
+        """``url`` if it leads to Replicate, to whom alone our token may go."""
+        try:
+            target = self._base_url.join(str(url))
+        except httpx.InvalidURL as error:
+            raise unreadable("find", "the list goes on at no address") from error
+        ours = self._base_url
+        if (target.scheme, target.host, target.port) != (ours.scheme, ours.host, ours.port):
+            raise unreadable("find", f"the list goes on at {target.host}")
+        return str(target)
+
+    async def _call(
+        self,
+        step: str,
+        method: str,
+        url: str,
+        *,
+        said: Iterable[str] = (),
+        fine: Collection[int] = (),
+        **request: Any,
+    ) -> dict[str, Any]:
+        """The answer, empty for a refusal that is ``fine``; no error quotes what was ``said``."""
+        try:
+            async with asyncio.timeout(self._timeout):
+                # The public methods lose what is needed (see above), and create() has no limit.
+                response = await self._client._async_request(method, url, **request)  # noqa: SLF001
+            document = orjson.loads(response.content)
+        except _Refusal as refusal:
+            response = refusal.response
+            if response.status_code in fine:
+                return {}
+            raise refused(
+                step, response.status_code, response.headers, refusal.body, said
+            ) from None
+        except (httpx.HTTPError, TimeoutError) as error:
+            raise unreached(step, error) from error
+        except orjson.JSONDecodeError as error:
+            raise unreadable(step, "it is not JSON") from error
+        if not isinstance(document, dict):
+            raise unreadable(step, "it is no JSON object")
+        return document
