@@ -40,7 +40,9 @@ from tts.application.dead_letters import DeadLetterQueries
 from tts.application.tasks import Application
 from tts.config import Settings
 from tts.observability.health import Probe
-from tts.ports.log import AudioStore, Log, Unavailable
+from tts.ports.audio import AudioStore
+from tts.ports.errors import Unavailable
+from tts.ports.log import Log
 
 METHODS = ("GET", "POST", "DELETE")  # those that any route has
 BACKLOG = 4096  # Sanic's 100 lets a thousand clients that come at once wait for seconds

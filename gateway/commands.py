@@ -7,12 +7,12 @@ from time import perf_counter
 from typing import Any
 from uuid import UUID
 
-from gateway import endpoint
 from gateway.access.roles import Access
 from gateway.errors import InvalidRequest, TaskMismatch
 from gateway.metrics import REQUESTS
 from gateway.models import CancelRequest, RetryRequest, SpeechRequest, speech_request
 from gateway.services import Services
+from gateway.tasks import events_of, task_id_of
 from tts.domain.task import Task
 
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -58,7 +58,7 @@ class Commands:
         Raises:
             TaskNotFound, TaskMismatch, TransitionRefused
         """
-        task_id = endpoint.task_id_of(wanted.task_id)
+        task_id = task_id_of(wanted.task_id)
         task = await self._task(task_id, access)
         if wanted.template_id not in {None, task.template_id}:
             raise TaskMismatch(
@@ -83,7 +83,7 @@ class Commands:
         Raises:
             TaskNotFound, TransitionRefused
         """
-        task_id = endpoint.task_id_of(wanted.task_id)
+        task_id = task_id_of(wanted.task_id)
         await self._task(task_id, access)
         task, position = await self._application.cancel(
             task_id, by=access.owner or "client", reason="requested by the client"
@@ -96,7 +96,7 @@ class Commands:
         }
 
     async def _task(self, task_id: UUID, access: Access) -> Task:
-        events = await endpoint.events_of(self._services, task_id, access.scope)
+        events = await events_of(self._services, task_id, access.scope)
         task = self._application.replay(events)
         assert task is not None  # noqa: S101 -- there is at least one event
         return task

@@ -5,22 +5,16 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable
 from typing import Any
-from uuid import UUID
 
-import orjson
 from sanic import HTTPResponse, Request, Sanic
 
 from gateway import errors
 from gateway.access.roles import ANYBODY, Need
 from gateway.errors import UnsupportedMediaType
 from gateway.metrics import REQUESTS
-from gateway.services import Services
-from tts.application.tasks import TaskNotFound
-from tts.ports.log import Recorded
 
 Handler = Callable[..., Awaitable[HTTPResponse]]
 
-UUID_LENGTH = 36
 JSON_TYPES = re.compile(r"application/(?:json|[\w.+-]+\+json)\s*(?:;|$)", re.IGNORECASE)
 
 
@@ -72,29 +66,3 @@ def json_of(request: Request) -> bytes:
         # Any site can make a browser send this without asking; with a type it has to ask (CORS).
         raise UnsupportedMediaType("Content-Type: must be application/json")
     return request.body
-
-
-def task_id_of(text: str) -> UUID:
-    """The id that a client names, in its one spelling.
-
-    Raises:
-        TaskNotFound: no task has such an id.
-    """
-    try:
-        if len(text) == UUID_LENGTH:
-            return UUID(text)
-    except ValueError:
-        pass
-    raise TaskNotFound(f"task {text[:UUID_LENGTH]!r} does not exist")
-
-
-async def events_of(services: Services, task_id: UUID, scope: str | None) -> list[Recorded]:
-    """All events of a task that belongs to ``scope``, or to anybody for None.
-
-    Raises:
-        TaskNotFound: there is none, or it is somebody else's; nobody can tell which.
-    """
-    events = await services.application.store.events(task_id)
-    if not events or scope not in {None, orjson.loads(events[0].state)["owner"]}:
-        raise TaskNotFound(f"task {task_id} does not exist")
-    return events

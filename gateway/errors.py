@@ -14,8 +14,9 @@ from sanic.exceptions import PayloadTooLarge, SanicException
 
 from tts.application.dead_letters import NotADeadLetter
 from tts.application.tasks import IdempotencyMismatch, TaskNotFound
+from tts.domain.failures import StepError
 from tts.domain.task import TaskErased, TransitionRefused
-from tts.ports.log import Conflict, StepError, Unavailable
+from tts.ports.errors import Conflict, Unavailable
 
 logger = logging.getLogger(__name__)
 

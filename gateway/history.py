@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from uuid import UUID
 
-from gateway import endpoint
 from gateway.errors import InvalidRequest
 from gateway.services import Services
+from gateway.tasks import task_id_of
 from tts.ports.log import Recorded
 
 TASKS_MAX = 100  # named in one subscription
@@ -96,7 +96,7 @@ def tasks_of(names: list[str]) -> frozenset[UUID]:
     """
     if len(names) > TASKS_MAX:
         raise InvalidRequest(f"taskId: at most {TASKS_MAX} tasks in one stream")
-    return frozenset(map(endpoint.task_id_of, names))
+    return frozenset(map(task_id_of, names))
 
 
 def _position(text: str) -> int | None:

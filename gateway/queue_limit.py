@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from gateway.errors import QueueFull
 from tts.domain.task import FINAL
-from tts.ports.log import Unavailable
+from tts.ports.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 

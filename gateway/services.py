@@ -14,7 +14,9 @@ from tts.application.dead_letters import DeadLetterQueries
 from tts.application.tasks import Application
 from tts.config import Settings
 from tts.observability.health import Probe
-from tts.ports.log import AudioStore, Log, Signals
+from tts.ports.audio import AudioStore
+from tts.ports.coordination import Signals
+from tts.ports.log import Log
 
 Upstream = Callable[[], Awaitable[Mapping[str, object]]]
 """The state of the gate before Replicate, as ``/system`` shows it."""

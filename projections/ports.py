@@ -35,7 +35,7 @@ class Transaction(Protocol):
 class Database(Protocol):
     """The tables of ``schema.sql``, open while the context is.
 
-    Everything raises :class:`tts.ports.log.Unavailable` when the database cannot be reached.
+    Everything raises :class:`tts.ports.errors.Unavailable` when the database cannot be reached.
     """
 
     async def open(self) -> None:

@@ -11,7 +11,7 @@ from psycopg import AsyncConnection
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from projections.ports import Row, Transaction, schema
-from tts.ports.log import Unavailable
+from tts.ports.errors import Unavailable
 
 PATIENCE_SECONDS = 5.0
 CONNECTIONS = 4

@@ -8,8 +8,10 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from projections.ports import Database, Projection, Transaction
-from tts.ports.log import Coordination, Log, Recorded, Unavailable
-from tts.relay.relay import first_of
+from tts.patience import first_of
+from tts.ports.coordination import Coordination
+from tts.ports.errors import Unavailable
+from tts.ports.log import Log, Recorded
 from tts.store.tailer import BACKOFF_SECONDS
 
 logger = logging.getLogger(__name__)

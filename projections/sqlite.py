@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Self, TypeVar
 
 from projections.ports import Row, Transaction, schema
-from tts.ports.log import Unavailable
+from tts.ports.errors import Unavailable
 from tts.store.sqlite_file import connect
 
 T = TypeVar("T")

@@ -15,11 +15,13 @@ from tts.application.tasks import Application
 from tts.audio.folder import FolderAudio
 from tts.audio.minio import MinioAudio
 from tts.config import ConfigError, Settings
+from tts.domain.failures import StepError
 from tts.domain.retry import RetryPolicy
 from tts.gate.gate import Gate
 from tts.gate.state import Limits
 from tts.observability.metrics import GateMetrics, observe_relay, observe_step
-from tts.ports.log import SharedDocument, Signals, StepError, Unavailable
+from tts.ports.coordination import SharedDocument, Signals
+from tts.ports.errors import Unavailable
 from tts.processor.prediction_owners import Creations
 from tts.processor.processor import Processor
 from tts.processor.resources import Outside
@@ -30,8 +32,7 @@ from tts.replicate.predictions import ReplicatePredictions
 from tts.replicate.webhook_secret import AccountSecret, GivenSecret
 from tts.sound.inspect import inspect
 from tts.store.documents import PostgresDocuments
-from tts.store.local_signals import LocalSignals
-from tts.store.memory import MemoryDocuments
+from tts.store.memory import LocalSignals, MemoryDocuments
 from tts.store.postgres import PostgresStore
 from tts.store.signals import PostgresSignals
 from tts.store.sqlite import SQLiteStore

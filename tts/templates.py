@@ -11,10 +11,10 @@ from http import HTTPStatus
 
 import httpx
 
-from tts.domain.failures import Treatment
+from tts.domain.failures import StepError, Treatment
 from tts.http.fetch import Fetched, FetchError, ForeignRedirect, fetch, retry_after
 from tts.http.transport import AiohttpTransport
-from tts.ports.log import StepError, Template
+from tts.ports.speech import Template
 
 REMEMBER_REFUSAL_SECONDS = 60.0
 AUDIO_HEAD_BYTES = 1024

@@ -14,6 +14,7 @@ from gateway import endpoint
 from gateway.access.roles import Need
 from gateway.errors import RangeNotSatisfiable, RouteNotFound
 from gateway.services import Services
+from gateway.tasks import events_of, task_id_of
 from tts.audio.folder import FolderAudio
 
 CHUNK_BYTES = 256 * 1024
@@ -42,7 +43,7 @@ class Audio:
         if not known:
             raise RouteNotFound(f"there is no audio {key!r}")
         if (scope := request.ctx.access.scope) is not None:
-            await endpoint.events_of(self._services, endpoint.task_id_of(known[1]), scope)
+            await events_of(self._services, task_id_of(known[1]), scope)
         path = self._folder.path(key)
         try:
             stat = await asyncio.to_thread(path.stat)

@@ -21,6 +21,7 @@ from gateway.models import (
     parse_query,
 )
 from gateway.services import Services
+from gateway.tasks import events_of, task_id_of
 from tts.application.dead_letters import Bulk, DeadLetters, Outcome, Selection, reason_of
 
 PATH = "/api/dead-letters"
@@ -54,8 +55,8 @@ class Routes:
 
     async def inspect(self, request: Request, task_id: str) -> HTTPResponse:
         """One failed task, and all that is known of it."""
-        uuid = endpoint.task_id_of(task_id)
-        events = await endpoint.events_of(self._services, uuid, request.ctx.access.scope)
+        uuid = task_id_of(task_id)
+        events = await events_of(self._services, uuid, request.ctx.access.scope)
         said = await self._services.application.store.payload(uuid)
         words = (said.text, said.instruction) if said else None
         return Success(self._letters.inspect(events, words, self._services.audio.url))
@@ -111,7 +112,7 @@ def _bulk(wanted: DismissRequest, access: Access) -> Bulk:
 
 
 def _tasks(names: Iterable[str]) -> list[UUID]:
-    return [endpoint.task_id_of(name) for name in names]
+    return [task_id_of(name) for name in names]
 
 
 def _told(outcome: Outcome, done: str, *, dry_run: bool) -> dict[str, Any]:

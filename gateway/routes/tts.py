@@ -24,6 +24,7 @@ from gateway.models import (
     parse_query,
 )
 from gateway.services import Services
+from gateway.tasks import events_of, task_id_of
 from tts.application.tasks import TaskNotFound
 from tts.domain.task import Task, TaskErased
 from tts.ports.log import Recorded
@@ -91,8 +92,8 @@ class Tts:
 
     async def erase(self, request: Request, task_id: str) -> HTTPResponse:
         """Remove what was said and spoken; statuses and times stay."""
-        uuid = endpoint.task_id_of(task_id)
-        await endpoint.events_of(self._services, uuid, request.ctx.access.scope)
+        uuid = task_id_of(task_id)
+        await events_of(self._services, uuid, request.ctx.access.scope)
         task, position = await self._application.erase(
             uuid, self._services.audio, by=request.ctx.access.owner or "client"
         )
@@ -130,8 +131,8 @@ class Tts:
     async def _events(self, request: Request, task_id: str) -> list[Recorded]:
         """The task's events, up to the position that the client asks for."""
         as_of = parse_query(TimeTravel, endpoint.query_of(request)).as_of
-        uuid = endpoint.task_id_of(task_id)
-        events = await endpoint.events_of(self._services, uuid, request.ctx.access.scope)
+        uuid = task_id_of(task_id)
+        events = await events_of(self._services, uuid, request.ctx.access.scope)
         if as_of is None:
             return events
         if events[0].position > as_of:

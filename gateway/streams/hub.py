@@ -16,7 +16,8 @@ from gateway.streams import ws_messages as messages
 from gateway.streams.owners import Owners
 from gateway.streams.subscribers import Subscribers
 from tts.domain.task import FINAL, Task
-from tts.ports.log import Log, Recorded, Unavailable
+from tts.ports.errors import Unavailable
+from tts.ports.log import Log, Recorded
 from tts.wire import UPDATES
 
 logger = logging.getLogger(__name__)

@@ -30,8 +30,9 @@ from tests.services.s3 import S3
 from tests.services.scripted_http import Reply, ScriptedHttp
 from tts.audio.folder import FolderAudio
 from tts.audio.minio import MinioAudio
-from tts.domain.failures import Treatment
-from tts.ports.log import AudioStore, StepError, Unavailable
+from tts.domain.failures import StepError, Treatment
+from tts.ports.audio import AudioStore
+from tts.ports.errors import Unavailable
 from tts.sound.inspect import inspect
 
 NAMES = count(1)

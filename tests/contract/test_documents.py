@@ -7,9 +7,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from tts.domain.failures import StepError
 from tts.gate.gate import Gate
 from tts.gate.state import Limits
-from tts.ports.log import StepError, Unavailable
+from tts.ports.errors import Unavailable
 from tts.store.documents import PostgresDocuments
 from tts.store.memory import MemoryDocuments
 from tts.store.postgres import PostgresStore

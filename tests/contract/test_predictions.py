@@ -14,8 +14,8 @@ import pytest
 
 from tests.services.ports import free_port
 from tests.services.scripted_http import Act, Drip, Hang, Reply, Reset, ScriptedHttp, answer
-from tts.domain.failures import Treatment
-from tts.ports.log import Prediction, PredictionState, Speech, StepError
+from tts.domain.failures import StepError, Treatment
+from tts.ports.speech import Prediction, PredictionState, Speech
 from tts.replicate.predictions import ReplicatePredictions
 from tts.sandbox import Behaviour, start_sandbox
 from tts.sound.inspect import inspect

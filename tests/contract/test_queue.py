@@ -16,7 +16,8 @@ import aio_pika
 import pytest
 
 from tests.services.ports import free_port
-from tts.ports.log import Delivery, Destination, Message, Unavailable
+from tts.ports.errors import Unavailable
+from tts.ports.queue import Delivery, Destination, Message
 from tts.queue.memory import MemoryQueue
 from tts.queue.rabbitmq import RabbitMQ, topology
 

@@ -9,9 +9,10 @@ from contextlib import AsyncExitStack
 import pytest
 
 from tests.services.postgres import Postgres
-from tts.ports.log import Signals, Unavailable
+from tts.ports.coordination import Signals
+from tts.ports.errors import Unavailable
 from tts.processor.wakeups import Wakeups
-from tts.store.local_signals import LocalSignals
+from tts.store.memory import LocalSignals
 from tts.store.postgres import PostgresStore
 from tts.store.signals import PostgresSignals
 

@@ -17,7 +17,8 @@ from projections.database import open_database
 from tests.histories import live, new_task, stored
 from tests.services.stores import Backend, Store
 from tts.domain.task import Task
-from tts.ports.log import Conflict, Payload
+from tts.ports.errors import Conflict
+from tts.ports.log import Payload
 from tts.store import sqlite_file
 
 SAID = Payload("你好", "开心地", "salt")

@@ -14,7 +14,8 @@ from eventsourcing.persistence import StoredEvent
 from tests.services.postgres import Postgres
 from tests.services.process import wait_until
 from tests.services.stores import Backend, Store, line
-from tts.ports.log import Recorded, Unavailable
+from tts.ports.errors import Unavailable
+from tts.ports.log import Recorded
 from tts.store import tailer
 
 WRITERS = 8

@@ -12,8 +12,8 @@ import pytest
 
 from tests.services.ports import free_port
 from tests.services.scripted_http import Act, Drip, Hang, Reply, Reset, ScriptedHttp
-from tts.domain.failures import Treatment
-from tts.ports.log import StepError, Template
+from tts.domain.failures import StepError, Treatment
+from tts.ports.speech import Template
 from tts.templates import HttpTemplates
 
 TRANSCRIPT = "GET /a/source_transcript.txt"

@@ -16,7 +16,8 @@ from uuid import UUID
 
 from tts.application.tasks import Application, TaskNotFound
 from tts.domain.task import DomainError, Status, Task, TaskErased
-from tts.ports.log import Conflict, Recorded
+from tts.ports.errors import Conflict
+from tts.ports.log import Recorded
 from tts.wire import dead_letter, predictions, timeline
 
 WORK_SECONDS = 5.0  # of one call, well under the patience of any proxy

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import secrets
-import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from eventsourcing.persistence import Mapper, StoredEvent
 
-from tts.audio.parts import PART_PREFIX
+from tts.domain.naming import (
+    hash_payload,
+    object_key,
+    part_key,
+    task_id_for,
+)
 from tts.domain.task import Priority, Task
-from tts.ports.log import AudioStore, Conflict, EventStore, Payload, Recorded
+from tts.ports.audio import AudioStore
+from tts.ports.errors import Conflict
+from tts.ports.log import EventStore, Payload, Recorded
 from tts.text import segments
 from tts.transcoder import OrjsonTranscoder
 
-IDEMPOTENCY_NAMESPACE = UUID("6f1d7e9a-52b0-4b1e-9a43-0c8a3d8f2b61")
 CONFLICT_TRIES = 20  # a task has a handful of writers; more losses in a row are a fault
 
 
@@ -76,7 +80,7 @@ class Application:
         now = self.now()
         salt = secrets.token_hex(8)
         task = Task.request(
-            id=_task_id(owner, idempotency_key),
+            id=task_id_for(owner, idempotency_key),
             template_id=template_id,
             text_hash=hash_payload(text, instruction, salt),
             text_length=len(text),
@@ -259,34 +263,3 @@ class Application:
 def _require_version(task: Task, version: int | None) -> None:
     if version not in {None, task.version}:
         raise Conflict(f"task {task.id} is at version {task.version}, not {version}")
-
-
-def object_key(task_id: UUID) -> str:
-    """Where a task's audio lies; the same at every try, so that a repetition overwrites."""
-    return f"audio-{task_id}.wav"
-
-
-def part_key(task_id: UUID, index: int) -> str:
-    """Where the audio of one segment of a long text lies until the whole does."""
-    return f"{PART_PREFIX}{task_id}-{index:03d}.wav"
-
-
-def _task_id(owner: str, idempotency_key: str | None) -> UUID:
-    if idempotency_key is None:
-        return _new_id()
-    return uuid5(IDEMPOTENCY_NAMESPACE, f"{owner}\0{idempotency_key}")
-
-
-def _new_id() -> UUID:
-    """A UUIDv7 (RFC 9562): new ids stand together in every index, so a commit touches few pages."""
-    milliseconds = time.time_ns() // 1_000_000
-    drawn = secrets.randbits(74)
-    return UUID(
-        int=milliseconds << 80 | 7 << 76 | drawn >> 62 << 64 | 2 << 62 | drawn & (1 << 62) - 1
-    )
-
-
-def hash_payload(text: str, instruction: str, salt: str) -> str:
-    """A fingerprint that says nothing about a short text once the salt is erased with it."""
-    said = f"{text}\0{instruction}".encode()
-    return hashlib.blake2b(said, key=salt.encode(), digest_size=16).hexdigest()

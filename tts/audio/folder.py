@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
 from uuid import uuid4
 
-from tts.audio.parts import PART_PREFIX, PARTS_KEPT_DAYS, missing
-from tts.ports.log import StepError
+from tts.audio.parts import PARTS_KEPT_DAYS, missing
+from tts.domain.failures import StepError
+from tts.domain.naming import PART_PREFIX
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from tts.ports.log import StepError
+from tts.domain.failures import StepError
 
-PART_PREFIX = "part-"
 PARTS_KEPT_DAYS = 1
 
 

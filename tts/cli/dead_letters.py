@@ -23,7 +23,8 @@ from tts.application.dead_letters import Bulk, DeadLetters, NotADeadLetter, Outc
 from tts.application.tasks import TaskNotFound
 from tts.cli.dead_letters_text import print_json, print_letter, print_outcome, print_page, summary
 from tts.config import ConfigError, Settings, load
-from tts.ports.log import Recorded, Unavailable
+from tts.ports.errors import Unavailable
+from tts.ports.log import Recorded
 
 
 @dataclass(frozen=True)

@@ -330,3 +330,31 @@ TABLE: Mapping[tuple[str, str], Failure] = {
         *_OURS,
     )
 }
+
+
+class StepError(Exception):
+    """A step failed: ``code`` for machines, ``step`` where, the message for people.
+
+    Code and step are a row of :mod:`tts.domain.failures`, which says what is done about it:
+    ``failure``, and of that the ``treatment``. ``retry_after`` is in seconds and was asked for by
+    the other side. The message never holds a secret nor what a person said: it is stored in the log
+    for good.
+
+    Raises:
+        UnknownFailure: the table has no such row.
+    """
+
+    def __init__(
+        self, code: str, step: str, message: str, *, retry_after: float | None = None
+    ) -> None:
+        super().__init__(message)
+        self.failure = lookup(code, step)
+        self.code = code
+        self.step = step
+        self.message = message
+        self.retry_after = retry_after
+
+    @property
+    def treatment(self) -> Treatment:
+        """What the failure calls for."""
+        return self.failure.treatment

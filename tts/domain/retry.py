@@ -8,9 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
-from tts.domain.failures import Treatment
+from tts.domain.failures import StepError, Treatment
 from tts.domain.task import Task, TaskError
-from tts.ports.log import StepError
 
 GRID_UNIT_SECONDS = 0.1
 PROPORTIONAL_JITTER = 0.25

@@ -14,10 +14,11 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
 
-from tts.domain.failures import Treatment, lookup
+from tts.domain.failures import StepError, Treatment, lookup
 from tts.gate import state as gate_state
 from tts.gate.state import Breaker, GateState, Limits, News, Outcome
-from tts.ports.log import SharedDocument, StepError, Unavailable
+from tts.ports.coordination import SharedDocument
+from tts.ports.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 

@@ -6,12 +6,12 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
-from tts.ports.log import Unavailable
+from tts.ports.errors import Unavailable
 
 PROBE_SECONDS = 2.0
 
 Probe = Callable[[], Awaitable[None]]
-"""Returns while a needed part answers; raises :class:`tts.ports.log.Unavailable` otherwise."""
+"""Returns while a needed part answers; raises :class:`tts.ports.errors.Unavailable` otherwise."""
 
 
 async def examine(probes: Mapping[str, Probe]) -> tuple[int, dict[str, Any]]:

@@ -6,8 +6,8 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
-from tts.application.tasks import object_key
-from tts.ports.log import StepError
+from tts.domain.failures import StepError
+from tts.domain.naming import object_key
 from tts.processor.claimed_task import Hold
 from tts.processor.resources import Outside
 from tts.processor.segment_run import Audio, Speaking

@@ -11,8 +11,9 @@ from typing import Any
 from eventsourcing.persistence import StoredEvent
 
 from tts.application.tasks import Application
+from tts.domain.failures import StepError
 from tts.domain.task import DomainError, LeaseLost, Task
-from tts.ports.log import Conflict, StepError, Unavailable
+from tts.ports.errors import Conflict, Unavailable
 from tts.processor.resources import Outside
 
 logger = logging.getLogger(__name__)

@@ -10,7 +10,8 @@ from uuid import UUID
 
 import orjson
 
-from tts.ports.log import SharedDocument, Speech
+from tts.ports.coordination import SharedDocument
+from tts.ports.speech import Speech
 
 NAME = "creations"  # of the shared document
 # Predictions: many more than can be on their way into the log. Only those that were found, and not

@@ -15,7 +15,10 @@ from uuid import UUID
 
 from tts.application.tasks import Application
 from tts.domain.task import Task
-from tts.ports.log import Consumer, Delivery, Recorded, Signals, Unavailable
+from tts.ports.coordination import Signals
+from tts.ports.errors import Unavailable
+from tts.ports.log import Recorded
+from tts.ports.queue import Consumer, Delivery
 from tts.processor.resources import Outside
 from tts.processor.task_run import Run
 

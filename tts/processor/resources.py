@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 
 from tts.domain.retry import RetryPolicy
 from tts.gate.gate import Gate
-from tts.ports.log import AudioInfo, AudioStore, Log, Predictions, Templates
+from tts.ports.audio import AudioInfo, AudioStore
+from tts.ports.log import Log
+from tts.ports.speech import Predictions, Templates
 from tts.processor.prediction_owners import Creations
 from tts.processor.wakeups import Wakeups
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from tts.application.tasks import hash_payload
+from tts.domain.failures import StepError
+from tts.domain.naming import hash_payload
 from tts.domain.task import Task
-from tts.ports.log import EventStore, Payload, Speech, StepError, Template
+from tts.ports.log import EventStore, Payload
+from tts.ports.speech import Speech, Template
 from tts.processor.resources import Outside
 from tts.text import segments
 

@@ -7,12 +7,13 @@ import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 
-from tts.application.tasks import part_key
 from tts.domain import retry
-from tts.domain.failures import Treatment
+from tts.domain.failures import StepError, Treatment
+from tts.domain.naming import part_key
 from tts.domain.steps import Create, Download, Poll, SegmentStep, Settle, Start, next_segment_step
 from tts.domain.task import Segment
-from tts.ports.log import AudioInfo, Prediction, PredictionState, Speech, StepError
+from tts.ports.audio import AudioInfo
+from tts.ports.speech import Prediction, PredictionState, Speech
 from tts.processor.claimed_task import Hold
 from tts.processor.resources import Outside
 from tts.processor.script import Brief

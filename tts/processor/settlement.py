@@ -20,7 +20,7 @@ import orjson
 from tts.application.tasks import Application
 from tts.domain.steps import INTENT_FRESH, LIST_LAG
 from tts.domain.task import Segment, Task
-from tts.ports.log import Speech
+from tts.ports.speech import Speech
 from tts.processor.prediction_owners import Owner
 from tts.processor.resources import Outside
 from tts.text import segments

@@ -8,9 +8,10 @@ import random
 from collections.abc import Coroutine, Iterable
 from typing import Any
 
-from tts.application.tasks import Application, object_key
+from tts.application.tasks import Application
 from tts.domain import retry
 from tts.domain.failures import Treatment
+from tts.domain.naming import object_key
 from tts.domain.retry import GiveUp
 from tts.domain.steps import (
     Cancel,

@@ -11,7 +11,8 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 
-from tts.ports.log import Signals, Unavailable
+from tts.ports.coordination import Signals
+from tts.ports.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from functools import partial
 from itertools import count
 from typing import Protocol
 
-from tts.ports.log import Destination, Message
+from tts.ports.queue import Destination, Message
 
 DEAD_LETTERS_KEPT = 1000
 
@@ -36,7 +36,7 @@ class MemoryQueue:
         self._marked = False
 
     async def publish(self, message: Message) -> None:
-        """See :class:`tts.ports.log.Publisher`; never unavailable."""
+        """See :class:`tts.ports.queue.Publisher`; never unavailable."""
         if message.destination is Destination.DEAD_LETTER:
             self.dead_letters.append(message)
         elif message.delay > 0:
@@ -48,23 +48,23 @@ class MemoryQueue:
             self._changed.set()
 
     async def ready(self) -> dict[Destination, int]:
-        """See :class:`tts.ports.log.Publisher`."""
+        """See :class:`tts.ports.queue.Publisher`."""
         return {
             **{kind: len(ready) for kind, ready in self._ready.items()},
             Destination.DEAD_LETTER: len(self.dead_letters),
         }
 
     async def marked(self) -> bool:
-        """See :class:`tts.ports.log.Publisher`; false in every new process."""
+        """See :class:`tts.ports.queue.Publisher`; false in every new process."""
         return self._marked
 
     async def mark(self) -> None:
-        """See :class:`tts.ports.log.Publisher`."""
+        """See :class:`tts.ports.queue.Publisher`."""
         self._marked = True
 
     @contextlib.asynccontextmanager
     async def deliveries(self, limit: int) -> AsyncIterator[AsyncIterator[MemoryDelivery]]:
-        """See :class:`tts.ports.log.Consumer`."""
+        """See :class:`tts.ports.queue.Consumer`."""
         unsettled: dict[Destination, Held] = {kind: {} for kind in self._ready}
         try:
             yield self._take_forever(limit, unsettled)
@@ -117,7 +117,7 @@ class MemoryQueue:
 
 
 class MemoryDelivery:
-    """See :class:`tts.ports.log.Delivery`; settling it a second time does nothing."""
+    """See :class:`tts.ports.queue.Delivery`; settling it a second time does nothing."""
 
     def __init__(self, message: Message, *, redelivered: bool, settle: Settle) -> None:
         self.message = message

@@ -9,7 +9,8 @@ import orjson
 
 from tts.domain.retry import on_grid
 from tts.domain.task import Task
-from tts.ports.log import Destination, Message, Recorded
+from tts.ports.log import Recorded
+from tts.ports.queue import Destination, Message
 from tts.relay.unfinished import Unfinished
 
 LEAD_SECONDS = 0.25  # so much before its time a processor has the message of a retry

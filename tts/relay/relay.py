@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -19,7 +19,13 @@ import orjson
 
 from tts.application.tasks import Application
 from tts.domain.task import Priority, Task
-from tts.ports.log import Coordination, Log, Message, Publisher, Recorded, Unavailable
+from tts.patience import (
+    first_of,
+)
+from tts.ports.coordination import Coordination
+from tts.ports.errors import Unavailable
+from tts.ports.log import Log, Recorded
+from tts.ports.queue import Message, Publisher
 from tts.relay.fair_queue import FairQueue, Round
 from tts.relay.messages import AT_ONCE, order, rescue, work
 from tts.relay.unfinished import ROUNDS, UnfinishedTasks
@@ -321,16 +327,3 @@ class Relay:
                 with contextlib.suppress(Unavailable):  # the next one says it again
                     await self._coordination.save_checkpoint(NAME, self.position)
                     saved = self.position
-
-
-async def first_of(*works: Awaitable[None]) -> None:
-    """Run all, and when the first one ends cancel the others; its failure is raised."""
-    tasks = [asyncio.ensure_future(work) for work in works]
-    try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from tts.domain.task import Task
-from tts.ports.log import Destination
+from tts.ports.queue import Destination
 from tts.relay.unfinished import ROUNDS, Unfinished, UnfinishedTasks
 
 LONGEST_PAUSE = 64  # times the patience, between two rescues of one task

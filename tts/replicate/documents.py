@@ -7,7 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
-from tts.ports.log import Prediction, PredictionState, Speech
+from tts.ports.speech import Prediction, PredictionState, Speech
 from tts.replicate.errors import failed, lost, unreadable
 
 _STATES = {

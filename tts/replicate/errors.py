@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import orjson
 
+from tts.domain.failures import StepError
 from tts.http.fetch import retry_after
-from tts.ports.log import StepError
 
 MESSAGE_CHARS = 300
 

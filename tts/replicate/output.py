@@ -10,9 +10,9 @@ from urllib.parse import unquote_to_bytes
 
 import httpx
 
+from tts.domain.failures import StepError
 from tts.http.fetch import FetchError, fetch, retry_after
 from tts.http.transport import AiohttpTransport
-from tts.ports.log import StepError
 
 _GONE = {
     HTTPStatus.UNAUTHORIZED,  # a signed link that has ended says so in one of four ways

@@ -18,7 +18,7 @@ import orjson
 from replicate.client import Client
 
 from tts.http.transport import AiohttpTransport
-from tts.ports.log import Listed, Prediction, Speech
+from tts.ports.speech import Listed, Prediction, Speech
 from tts.replicate.documents import created_at, is_for, read, running, speech_input
 from tts.replicate.errors import refused, unreached, unreadable
 from tts.replicate.output import Outputs

@@ -12,7 +12,7 @@ import orjson
 
 from tts.http.signing_key import signing_key
 from tts.http.transport import AiohttpTransport
-from tts.ports.log import Unavailable
+from tts.ports.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 

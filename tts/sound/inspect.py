@@ -6,7 +6,8 @@ from io import BytesIO
 
 import soundfile
 
-from tts.ports.log import AudioInfo, StepError
+from tts.domain.failures import StepError
+from tts.ports.audio import AudioInfo
 
 _CONTENT_TYPES = {
     "WAV": "audio/wav",

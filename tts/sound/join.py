@@ -12,7 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
-from tts.ports.log import AudioInfo, StepError
+from tts.domain.failures import StepError
+from tts.ports.audio import AudioInfo
 
 # Below -50 dBFS over 10 ms nobody hears anything of a voice.
 SILENCE = 10 ** (-50 / 20)

@@ -32,7 +32,7 @@ class PostgresDocuments:
         self._store = store
 
     async def update(self, name: str, change: Callable[[bytes, float], tuple[bytes, T]]) -> T:
-        """See :class:`tts.ports.log.SharedDocument`."""
+        """See :class:`tts.ports.coordination.SharedDocument`."""
         while True:
             ((body, version, now),) = await self._store.query(_READ, (name,))
             document, result = change(body, now)

@@ -13,7 +13,8 @@ from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 
-from tts.ports.log import Conflict, Payload, Unavailable
+from tts.ports.errors import Conflict, Unavailable
+from tts.ports.log import Payload
 
 MAX_BATCH = 500  # appends in one transaction: bounds how long the log stays locked
 

@@ -19,7 +19,8 @@ from psycopg import AsyncConnection
 from psycopg.sql import SQL, Identifier
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from tts.ports.log import Payload, Recorded, Unavailable
+from tts.ports.errors import Unavailable
+from tts.ports.log import Payload, Recorded
 from tts.store.group_commit import Append, GroupCommit
 from tts.store.tailer import BACKOFF_SECONDS, WakeUps, follow
 
@@ -160,7 +161,7 @@ class PostgresStore:
 
     @contextlib.asynccontextmanager
     async def leadership(self, name: str) -> AsyncIterator[SessionLeadership]:
-        """See :class:`tts.ports.log.Coordination`; an advisory lock of a session of its own."""
+        """See :class:`tts.ports.coordination.Coordination`; a session's advisory lock."""
         while True:
             try:
                 connection = await self.connect(LONG_LIVED)
@@ -177,12 +178,12 @@ class PostgresStore:
             await connection.close()
 
     async def checkpoint(self, name: str) -> int:
-        """See :class:`tts.ports.log.Coordination`."""
+        """See :class:`tts.ports.coordination.Coordination`."""
         rows = await self.query("SELECT position FROM checkpoints WHERE name = %s", (name,))
         return int(rows[0][0]) if rows else 0
 
     async def save_checkpoint(self, name: str, position: int) -> None:
-        """See :class:`tts.ports.log.Coordination`."""
+        """See :class:`tts.ports.coordination.Coordination`."""
         await self.query(
             "INSERT INTO checkpoints AS c VALUES (%s, %s) ON CONFLICT (name) DO UPDATE "
             "SET position = greatest(c.position, excluded.position) RETURNING position",

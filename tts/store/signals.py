@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 from psycopg import AsyncConnection
 from psycopg.sql import SQL, Identifier
 
-from tts.ports.log import Unavailable
+from tts.ports.errors import Unavailable
 from tts.store.postgres import ERRORS, LONG_LIVED, PostgresStore
 
 CHANNEL = "tts_signals"
@@ -21,12 +21,12 @@ class PostgresSignals:
         self._store = store
 
     async def send(self, word: str) -> None:
-        """See :class:`tts.ports.log.Signals`."""
+        """See :class:`tts.ports.coordination.Signals`."""
         await self._store.query("SELECT 1 FROM pg_notify(%s, %s)", (CHANNEL, word))
 
     @contextlib.asynccontextmanager
     async def listen(self) -> AsyncIterator[AsyncIterator[str]]:
-        """See :class:`tts.ports.log.Signals`."""
+        """See :class:`tts.ports.coordination.Signals`."""
         connection = await self._listening()
         try:
             yield _words(connection)

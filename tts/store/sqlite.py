@@ -20,7 +20,8 @@ from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 
-from tts.ports.log import Payload, Recorded, Unavailable
+from tts.ports.errors import Unavailable
+from tts.ports.log import Payload, Recorded
 from tts.store.group_commit import Append, GroupCommit
 from tts.store.sqlite_file import BUSY_SECONDS, connect
 from tts.store.tailer import WakeUps, follow
@@ -150,7 +151,7 @@ class SQLiteStore:
 
     @contextlib.asynccontextmanager
     async def leadership(self, name: str) -> AsyncIterator[FileLeadership]:
-        """See :class:`tts.ports.log.Coordination`; a lock on a file beside the database."""
+        """See :class:`tts.ports.coordination.Coordination`; a lock on a file beside it."""
         with self._path.with_name(f"{self._path.name}.{name}.lock").open("w") as lock:
             while True:
                 try:
@@ -161,12 +162,12 @@ class SQLiteStore:
             yield FileLeadership()
 
     async def checkpoint(self, name: str) -> int:
-        """See :class:`tts.ports.log.Coordination`."""
+        """See :class:`tts.ports.coordination.Coordination`."""
         row = await self._read_one("SELECT position FROM checkpoints WHERE name = ?", (name,))
         return int(row[0]) if row else 0
 
     async def save_checkpoint(self, name: str, position: int) -> None:
-        """See :class:`tts.ports.log.Coordination`."""
+        """See :class:`tts.ports.coordination.Coordination`."""
         sql = (
             "INSERT INTO checkpoints VALUES (?, ?) ON CONFLICT (name) "
             "DO UPDATE SET position = max(position, excluded.position)"

@@ -7,7 +7,8 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
-from tts.ports.log import Recorded, Unavailable
+from tts.ports.errors import Unavailable
+from tts.ports.log import Recorded
 
 logger = logging.getLogger(__name__)
 

@@ -21,7 +21,7 @@ from projections.runner import Projector
 from projections.tasks import TasksProjection
 from tests.integration.gateway.gateway_under_test import Running, fail, running, speak, until
 from tts.replicate.webhook_secret import GivenSecret
-from tts.store.local_signals import LocalSignals
+from tts.store.memory import LocalSignals
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 CONFIG = Path(__file__).with_name("schemathesis.toml")

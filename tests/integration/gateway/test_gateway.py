@@ -18,8 +18,10 @@ from projections.runner import Projector
 from projections.tasks import TasksProjection
 from tests.histories import STATUSES_OF_SPEECH
 from tests.integration.gateway.gateway_under_test import BODY, Running, fail, running, speak, until
+from tts.domain.failures import StepError
 from tts.domain.task import Task
-from tts.ports.log import Recorded, StepError, Unavailable
+from tts.ports.errors import Unavailable
+from tts.ports.log import Recorded
 
 JSON = {"content-type": "application/json"}
 

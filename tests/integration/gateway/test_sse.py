@@ -28,7 +28,8 @@ from tests.integration.gateway.gateway_under_test import (
     speak,
     until,
 )
-from tts.ports.log import Log, Recorded, Unavailable
+from tts.ports.errors import Unavailable
+from tts.ports.log import Log, Recorded
 from tts.store.sqlite import SQLiteStore
 
 TASKS = 40

@@ -17,12 +17,12 @@ from gateway.access import keys
 from gateway.access.roles import Role
 from gateway.services import Webhooks
 from tests.integration.gateway.gateway_under_test import Running, running
-from tts.ports.log import Unavailable
+from tts.ports.errors import Unavailable
 from tts.replicate import webhook_secret
 from tts.replicate.webhook_secret import AccountSecret, GivenSecret
 from tts.sandbox import Sandbox, start_sandbox
 from tts.sandbox.webhooks import signature
-from tts.store.local_signals import LocalSignals
+from tts.store.memory import LocalSignals
 
 SECRET = "whsec_" + base64.b64encode(b"the account's own secret").decode()
 ANOTHER = "whsec_" + base64.b64encode(b"somebody else's").decode()

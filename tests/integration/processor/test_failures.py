@@ -17,8 +17,9 @@ import pytest
 from tests.services.ports import free_port
 from tests.services.scripted_http import Reply, ScriptedHttp
 from tests.world import VERSION, World, open_world
-from tts.application.tasks import Application, object_key
+from tts.application.tasks import Application
 from tts.audio.minio import MinioAudio
+from tts.domain.naming import object_key
 from tts.domain.retry import RetryPolicy
 from tts.domain.task import Status, Task
 from tts.processor import segment_run as speaking

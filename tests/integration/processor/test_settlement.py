@@ -8,7 +8,7 @@ import pytest
 from tests.world import TEXT, open_world
 from tts.gate.gate import Gate
 from tts.gate.state import Limits
-from tts.ports.log import Speech
+from tts.ports.speech import Speech
 from tts.processor import settlement as search
 from tts.processor.settlement import Search
 from tts.store.memory import MemoryDocuments

@@ -20,7 +20,8 @@ from projections.tasks import TaskPage, TaskQueries, TasksProjection
 from tests.histories import START, live, new_task, stored
 from tests.services.stores import Backend, Store
 from tts.domain.task import Status, Task, TaskError
-from tts.ports.log import Payload, Unavailable
+from tts.ports.errors import Unavailable
+from tts.ports.log import Payload
 from tts.store import sqlite_file
 from tts.wire import task_answer
 

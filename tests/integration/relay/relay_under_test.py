@@ -4,7 +4,8 @@ import asyncio
 import contextlib
 
 from tts.application.tasks import Application
-from tts.ports.log import Destination, Unavailable
+from tts.ports.errors import Unavailable
+from tts.ports.queue import Destination
 from tts.relay.relay import Relay
 from tts.wire import UPDATES
 

@@ -15,7 +15,7 @@ from tests.integration.relay.relay_under_test import (
     until,
 )
 from tts.domain.task import Status, TaskError
-from tts.ports.log import Destination
+from tts.ports.queue import Destination
 
 
 async def never(*_args, **_kwargs):

@@ -15,7 +15,8 @@ from tests.integration.relay.relay_under_test import (
     until,
 )
 from tts.domain.task import Task, TaskError
-from tts.ports.log import Destination, Unavailable
+from tts.ports.errors import Unavailable
+from tts.ports.queue import Destination
 from tts.queue.rabbitmq import RabbitMQ
 
 PATIENCE = 0.4

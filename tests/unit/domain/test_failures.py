@@ -11,8 +11,7 @@ from click.testing import CliRunner
 import tts
 from tts.cli.retry_policy import retry_policy_command
 from tts.domain import steps
-from tts.domain.failures import TABLE, Treatment, UnknownFailure, lookup
-from tts.ports.log import StepError
+from tts.domain.failures import TABLE, StepError, Treatment, UnknownFailure, lookup
 
 SOURCES = [path for path in Path(tts.__file__).parent.rglob("*.py") if path.name != "failures.py"]
 
@@ -26,7 +25,9 @@ def test_a_failure_takes_its_treatment_from_its_row():
 
 def test_a_failure_without_a_row_is_refused():
     """The table cannot be incomplete, and the error says what to do."""
-    with pytest.raises(UnknownFailure, match=r"'store_unavailable'.*'poll'.*tts/domain/failures\.py"):
+    with pytest.raises(
+        UnknownFailure, match=r"'store_unavailable'.*'poll'.*tts/domain/failures\.py"
+    ):
         StepError("store_unavailable", "poll", "away")
 
 

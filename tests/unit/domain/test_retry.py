@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tts.domain.failures import Treatment
+from tts.domain.failures import StepError, Treatment
 from tts.domain.retry import (
     MAX_CREATIONS,
     RETRY_AFTER_CAP_SECONDS,
@@ -19,7 +19,6 @@ from tts.domain.retry import (
     on_grid,
 )
 from tts.domain.task import Task
-from tts.ports.log import StepError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EXAMPLES = {

@@ -3,10 +3,10 @@
 import asyncio
 from datetime import UTC, datetime, timedelta
 
-from tts.domain.failures import lookup
+from tts.domain.failures import StepError, lookup
 from tts.gate.gate import Gate
 from tts.gate.state import Limits
-from tts.ports.log import StepError, Unavailable
+from tts.ports.errors import Unavailable
 from tts.store.memory import MemoryDocuments
 
 PATIENCE_SECONDS = 10.0

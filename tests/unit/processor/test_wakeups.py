@@ -7,10 +7,10 @@ import contextlib
 
 import pytest
 
-from tts.ports.log import Unavailable
+from tts.ports.errors import Unavailable
 from tts.processor import wakeups
 from tts.processor.wakeups import REMEMBERED_MOST, REMEMBERED_SECONDS, Wakeups
-from tts.store.local_signals import LocalSignals
+from tts.store.memory import LocalSignals
 
 
 class Clock:

@@ -7,7 +7,8 @@ import orjson
 import pytest
 
 from tts.domain.task import FINAL, Task
-from tts.ports.log import Destination, Recorded
+from tts.ports.log import Recorded
+from tts.ports.queue import Destination
 from tts.relay.messages import AT_ONCE, order, rescue
 from tts.relay.unfinished import OVER, ROUNDS, Unfinished
 from tts.wire import UPDATES

@@ -7,7 +7,8 @@ import orjson
 import pytest
 
 from tts.domain.task import Task
-from tts.ports.log import Destination, Recorded
+from tts.ports.log import Recorded
+from tts.ports.queue import Destination
 from tts.relay.unfinished import UnfinishedTasks
 from tts.relay.watchdog import Watchdog
 

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from tts.domain.failures import Treatment
-from tts.ports.log import StepError
+from tts.domain.failures import StepError, Treatment
 from tts.sound.join import CROSSFADE_SECONDS, KEPT_AFTER_SECONDS, KEPT_BEFORE_SECONDS, join
 
 RATE = 24_000

@@ -13,7 +13,8 @@ from collections.abc import AsyncIterator
 
 from yarl import URL
 
-from tts.ports.log import Destination, Message, Unavailable
+from tts.ports.errors import Unavailable
+from tts.ports.queue import Destination, Message
 from tts.queue.rabbitmq import topology
 from tts.queue.rabbitmq.consumer import Consumer, RabbitDelivery
 from tts.queue.rabbitmq.publisher import Publisher
@@ -39,25 +40,25 @@ class RabbitMQ:
         self._consumers: set[Consumer] = set()
 
     async def publish(self, message: Message) -> None:
-        """See :class:`tts.ports.log.Publisher`; many may be under way at once."""
+        """See :class:`tts.ports.queue.Publisher`; many may be under way at once."""
         await self._publisher.publish(message)
 
     async def ready(self) -> dict[Destination, int]:
-        """See :class:`tts.ports.log.Publisher`."""
+        """See :class:`tts.ports.queue.Publisher`."""
         depth = await self._publisher.depth()
         return {kind: depth[queue] for kind, queue in topology.QUEUES.items()}
 
     async def marked(self) -> bool:
-        """See :class:`tts.ports.log.Publisher`."""
+        """See :class:`tts.ports.queue.Publisher`."""
         return await self._publisher.marked()
 
     async def mark(self) -> None:
-        """See :class:`tts.ports.log.Publisher`."""
+        """See :class:`tts.ports.queue.Publisher`."""
         await self._publisher.mark()
 
     @contextlib.asynccontextmanager
     async def deliveries(self, limit: int) -> AsyncIterator[AsyncIterator[RabbitDelivery]]:
-        """See :class:`tts.ports.log.Consumer`."""
+        """See :class:`tts.ports.queue.Consumer`."""
         consumer = Consumer(self._url, self._timeout, limit)
         self._consumers.add(consumer)
         running = asyncio.create_task(consumer.run())

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import orjson
 
-from tts.ports.log import Destination, Message
+from tts.ports.queue import Destination, Message
 
 CONTENT_TYPE = "application/json"
 

@@ -11,7 +11,7 @@ from aio_pika.abc import AbstractChannel, AbstractConnection
 from aio_pika.exceptions import AMQPError
 from yarl import URL
 
-from tts.ports.log import Unavailable
+from tts.ports.errors import Unavailable
 from tts.queue.rabbitmq import topology
 
 CLOSE_SECONDS = 3.0

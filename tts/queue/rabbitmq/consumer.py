@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from yarl import URL
 
-from tts.ports.log import Destination, Message, Unavailable
+from tts.ports.errors import Unavailable
+from tts.ports.queue import Destination, Message
 from tts.queue.rabbitmq import codec, topology
 from tts.queue.rabbitmq.connection import CLOSE_SECONDS, bounded, close, connect, declare
 
@@ -116,7 +117,7 @@ class Consumer:
 
 
 class RabbitDelivery:
-    """See :class:`tts.ports.log.Delivery`.
+    """See :class:`tts.ports.queue.Delivery`.
 
     If the connection that it came by is gone, ``ack`` and ``release`` return quietly: the broker
     has taken the message back, and it comes again.

@@ -10,7 +10,8 @@ from aio_pika.abc import AbstractChannel, AbstractConnection, DeliveryMode
 from aio_pika.exceptions import PublishError
 from yarl import URL
 
-from tts.ports.log import Destination, Message, Unavailable
+from tts.ports.errors import Unavailable
+from tts.ports.queue import Destination, Message
 from tts.queue.rabbitmq import codec, topology
 from tts.queue.rabbitmq.connection import bounded, close, connect, declare
 from tts.queue.rabbitmq.mark import make_mark, mark_exists
@@ -28,7 +29,7 @@ class Publisher:
         self._closing: set[asyncio.Task[None]] = set()
 
     async def publish(self, message: Message) -> None:
-        """See :class:`tts.ports.log.Publisher`."""
+        """See :class:`tts.ports.queue.Publisher`."""
         queue = topology.QUEUES[message.destination]
         if message.destination is Destination.RETRY:
             queue = topology.retry_room(message.delay)
@@ -51,7 +52,7 @@ class Publisher:
             return {queue: await declare(link.channel, queue) for queue in topology.FIXED}
 
     async def marked(self) -> bool:
-        """See :class:`tts.ports.log.Publisher`."""
+        """See :class:`tts.ports.queue.Publisher`."""
         async with bounded("look for the relay's mark", self._timeout):
             link = await self._open()
             if not link.marked:
@@ -61,7 +62,7 @@ class Publisher:
             return link.marked
 
     async def mark(self) -> None:
-        """See :class:`tts.ports.log.Publisher`."""
+        """See :class:`tts.ports.queue.Publisher`."""
         link = self._unmarked
         if link is None or link is not self._link or link.channel.is_closed:
             # What was published before the connection broke may be gone, together with the data.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from typing import Final
 
-from tts.ports.log import Destination
+from tts.ports.queue import Destination
 
 WORK: Final = "tts_task_queue"
 RETRY: Final = "tts_retry_queue"

@@ -1,0 +1,65 @@
+"""One process: builds its parts, runs them until a signal or a failure, and closes everything."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import signal
+import sys
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import AsyncExitStack
+from typing import Any
+
+import click
+import uvloop
+
+from tts.config import ConfigError, Settings, load
+from tts.observability.logs import configure_logging
+from tts.ports.errors import Unavailable
+
+Part = Coroutine[Any, Any, None]
+
+
+Build = Callable[[Settings, AsyncExitStack], Awaitable[list[Part]]]
+
+
+def run_process(build: Build, overrides: dict[str, Any]) -> None:
+    """Build the parts, run them until a signal or a failure, and close what was opened."""
+    try:
+        settings = load(**overrides)
+        configure_logging(settings.log_level, settings.log_format)
+        _raise_file_limit()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_until_stopped(build, settings))
+    except ConfigError as error:
+        click.echo(f"tts: a setting is wrong\n{error}", err=True)
+        sys.exit(2)
+    except Unavailable as error:
+        click.echo(f"tts: cannot start: {error}", err=True)
+        sys.exit(1)
+
+
+def _raise_file_limit() -> None:
+    """Allow as many open files as the system lets us: every stream is one, and 1,024 are few."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+
+
+async def _until_stopped(build: Build, settings: Settings) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with AsyncExitStack() as stack:
+        parts = [asyncio.ensure_future(part) for part in await build(settings, stack)]
+        stopped = asyncio.create_task(stop.wait())
+        try:
+            await asyncio.wait([*parts, stopped], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            # In the order given: who takes orders in stops before who works them off.
+            for part in [stopped, *parts]:
+                part.cancel()
+                await asyncio.wait([part])
+        for part in parts:
+            if not part.cancelled():
+                part.result()

@@ -1,0 +1,53 @@
+"""Where finished audio lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+
+@dataclass(frozen=True, slots=True)
+class AudioInfo:
+    """What a file of audio is: ``duration`` in seconds, ``sample_rate`` in Hz."""
+
+    duration: float
+    sample_rate: int
+    channels: int
+    content_type: str
+
+
+class AudioStore(Protocol):
+    """Where finished audio lies."""
+
+    async def put(self, key: str, data: bytes, content_type: str) -> None:
+        """Store (or overwrite) the object.
+
+        Raises:
+            StepError: at step ``store``.
+        """
+        ...
+
+    async def put_file(self, key: str, path: Path, content_type: str) -> None:
+        """Store (or overwrite) the object with the file's contents, a piece in memory at a time.
+
+        Raises:
+            StepError: at step ``store``.
+        """
+        ...
+
+    async def get(self, key: str) -> bytes:
+        """The whole object.
+
+        Raises:
+            StepError: at step ``store``; ``part_missing`` if there is none.
+        """
+        ...
+
+    async def delete(self, key: str) -> None:
+        """Remove the object; one that is not there is fine."""
+        ...
+
+    def url(self, key: str) -> str:
+        """Where a client fetches the object; no I/O."""
+        ...
