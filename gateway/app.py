@@ -17,10 +17,10 @@ from sanic.http import Http
 from sanic.log import logger as sanic_logger
 
 from gateway import errors
-from gateway.access.admission import Gate
+from gateway.access.admission import Admission
 from gateway.cors import Cors, is_preflight
 from gateway.metrics import REQUESTS
-from gateway.queue_limit import Backlog
+from gateway.queue_limit import QueueLimit
 from gateway.routes import (
     audio,
     dead_letters,
@@ -62,7 +62,7 @@ def create_app(services: Services) -> Sanic[Any, Any]:
     # A request may wait for its task; only then does an answer take long.
     app.config.RESPONSE_TIMEOUT = services.settings.wait_max_seconds + 30
     origins = services.settings.allowed_origins
-    app.ctx.gate = services.gate
+    app.ctx.admission = services.admission
     app.ctx.cors = Cors(origins) if origins else None
     app.ctx.needs = {}
     app.exception(Exception)(_answer)
@@ -128,7 +128,7 @@ class Gateway:
             audio_url=audio.url,
             heartbeat_seconds=settings.sse_heartbeat_interval_ms / 1000,
         )
-        self._backlog = Backlog(tasks.counts, settings.queue_max_tasks)
+        self._queue_limit = QueueLimit(tasks.counts, settings.queue_max_tasks)
         services = Services(
             settings=settings,
             application=application,
@@ -139,8 +139,8 @@ class Gateway:
             probes=probes,
             upstream=upstream,
             hub=self.hub,
-            gate=Gate(settings),
-            backlog=self._backlog,
+            admission=Admission(settings),
+            queue_limit=self._queue_limit,
             webhooks=webhooks,
         )
         self._app = create_app(services)
@@ -171,7 +171,7 @@ class Gateway:
         slow = SlowRequests(self._server.connections, self._settings.request_timeout_seconds)
         self._watching = [asyncio.create_task(slow.watch())]
         if self._settings.queue_max_tasks:
-            self._watching.append(asyncio.create_task(self._backlog.watch()))
+            self._watching.append(asyncio.create_task(self._queue_limit.watch()))
         self.url = "http://{}:{}".format(*listener.getsockname()[:2])
 
     async def stop(self) -> None:

@@ -37,7 +37,7 @@ class Commands:
         Raises:
             InvalidRequest, IdempotencyMismatch, QueueFull
         """
-        self._services.backlog.check()
+        self._services.queue_limit.check()
         if idempotency_key is not None and not IDEMPOTENCY_KEY.fullmatch(idempotency_key):
             raise InvalidRequest("Idempotency-Key: must be 1 to 255 visible ASCII characters")
         began = perf_counter()

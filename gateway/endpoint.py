@@ -26,12 +26,12 @@ def add(app: Sanic[Any, Any], method: str, path: str, handler: Handler, *, need:
     A wrapper and no middleware: Sanic's costs several microseconds a request, and an exception that
     reaches Sanic many more.
     """
-    gate, cors = app.ctx.gate, app.ctx.cors
-    unasked = gate.wide_open or need is Need.NOTHING
+    admission, cors = app.ctx.admission, app.ctx.cors
+    unasked = admission.wide_open or need is Need.NOTHING
 
     async def endpoint(request: Request, **parameters: str) -> HTTPResponse:
         try:
-            request.ctx.access = ANYBODY if unasked else gate.admit(request, need)
+            request.ctx.access = ANYBODY if unasked else admission.admit(request, need)
             response = await handler(request, **parameters)
         except Exception as error:  # noqa: BLE001 -- every error has its answer in the table
             response = errors.answer(request, error)

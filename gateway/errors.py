@@ -14,8 +14,8 @@ from sanic.exceptions import PayloadTooLarge, SanicException
 
 from tts.application.dead_letters import NotADeadLetter
 from tts.application.tasks import IdempotencyMismatch, TaskNotFound
+from tts.domain.errors import TaskErased, TransitionRefused
 from tts.domain.failures import StepError
-from tts.domain.task import TaskErased, TransitionRefused
 from tts.ports.errors import Conflict, Unavailable
 
 logger = logging.getLogger(__name__)

@@ -22,7 +22,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 
 from gateway.errors import InvalidJson, InvalidRequest, NothingToSpeak
 from tts.config import Settings
-from tts.domain.task import Priority, Status
+from tts.domain.values import Priority, Status
 from tts.text import segments
 
 M = TypeVar("M", bound=BaseModel)

@@ -8,7 +8,7 @@ import math
 from collections.abc import Awaitable, Callable
 
 from gateway.errors import QueueFull
-from tts.domain.task import FINAL
+from tts.domain.values import FINAL
 from tts.ports.errors import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -17,7 +17,7 @@ LOOK_SECONDS = 1.0
 RETRY_SECONDS = 30
 
 
-class Backlog:
+class QueueLimit:
     """Looks each second, so that a request only reads a number.
 
     ``counts`` tells how many tasks there are in each status. More than ``most`` unfinished ones may

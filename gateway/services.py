@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-from gateway.access.admission import Gate
-from gateway.queue_limit import Backlog
+from gateway.access.admission import Admission
+from gateway.queue_limit import QueueLimit
 from gateway.streams.hub import Hub
 from tts.application.dead_letters import DeadLetterQueries
 from tts.application.tasks import Application
@@ -103,6 +103,6 @@ class Services:
     probes: Mapping[str, Probe]
     upstream: Upstream
     hub: Hub
-    gate: Gate
-    backlog: Backlog
+    admission: Admission
+    queue_limit: QueueLimit
     webhooks: Webhooks | None

@@ -9,7 +9,9 @@ from uuid import UUID
 
 from eventsourcing.persistence import Mapper, StoredEvent
 
-from tts.domain.task import DomainError, Task, TaskError
+from tts.domain.errors import DomainError
+from tts.domain.task import Task
+from tts.domain.values import TaskError
 from tts.transcoder import OrjsonTranscoder
 
 START = datetime(2026, 1, 1, tzinfo=UTC)

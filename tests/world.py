@@ -14,13 +14,14 @@ from tts.application.tasks import Application
 from tts.audio.folder import FolderAudio
 from tts.domain import steps
 from tts.domain.retry import RetryPolicy
-from tts.domain.task import FINAL, Status, Task
+from tts.domain.task import Task
+from tts.domain.values import FINAL, Status
 from tts.gate.gate import Gate
 from tts.gate.state import Limits
 from tts.processor import settlement as search
-from tts.processor.prediction_owners import Creations
+from tts.processor.prediction_owners import PredictionOwners
 from tts.processor.processor import Processor
-from tts.processor.resources import Outside
+from tts.processor.resources import Resources
 from tts.queue.memory import MemoryQueue
 from tts.relay.relay import Relay
 from tts.replicate.predictions import ReplicatePredictions
@@ -99,7 +100,7 @@ class World:
         self.poll_interval = 0.02
 
     async def close(self) -> None:
-        """Let go of the outside."""
+        """Let go of the resources."""
         await self.predictions.aclose()
         await self.templates.aclose()
         await self.audio.aclose()
@@ -147,9 +148,9 @@ class World:
                 part.cancel()
             await asyncio.gather(*parts, return_exceptions=True)
 
-    def outside(self, gate: Gate) -> Outside:
+    def outside(self, gate: Gate) -> Resources:
         """What a processor of its own has."""
-        return Outside(
+        return Resources(
             log=self.store,
             templates=self.templates,
             predictions=self.predictions,
@@ -162,7 +163,7 @@ class World:
             create_timeout=1.0,
             segment_max_chars=SEGMENT_MAX_CHARS,
             segment_concurrency=4,
-            creations=Creations(self.documents),
+            prediction_owners=PredictionOwners(self.documents),
             observe=lambda *_: None,
         )
 

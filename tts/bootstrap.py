@@ -22,9 +22,9 @@ from tts.gate.state import Limits
 from tts.observability.metrics import GateMetrics, observe_relay, observe_step
 from tts.ports.coordination import SharedDocument, Signals
 from tts.ports.errors import Unavailable
-from tts.processor.prediction_owners import Creations
+from tts.processor.prediction_owners import PredictionOwners
 from tts.processor.processor import Processor
-from tts.processor.resources import Outside
+from tts.processor.resources import Resources
 from tts.queue.memory import MemoryQueue
 from tts.queue.rabbitmq import RabbitMQ
 from tts.relay.relay import Relay
@@ -216,7 +216,7 @@ async def processor(
     if isinstance(audio, MinioAudio):
         await _try_to_ensure_bucket(audio)
     poll_ms = settings.replicate_safety_poll_ms if signals else settings.replicate_poll_interval_ms
-    outside = Outside(
+    resources = Resources(
         log=store,
         templates=templates,
         predictions=predictions,
@@ -229,13 +229,13 @@ async def processor(
         create_timeout=timeout,
         segment_max_chars=settings.segment_max_chars,
         segment_concurrency=settings.segment_concurrency,
-        creations=Creations(_documents(store)),
+        prediction_owners=PredictionOwners(_documents(store)),
         observe=observe_step,
     )
     return Processor(
         app,
         queue,
-        outside,
+        resources,
         worker=f"{socket.gethostname()}-{os.getpid()}",
         concurrency=settings.tts_concurrency,
         grace_seconds=settings.shutdown_seconds,

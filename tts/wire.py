@@ -8,7 +8,8 @@ from typing import Any
 
 import orjson
 
-from tts.domain.task import Status, Task
+from tts.domain.task import Task
+from tts.domain.values import Status
 from tts.ports.log import Recorded
 
 # topic -> the status it shows (None: the one that it carries), and which of the event's fields go

@@ -19,17 +19,17 @@ BEARER = "bearer "
 class Visit:
     """An open stream: it has a place until it leaves."""
 
-    __slots__ = ("_address", "_gate", "access")
+    __slots__ = ("_address", "_admission", "access")
 
-    def __init__(self, gate: Gate, access: Access, address: str) -> None:
+    def __init__(self, admission: Admission, access: Access, address: str) -> None:
         self.access = access
-        self._gate = gate
+        self._admission = admission
         self._address = address
-        gate.places.take(access.key_id, address)
+        admission.places.take(access.key_id, address)
 
     def holds(self) -> bool:
         """Whether the key would still be good for entering."""
-        return self._gate.keys is None or self._gate.keys.holds(self.access)
+        return self._admission.keys is None or self._admission.keys.holds(self.access)
 
     def spend(self) -> None:
         """Count a message that amounts to a request.
@@ -37,14 +37,14 @@ class Visit:
         Raises:
             TooManyRequests
         """
-        self._gate.spend(self.access, self._address)
+        self._admission.spend(self.access, self._address)
 
     def leave(self) -> None:
         """Give the place back; to be called once."""
-        self._gate.places.leave(self.access.key_id, self._address)
+        self._admission.places.leave(self.access.key_id, self._address)
 
 
-class Gate:
+class Admission:
     """Lets requests and streams in.
 
     Raises:

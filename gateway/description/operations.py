@@ -21,7 +21,7 @@ from gateway.models import (
     TaskFilter,
     TimeTravel,
 )
-from gateway.routes.pages import FILES
+from gateway.static_files import FILES
 
 JSON = "application/json"
 BODY_ERRORS = ("invalid_json", "invalid_request", "unsupported_media_type", "body_too_large")

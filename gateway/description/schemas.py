@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, Field
 
-from tts.domain.task import Priority, Status
+from tts.domain.values import Priority, Status
 
 TaskId = Annotated[str, Field(description="The task's id.", json_schema_extra={"format": "uuid"})]
 Position = Annotated[

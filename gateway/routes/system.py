@@ -15,7 +15,7 @@ from gateway import endpoint
 from gateway.access.roles import Need
 from gateway.answers import Success
 from gateway.services import Services
-from tts.domain.task import Status
+from tts.domain.values import Status
 from tts.observability.health import examine
 
 

@@ -14,7 +14,7 @@ from gateway.services import Services
 
 def add_to(app: Sanic[Any, Any], services: Services) -> None:
     """Add the route."""
-    gate = services.gate
+    gate = services.admission
 
     async def issue(request: Request) -> HTTPResponse:
         token, ends = gate.stream_token(request.ctx.access)

@@ -26,7 +26,8 @@ from gateway.models import (
 from gateway.services import Services
 from gateway.tasks import events_of, task_id_of
 from tts.application.tasks import TaskNotFound
-from tts.domain.task import Task, TaskErased
+from tts.domain.errors import TaskErased
+from tts.domain.task import Task
 from tts.ports.log import Recorded
 from tts.wire import task_answer, timeline
 

@@ -15,7 +15,8 @@ from gateway.streams import sse as frames
 from gateway.streams import ws_messages as messages
 from gateway.streams.owners import Owners
 from gateway.streams.subscribers import Subscribers
-from tts.domain.task import FINAL, Task
+from tts.domain.task import Task
+from tts.domain.values import FINAL
 from tts.ports.errors import Unavailable
 from tts.ports.log import Log, Recorded
 from tts.wire import UPDATES

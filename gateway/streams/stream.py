@@ -209,7 +209,7 @@ def take_over(request: Request, stream: Stream) -> None:
     Raises:
         TooManyStreams
     """
-    visit = request.app.ctx.gate.enter(request, request.ctx.access)
+    visit = request.app.ctx.admission.enter(request, request.ctx.access)
     connection: Any = request.protocol
     transport = connection.transport
     connection.transport = None

@@ -1,4 +1,4 @@
-"""Death at a chosen point: kills this very process before or after a call to the outside.
+"""Death at a chosen point: kills this very process before or after a call to the resources.
 
 A point is written ``before append tts.task.dequeued`` or ``after create``: a moment, a port, and
 for some ports what the call must be about. ``PORTS`` lists them. Nothing in the service knows of

@@ -1,4 +1,4 @@
-"""The crash matrix: kill -9 around every append and every call to the outside.
+"""The crash matrix: kill -9 around every append and every call to the resources.
 
 A *life* is a process that is ordered to die at one point. In each life a handful of tasks is
 requested, which together reach every point; the next life begins when this one has died, and finds

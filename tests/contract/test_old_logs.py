@@ -20,7 +20,8 @@ from tests.services.stores import Backend, Store
 from tests.world import new_application
 from tts.application.tasks import Application, IdempotencyMismatch
 from tts.domain.naming import hash_payload
-from tts.domain.task import FINAL, Status, Task
+from tts.domain.task import Task
+from tts.domain.values import FINAL, Status
 from tts.ports.log import Recorded
 from tts.wire import dead_letter, task_answer, task_update, timeline
 

@@ -10,7 +10,8 @@ import orjson
 import pytest
 
 from tests.histories import START, live, new_task, stored
-from tts.domain.task import FINAL, Status, Task
+from tts.domain.task import Task
+from tts.domain.values import FINAL, Status
 from tts.ports.log import Recorded
 from tts.wire import UPDATES, task_answer, task_update
 

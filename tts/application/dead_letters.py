@@ -15,7 +15,9 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from tts.application.tasks import Application, TaskNotFound
-from tts.domain.task import DomainError, Status, Task, TaskErased
+from tts.domain.errors import DomainError, TaskErased
+from tts.domain.task import Task
+from tts.domain.values import Status
 from tts.ports.errors import Conflict
 from tts.ports.log import Recorded
 from tts.wire import dead_letter, predictions, timeline

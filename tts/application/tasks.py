@@ -16,7 +16,8 @@ from tts.domain.naming import (
     part_key,
     task_id_for,
 )
-from tts.domain.task import Priority, Task
+from tts.domain.task import Task
+from tts.domain.values import Priority
 from tts.ports.audio import AudioStore
 from tts.ports.errors import Conflict
 from tts.ports.log import EventStore, Payload, Recorded

@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from tts.domain.failures import StepError, Treatment
-from tts.domain.task import Task, TaskError
+from tts.domain.task import Task
+from tts.domain.values import TaskError
 
 GRID_UNIT_SECONDS = 0.1
 PROPORTIONAL_JITTER = 0.25

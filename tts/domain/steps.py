@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from tts.domain.task import Segment, Task
+from tts.domain.task import Task
+from tts.domain.values import Segment
 
 # A creation leaves within FRESH of its intent or the intent is renewed first, and its request is
 # given up after the adapter's timeout; once both have passed (and the list had time to show it), a

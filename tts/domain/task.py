@@ -7,113 +7,14 @@ other non-deterministic value are passed in.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
-from typing import Any
 from uuid import UUID
 
 from eventsourcing.domain import Aggregate
 
-
-class Status(StrEnum):
-    """The wire statuses; the names are the original service's."""
-
-    STARTING = "starting"
-    QUEUED = "queued"
-    DEQUEUED = "dequeued"
-    PROCESSING = "processing"
-    PREDICTION_CREATED = "prediction_created"
-    DOWNLOADING = "downloading"
-    DOWNLOAD_COMPLETE = "download_complete"
-    SUCCEEDED = "succeeded"
-    WAITING_RETRY = "waiting_retry"
-    RETRYING = "retrying"
-    FAILED = "failed"
-    CANCELING = "canceling"
-    CANCELED = "canceled"
-
-
-class Priority(StrEnum):
-    """Which of the waiting tasks come first; the values are the wire's."""
-
-    HIGH = "high"
-    NORMAL = "normal"
-    LOW = "low"
-
-
-FINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED})
-
-
-class DomainError(Exception):
-    """A command that the task's present state refuses."""
-
-
-class TransitionRefused(DomainError):
-    """The command does not fit the task's status; the message names both."""
-
-    def __init__(self, command: str, task: Task, why: str) -> None:
-        super().__init__(f"{command} refused for task {task.id} in status {task.status}: {why}")
-        self.command = command
-        self.status = task.status
-
-
-class TaskErased(DomainError):
-    """What was said and spoken is gone for good, so nothing can be done for the task again."""
-
-    def __init__(self, task_id: UUID) -> None:
-        super().__init__(f"task {task_id} is erased")
-
-
-class LeaseLost(DomainError):
-    """Another worker has claimed the task since; the one that asks must stop."""
-
-    def __init__(self, task: Task, lease: int) -> None:
-        super().__init__(f"task {task.id} is held under lease {task.lease}, not {lease}")
-
-
-@dataclass
-class Segment:
-    """One range of the text and the prediction that speaks it.
-
-    ``intent_at`` is set while a creation was decided on whose outcome is not in the log yet; only
-    one of ``intent_at`` and ``prediction_id`` is set at a time.
-    """
-
-    start: int
-    end: int
-    creations: int = 0
-    creations_before: int = 0  # those of the rounds before a person's last retry
-    intent_at: datetime | None = None
-    intent_lease: int = 0
-    prediction_id: str | None = None
-    predict_time: float | None = None
-    output_url: str | None = None
-    size: int | None = None
-    sha256: str | None = None
-    duration: float | None = None
-    part: str | None = None
-    suspected: bool = False  # an earlier prediction's audio was too short for the text
-    suspect: bool = False  # and so is the one that was taken
-
-    @property
-    def downloaded(self) -> bool:
-        return self.sha256 is not None
-
-    def abandon(self) -> None:
-        """Give up the prediction: the segment has to be spoken anew."""
-        self.intent_at = None
-        self.prediction_id = self.predict_time = self.output_url = None
-        self.size = self.sha256 = self.duration = self.part = None
-
-
-@dataclass(frozen=True)
-class TaskError:
-    """Why an attempt ended: a machine code, the step it happened at, a sentence for people."""
-
-    code: str
-    step: str
-    message: str
+from tts.domain import events
+from tts.domain.errors import LeaseLost, TaskErased, TransitionRefused
+from tts.domain.values import FINAL, Priority, Segment, Status, TaskError
 
 
 class Task(Aggregate):
@@ -127,292 +28,24 @@ class Task(Aggregate):
 
     # --- events, in the order of the catalogue
 
-    class Event(Aggregate.Event):
-        """Base of every event; ``timestamp`` is UTC."""
-
-    class Created(Aggregate.Created):
-        """Never triggered: the library defines one anyway, and then wants a topic for it."""
-
-        TOPIC = "tts.task.created"
-
-    class Requested(Created):
-        """The gateway accepted the request; the text itself stands in ``payloads``."""
-
-        TOPIC = "tts.task.requested"
-        template_id: str
-        text_hash: str
-        text_length: int
-        segments: list[list[int]]
-        owner: str
-        max_attempts: int
-        deadline_at: datetime
-        idempotency_key: str | None
-        priority: str = Priority.NORMAL.value
-
-        def mutate(self, _: Any) -> Any:
-            """The new task, without the library's look at signatures: accepting is a hot path."""
-            task = Task.__new__(Task)
-            task.__base_init__(self.originator_id, self.originator_version, self.timestamp)
-            task.__init__(  # type: ignore[misc]
-                template_id=self.template_id,
-                text_hash=self.text_hash,
-                text_length=self.text_length,
-                segments=self.segments,
-                owner=self.owner,
-                max_attempts=self.max_attempts,
-                deadline_at=self.deadline_at,
-                idempotency_key=self.idempotency_key,
-                priority=self.priority,
-            )
-            return task
-
-    class Queued(Event):
-        """The broker confirmed the message that asks a processor to work on this attempt."""
-
-        TOPIC = "tts.task.queued"
-        attempt: int
-
-        def apply(self, aggregate: Task) -> None:
-            aggregate.status = Status.QUEUED
-            aggregate.unqueued = False
-
-    class Dequeued(Event):
-        """A worker claimed the task; a higher lease fences every earlier worker."""
-
-        TOPIC = "tts.task.dequeued"
-        attempt: int
-        worker: str
-        lease: int
-
-        def apply(self, aggregate: Task) -> None:
-            aggregate.status = Status.DEQUEUED
-            aggregate._claimed_by(self.worker, self.lease)
-
-    class ProcessingStarted(Event):
-        """The template is at hand, and a prediction is about to be created for ``segments``."""
-
-        TOPIC = "tts.task.processing_started"
-        attempt: int
-        transcript_hash: str
-        audio_url: str
-        audio_etag: str | None
-        segments: list[int]
-        total: int = 1
-
-        def apply(self, aggregate: Task) -> None:
-            aggregate.status = Status.PROCESSING
-            aggregate.audio_url = self.audio_url
-            for index in self.segments:
-                segment = aggregate.segments[index]
-                if segment.intent_at is None:
-                    segment.creations += 1
-                segment.intent_at = self.timestamp
-                segment.intent_lease = aggregate.lease
-
-    class PredictionCreated(Event):
-        """Replicate answered with an id, or the list showed the one that was created."""
-
-        TOPIC = "tts.task.prediction_created"
-        attempt: int
-        segment: int
-        prediction_id: str
-        model_version: str
-        found: bool
-        total: int = 1
-
-        def apply(self, aggregate: Task) -> None:
-            aggregate.status = Status.PREDICTION_CREATED
-            segment = aggregate.segments[self.segment]
-            segment.intent_at = None
-            segment.prediction_id = self.prediction_id
-
-    class DownloadStarted(Event):
-        """The prediction succeeded and its output is about to be fetched."""
-
-        TOPIC = "tts.task.download_started"
-        attempt: int
-        segment: int
-        predict_time: float | None
-        output_url: str
-        total: int = 1
-
-        def apply(self, aggregate: Task) -> None:
-            aggregate.status = Status.DOWNLOADING
-            segment = aggregate.segments[self.segment]
-            segment.predict_time = self.predict_time
-            segment.output_url = self.output_url
-
-    class DownloadCompleted(Event):
-        """The whole output arrived and is audio.
-
-        Of several segments each is stored as a ``part`` of its own until they are joined;
-        ``suspect`` ones are too short for their text although they were spoken twice.
-        """
-
-        TOPIC = "tts.task.download_completed"
-        attempt: int
-        segment: int
-        size: int
-        sha256: str
-        duration: float | None
-        part: str | None = None
-        suspect: bool = False
-        total: int = 1
-
-        def apply(self, aggregate: Task) -> None:
-            aggregate.status = Status.DOWNLOAD_COMPLETE
-            segment = aggregate.segments[self.segment]
-            segment.part = self.part
-            segment.suspect = self.suspect
-            segment.size = self.size
-            segment.sha256 = self.sha256
-            segment.duration = self.duration
-
-    class Succeeded(Event):
-        """The audio is stored under ``object_key``."""
-
-        TOPIC = "tts.task.succeeded"
-        attempt: int
-        object_key: str
-        size: int
-        duration: float | None
-        predict_time: float
-        predictions: int
-        suspects: list[int] | None = None
-
-        def apply(self, aggregate: Task) -> None:
-            aggregate.status = Status.SUCCEEDED
-            aggregate.object_key = self.object_key
-            aggregate.size = self.size
-            aggregate.duration = self.duration
-            aggregate.completed_at = self.timestamp
-            aggregate.error = None
-
-    class RetryScheduled(Event):
-        """The attempt ended without a result; ``attempt`` is the one that starts at ``due_at``.
-
-        ``abandoned`` segments lost their prediction, ``suspected`` ones because it was too short;
-        for ``settled`` ones it is certain that the intended creation did not happen. Every other
-        open intent stays open.
-        """
-
-        TOPIC = "tts.task.retry_scheduled"
-        attempt: int
-        code: str
-        step: str
-        message: str
-        delay: float
-        due_at: datetime
-        abandoned: list[int]
-        settled: list[int]
-        suspected: list[int] | None = None
-
-        def apply(self, aggregate: Task) -> None:
-            aggregate.status = Status.WAITING_RETRY
-            aggregate.attempt = self.attempt
-            aggregate.claimed = False
-            aggregate.due_at = self.due_at
-            last = aggregate.error
-            same = last is not None and (last.code, last.step) == (self.code, self.step)
-            aggregate.repeats = aggregate.repeats + 1 if same else 1
-            aggregate.error = TaskError(self.code, self.step, self.message)
-            aggregate._release(self.abandoned, self.settled)
-            for index in self.suspected or ():
-                aggregate.segments[index].suspected = True
-
-    class RetryStarted(Event):
-        """The delay is over and a worker claimed the task for its next attempt."""
-
-        TOPIC = "tts.task.retry_started"
-        attempt: int
-        worker: str
-        lease: int
-
-        def apply(self, aggregate: Task) -> None:
-            aggregate.status = Status.RETRYING
-            aggregate._claimed_by(self.worker, self.lease)
-
-    class RetryRequested(Event):
-        """A person asked for another round: the attempts count from one again."""
-
-        TOPIC = "tts.task.retry_requested"
-        by: str
-        reason: str
-        deadline_at: datetime
-
-        def apply(self, aggregate: Task) -> None:
-            aggregate.status = Status.RETRYING
-            aggregate.attempt = 1
-            aggregate.unqueued = True
-            aggregate.deadline_at = self.deadline_at
-            aggregate.completed_at = None
-            for segment in aggregate.segments:
-                segment.creations_before = segment.creations
-            aggregate.dismissed_at = None
-
-    class Failed(Event):
-        """No attempt is left (``permanent`` false), or none could help (``permanent`` true)."""
-
-        TOPIC = "tts.task.failed"
-        attempt: int
-        code: str
-        step: str
-        message: str
-        permanent: bool
-        abandoned: list[int]
-        settled: list[int]
-
-        def apply(self, aggregate: Task) -> None:
-            aggregate.status = Status.FAILED
-            aggregate.claimed = False
-            aggregate.error = TaskError(self.code, self.step, self.message)
-            aggregate.completed_at = self.timestamp
-            aggregate._release(self.abandoned, self.settled)
-
-    class Dismissed(Event):
-        """A person has seen the failure and let it be: it is no dead letter any more."""
-
-        TOPIC = "tts.task.dismissed"
-        by: str
-        reason: str
-
-        def apply(self, aggregate: Task) -> None:
-            aggregate.dismissed_at = self.timestamp
-
-    class CancelRequested(Event):
-        """Somebody wants the task stopped; a processor cancels upstream and confirms."""
-
-        TOPIC = "tts.task.cancel_requested"
-        by: str
-        reason: str
-
-        def apply(self, aggregate: Task) -> None:
-            aggregate.status = Status.CANCELING
-            aggregate.due_at = None
-            aggregate.cancel_by = self.by
-            aggregate.cancel_reason = self.reason
-
-    class Canceled(Event):
-        """The task is over and nothing runs for it any more."""
-
-        TOPIC = "tts.task.canceled"
-        by: str
-        reason: str
-
-        def apply(self, aggregate: Task) -> None:
-            aggregate.status = Status.CANCELED
-            aggregate.completed_at = self.timestamp
-
-    class Erased(Event):
-        """The words and the audio go; ``status`` is the one that the task ended in and keeps."""
-
-        TOPIC = "tts.task.erased"
-        by: str
-        status: str
-
-        def apply(self, aggregate: Task) -> None:
-            aggregate.object_key = None
-            aggregate.erased_at = self.timestamp
+    Event = events.Event
+    Created = events.Created
+    Requested = events.Requested
+    Queued = events.Queued
+    Dequeued = events.Dequeued
+    ProcessingStarted = events.ProcessingStarted
+    PredictionCreated = events.PredictionCreated
+    DownloadStarted = events.DownloadStarted
+    DownloadCompleted = events.DownloadCompleted
+    Succeeded = events.Succeeded
+    RetryScheduled = events.RetryScheduled
+    RetryStarted = events.RetryStarted
+    RetryRequested = events.RetryRequested
+    Failed = events.Failed
+    Dismissed = events.Dismissed
+    CancelRequested = events.CancelRequested
+    Canceled = events.Canceled
+    Erased = events.Erased
 
     # --- state
 
@@ -480,18 +113,6 @@ class Task(Aggregate):
         """Creations decided on so far, over all segments: what may have been paid."""
         return sum(segment.creations for segment in self.segments)
 
-    def _claimed_by(self, worker: str, lease: int) -> None:
-        self.worker = worker
-        self.lease = lease
-        self.claimed = True
-        self.due_at = None
-
-    def _release(self, abandoned: list[int], settled: list[int]) -> None:
-        for index in abandoned:
-            self.segments[index].abandon()
-        for index in settled:
-            self.segments[index].intent_at = None
-
     # --- commands
 
     @classmethod
@@ -543,7 +164,7 @@ class Task(Aggregate):
         """
         self._require("claim", not self.final, "it is over")
         self._require("claim", not self.cancel_requested, "it is being canceled")
-        kind: type[Task.RetryStarted | Task.Dequeued] = self.Dequeued
+        kind: type[events.RetryStarted | events.Dequeued] = self.Dequeued
         if self.due_at is not None:
             self._require("claim", now >= self.due_at, f"not due before {self.due_at.isoformat()}")
             kind = self.RetryStarted
@@ -792,11 +413,11 @@ class Task(Aggregate):
 
     def _require(self, command: str, allowed: bool, why: str) -> None:  # noqa: FBT001
         if not allowed:
-            raise TransitionRefused(command, self, why)
+            raise TransitionRefused(command, self.id, self.status, why)
 
     def _require_lease(self, command: str, lease: int, *, even_canceling: bool = False) -> None:
         self._require(command, not self.final, "it is over")
         if lease != self.lease:
-            raise LeaseLost(self, lease)
+            raise LeaseLost(self.id, held=self.lease, shown=lease)
         self._require(command, even_canceling or not self.cancel_requested, "it is being canceled")
         self._require(command, self.claimed, "nobody has claimed this round")

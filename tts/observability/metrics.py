@@ -30,7 +30,8 @@ GATE_TRIPS = Counter(
 GATE_WAITING = Gauge("tts_gate_waiting", "Creations of this process that wait before the gate.")
 IN_FLIGHT = Gauge("tts_predictions_in_flight", "Predictions that run, of all processes.")
 CREATES_PER_MINUTE = Gauge(
-    "tts_gate_creates_per_minute", "Creations that the gate allows now; infinite without a limit."
+    "tts_gate_creates_per_minute",
+    "Creations that the gate allows now; infinite without a limit.",
 )
 
 BACKLOG = Gauge(

@@ -11,17 +11,18 @@ from typing import Any
 from eventsourcing.persistence import StoredEvent
 
 from tts.application.tasks import Application
+from tts.domain.errors import DomainError, LeaseLost
 from tts.domain.failures import StepError
-from tts.domain.task import DomainError, LeaseLost, Task
+from tts.domain.task import Task
 from tts.ports.errors import Conflict, Unavailable
-from tts.processor.resources import Outside
+from tts.processor.resources import Resources
 
 logger = logging.getLogger(__name__)
 
 STORE_RETRY_SECONDS = 1.0
 
 
-class Hold:
+class ClaimedTask:
     """The task as the log has it, shared by all that work on its segments at the same time.
 
     Whoever sets ``changed`` has news of the task: all stop at their next step and look again.
@@ -30,7 +31,7 @@ class Hold:
     def __init__(
         self,
         application: Application,
-        outside: Outside,
+        resources: Resources,
         task: Task,
         *,
         worker: str,
@@ -40,7 +41,7 @@ class Hold:
         self.changed = changed
         self.reloads = 0  # how often the log went on without us
         self._application = application
-        self._outside = outside
+        self._resources = resources
         self._worker = worker
         self._lease: int | None = None
         self._ahead = False  # the task has an event that is perhaps not in the log
@@ -72,7 +73,7 @@ class Hold:
 
         def claim(task: Task, now: datetime) -> None:
             if task.lease != held:  # another worker was faster, and both cannot be right
-                raise LeaseLost(task, held)
+                raise LeaseLost(task.id, held=task.lease, shown=held)
             task.claim(worker=self._worker, now=now)
 
         await self.append(claim)
@@ -154,7 +155,7 @@ class Hold:
             )
         finally:
             seconds = asyncio.get_running_loop().time() - started
-            self._outside.observe(name, seconds, failure.code if failure else "")
+            self._resources.observe(name, seconds, failure.code if failure else "")
         return failure
 
     def about(self) -> dict[str, object]:

@@ -21,7 +21,7 @@ REMEMBERED, SHARED = 10_000, 500
 Owner = tuple[UUID, int]  # a task and its segment
 
 
-class Creations:
+class PredictionOwners:
     """Whose the predictions are that this process knows of, and which are being created now.
 
     One for all runs of a processor. A prediction stands here before the log has it. What this

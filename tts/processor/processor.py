@@ -19,8 +19,8 @@ from tts.ports.coordination import Signals
 from tts.ports.errors import Unavailable
 from tts.ports.log import Recorded
 from tts.ports.queue import Consumer, Delivery
-from tts.processor.resources import Outside
-from tts.processor.task_run import Run
+from tts.processor.resources import Resources
+from tts.processor.task_run import TaskRun
 
 logger = logging.getLogger(__name__)
 
@@ -44,7 +44,7 @@ class Processor:
         self,
         application: Application,
         consumer: Consumer,
-        outside: Outside,
+        resources: Resources,
         *,
         worker: str,
         concurrency: int,
@@ -53,7 +53,7 @@ class Processor:
     ) -> None:
         self._application = application
         self._consumer = consumer
-        self._outside = outside
+        self._resources = resources
         self._worker = worker
         self._concurrency = concurrency
         self._grace = grace_seconds
@@ -75,7 +75,7 @@ class Processor:
             handling: set[asyncio.Task[None]] = set()
             watches = [asyncio.create_task(self._watch_cancellations())]
             if self._signals is not None:
-                watches.append(asyncio.create_task(self._outside.wakeups.run(self._signals)))
+                watches.append(asyncio.create_task(self._resources.wakeups.run(self._signals)))
             for watching in watches:
                 watching.add_done_callback(_say_why)
             try:
@@ -93,7 +93,7 @@ class Processor:
 
         While all hands are full, the message that says so waits behind the very tasks it is about.
         """
-        log = self._outside.log
+        log = self._resources.log
         async for events in log.follow(await self._newest(), topics=CANCELLATIONS):
             for event in events:
                 if (busy := self._busy.get(event.task_id)) is not None:
@@ -102,7 +102,7 @@ class Processor:
     async def _newest(self) -> int:
         while True:
             try:
-                return await self._outside.log.position()
+                return await self._resources.log.position()
             except Unavailable as error:
                 logger.warning("The log cannot be read yet: %s", error)
                 await asyncio.sleep(BREATHER_SECONDS)
@@ -160,7 +160,9 @@ class Processor:
         if task.claimed and not task.cancel_requested and is_duplicate(delivery, events):
             logger.info("A duplicate message is dropped", extra=_about(delivery))
             return
-        run = Run(self._application, self._outside, task, worker=self._worker, changed=busy.changed)
+        run = TaskRun(
+            self._application, self._resources, task, worker=self._worker, changed=busy.changed
+        )
         await run.finish()
 
 

@@ -10,12 +10,12 @@ from tts.gate.gate import Gate
 from tts.ports.audio import AudioInfo, AudioStore
 from tts.ports.log import Log
 from tts.ports.speech import Predictions, Templates
-from tts.processor.prediction_owners import Creations
+from tts.processor.prediction_owners import PredictionOwners
 from tts.processor.wakeups import Wakeups
 
 
 @dataclass(frozen=True)
-class Outside:
+class Resources:
     """The parts that a run needs, and how patient it is with them; times in seconds.
 
     Whoever waits for a prediction looks at it each ``poll_interval``, or when ``wakeups`` says that
@@ -37,5 +37,5 @@ class Outside:
     segment_max_chars: int | None
     segment_concurrency: int
     observe: Callable[[str, float, str], None]
-    creations: Creations
+    prediction_owners: PredictionOwners
     wakeups: Wakeups = field(default_factory=Wakeups)

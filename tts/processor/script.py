@@ -7,16 +7,16 @@ from tts.domain.naming import hash_payload
 from tts.domain.task import Task
 from tts.ports.log import EventStore, Payload
 from tts.ports.speech import Speech, Template
-from tts.processor.resources import Outside
+from tts.processor.resources import Resources
 from tts.text import segments
 
 
-class Brief:
+class Script:
     """The template and the payload of one task."""
 
-    def __init__(self, store: EventStore, outside: Outside, task: Task) -> None:
+    def __init__(self, store: EventStore, resources: Resources, task: Task) -> None:
         self._store = store
-        self._outside = outside
+        self._resources = resources
         self._task = task
         self._template: Template | None = None
         self._payload: Payload | None = None
@@ -31,7 +31,9 @@ class Brief:
         said = await self.payload()
         piece = self._task.segments[segment]
         return Speech(
-            text=segments.said(said.text[piece.start : piece.end], self._outside.segment_max_chars),
+            text=segments.said(
+                said.text[piece.start : piece.end], self._resources.segment_max_chars
+            ),
             transcript=template.transcript,
             audio_url=template.audio_url,
             instruction=said.instruction,
@@ -40,7 +42,7 @@ class Brief:
     async def template(self) -> Template:
         """The reference voice."""
         if self._template is None:
-            self._template = await self._outside.templates.fetch(self._task.template_id)
+            self._template = await self._resources.templates.fetch(self._task.template_id)
         return self._template
 
     async def payload(self) -> Payload:

@@ -11,13 +11,13 @@ from tts.domain import retry
 from tts.domain.failures import StepError, Treatment
 from tts.domain.naming import part_key
 from tts.domain.steps import Create, Download, Poll, SegmentStep, Settle, Start, next_segment_step
-from tts.domain.task import Segment
+from tts.domain.values import Segment
 from tts.ports.audio import AudioInfo
 from tts.ports.speech import Prediction, PredictionState, Speech
-from tts.processor.claimed_task import Hold
-from tts.processor.resources import Outside
-from tts.processor.script import Brief
-from tts.processor.settlement import Search
+from tts.processor.claimed_task import ClaimedTask
+from tts.processor.resources import Resources
+from tts.processor.script import Script
+from tts.processor.settlement import Settlement
 from tts.text.speech_rate import too_short
 
 INLINE = "data:"  # stands in the log for an output that is no address but the audio itself
@@ -43,7 +43,7 @@ class Audio:
     info: AudioInfo
 
 
-class Speaking:
+class SegmentRun:
     """Speaks segment ``index`` of the task that is held.
 
     ``audio`` keeps the audio of a task's only segment until it is stored; of several, each is
@@ -51,15 +51,20 @@ class Speaking:
     """
 
     def __init__(
-        self, hold: Hold, outside: Outside, brief: Brief, search: Search, index: int
+        self,
+        claimed: ClaimedTask,
+        resources: Resources,
+        script: Script,
+        settlement: Settlement,
+        index: int,
     ) -> None:
         self.audio: Audio | None = None
-        self._hold = hold
-        self._outside = outside
-        self._brief = brief
-        self._search = search
+        self._claimed = claimed
+        self._resources = resources
+        self._script = script
+        self._settlement = settlement
         self._index = index
-        self._permit = permit(hold, index)
+        self._permit = permit(claimed, index)
         self._seen: Prediction | None = None  # read already, and not acted upon yet
 
     async def finish(self) -> Setback | None:
@@ -68,21 +73,21 @@ class Speaking:
         Raises:
             DomainError, Unavailable: the log refused a step, or cannot be reached.
         """
-        while not self._hold.interrupted:
+        while not self._claimed.interrupted:
             step = next_segment_step(
-                self._hold.task, self._index, self._hold.lease, self._hold.now()
+                self._claimed.task, self._index, self._claimed.lease, self._claimed.now()
             )
             if step is None:
                 break
-            failure = await self._hold.attempt(type(step).__name__.lower(), self._perform(step))
+            failure = await self._claimed.attempt(type(step).__name__.lower(), self._perform(step))
             if failure is not None:
                 # What cannot be looked at now runs on, and what is in doubt may be running.
                 runs = isinstance(step, Poll) and not failure.failure.worthless
                 if failure.treatment is not Treatment.AMBIGUOUS and not runs:
-                    await self._outside.gate.leave(self._permit)
+                    await self._resources.gate.leave(self._permit)
                 return Setback(failure, self._index, step)
         if self._segment.intent_at is None and self._segment.prediction_id is None:
-            await self._outside.gate.leave(self._permit)
+            await self._resources.gate.leave(self._permit)
         return None
 
     async def _perform(self, step: SegmentStep) -> None:
@@ -90,7 +95,9 @@ class Speaking:
             case Start():
                 await self._start()
             case Settle(intent_at):
-                found = await self._search.for_sure(self._index, await self._speech(), intent_at)
+                found = await self._settlement.for_sure(
+                    self._index, await self._speech(), intent_at
+                )
                 await (self._record(found, found=True) if found else self._start())
             case Create():
                 await self._create()
@@ -101,19 +108,19 @@ class Speaking:
 
     @property
     def _segment(self) -> Segment:
-        return self._hold.task.segments[self._index]
+        return self._claimed.task.segments[self._index]
 
     async def _start(self) -> None:
-        template = await self._brief.template()
-        await self._brief.payload()
+        template = await self._script.template()
+        await self._script.payload()
         # The wait comes before the intent: behind it, the request has to leave at once.
-        if not await self._outside.gate.admit(
-            self._permit, until=self._hold.task.deadline_at, changed=self._hold.changed
+        if not await self._resources.gate.admit(
+            self._permit, until=self._claimed.task.deadline_at, changed=self._claimed.changed
         ):
             return
-        await self._hold.append(
+        await self._claimed.append(
             lambda task, now: task.start_processing(
-                lease=self._hold.lease,
+                lease=self._claimed.lease,
                 transcript_hash=template.transcript_hash,
                 audio_url=template.audio_url,
                 audio_etag=template.audio_etag,
@@ -124,17 +131,19 @@ class Speaking:
 
     async def _create(self) -> None:
         speech = await self._speech()
-        left = (self._hold.task.deadline_at - self._hold.now()).total_seconds()
+        left = (self._claimed.task.deadline_at - self._claimed.now()).total_seconds()
         try:
-            with self._search.creating(speech):
-                prediction = await self._outside.predictions.create(speech, seconds_left=left)
-                self._search.created(self._index, prediction.id)
+            with self._settlement.creating(speech):
+                prediction = await self._resources.predictions.create(speech, seconds_left=left)
+                self._settlement.created(self._index, prediction.id)
         except StepError as failure:
-            await self._outside.gate.settle(self._permit, failure)
+            await self._resources.gate.settle(self._permit, failure)
             if failure.treatment is not Treatment.AMBIGUOUS:
                 raise
             intent_at = self._segment.intent_at
-            found = await self._search.once(self._index, speech, intent_at) if intent_at else None
+            found = (
+                await self._settlement.once(self._index, speech, intent_at) if intent_at else None
+            )
             if found is None:
                 raise
             await self._record(found, found=True)
@@ -143,10 +152,10 @@ class Speaking:
             try:
                 await self._record(prediction.id, found=False)
             finally:  # also when the task is another worker's by now: the service is there
-                await self._outside.gate.settle(self._permit, None)
+                await self._resources.gate.settle(self._permit, None)
 
     async def _poll(self, prediction_id: str) -> None:
-        with self._outside.wakeups.expect(prediction_id) as woken:
+        with self._resources.wakeups.expect(prediction_id) as woken:
             prediction = await self._until_over(prediction_id, woken)
         if prediction is None:
             return
@@ -162,16 +171,16 @@ class Speaking:
         """The prediction when it is over, or None if there is something else to be done first."""
         prediction, self._seen = self._seen, None
         failures = 0
-        pause = self._outside.poll_interval if prediction is not None else 0.0
+        pause = self._resources.poll_interval if prediction is not None else 0.0
         while prediction is None or prediction.state is PredictionState.RUNNING:
-            await self._hold.pause(pause, woken)
-            if self._hold.interrupted or self._hold.now() >= self._hold.task.deadline_at:
+            await self._claimed.pause(pause, woken)
+            if self._claimed.interrupted or self._claimed.now() >= self._claimed.task.deadline_at:
                 return None
             woken.clear()
             try:
-                prediction = await self._outside.predictions.get(prediction_id)
+                prediction = await self._resources.predictions.get(prediction_id)
                 failures = 0
-                pause = self._outside.poll_interval
+                pause = self._resources.poll_interval
             except StepError as failure:
                 # To look again costs nothing: an attempt ends only when it fails for long.
                 failures += 1
@@ -187,13 +196,13 @@ class Speaking:
         if audio is None:
             return
         suspect = await self._is_suspect(audio)
-        alone = len(self._hold.task.segments) == 1
-        key = None if alone else part_key(self._hold.task.id, self._index)
+        alone = len(self._claimed.task.segments) == 1
+        key = None if alone else part_key(self._claimed.task.id, self._index)
         if key is not None:
-            await self._outside.audio.put(key, audio.data, audio.info.content_type)
-        await self._hold.append(
+            await self._resources.audio.put(key, audio.data, audio.info.content_type)
+        await self._claimed.append(
             lambda task, now: task.complete_download(
-                lease=self._hold.lease,
+                lease=self._claimed.lease,
                 segment=self._index,
                 size=len(audio.data),
                 sha256=hashlib.sha256(audio.data).hexdigest(),
@@ -215,13 +224,13 @@ class Speaking:
         said = (await self._speech()).text
         if not too_short(said, audio.info.duration):
             return False
-        task = self._hold.task
-        longest = timedelta(seconds=self._outside.policy.delay(task.attempt, lambda: 1.0))
+        task = self._claimed.task
+        longest = timedelta(seconds=self._resources.policy.delay(task.attempt, lambda: 1.0))
         if (
             self._segment.suspected
             or task.attempt >= task.max_attempts
             or retry.creations(task, self._index) >= retry.MAX_CREATIONS
-            or self._hold.now() + longest >= task.deadline_at
+            or self._claimed.now() + longest >= task.deadline_at
         ):
             return True
         raise StepError(
@@ -231,12 +240,12 @@ class Speaking:
         )
 
     async def _record(self, prediction_id: str, *, found: bool) -> None:
-        await self._hold.append(
+        await self._claimed.append(
             lambda task, now: task.record_prediction(
-                lease=self._hold.lease,
+                lease=self._claimed.lease,
                 segment=self._index,
                 prediction_id=prediction_id,
-                model_version=self._outside.model_version,
+                model_version=self._resources.model_version,
                 found=found,
                 now=now,
             )
@@ -250,16 +259,16 @@ class Speaking:
         if output_url.startswith(INLINE):  # the audio itself, which does not belong into the log
             output_url = INLINE
             self._seen = prediction
-        await self._hold.append(
+        await self._claimed.append(
             lambda task, now: task.start_download(
-                lease=self._hold.lease,
+                lease=self._claimed.lease,
                 segment=self._index,
                 predict_time=prediction.predict_time,
                 output_url=output_url,
                 now=now,
             )
         )
-        await self._outside.gate.leave(self._permit)
+        await self._resources.gate.leave(self._permit)
 
     async def fetch(self) -> Audio | None:
         """The output, or None when Replicate names another place for it, which is then recorded.
@@ -273,24 +282,24 @@ class Speaking:
         output_url: str | None = state.output_url
         if output_url == INLINE:
             seen, self._seen = self._seen, None
-            seen = seen or await self._outside.predictions.get(state.prediction_id)
+            seen = seen or await self._resources.predictions.get(state.prediction_id)
             output_url = seen.output_url
         try:
-            data = await self._outside.predictions.download(output_url or INLINE)
+            data = await self._resources.predictions.download(output_url or INLINE)
         except StepError as failure:
             if failure.treatment is not Treatment.LOST:
                 raise
-            prediction = await self._outside.predictions.get(state.prediction_id)
+            prediction = await self._resources.predictions.get(state.prediction_id)
             if prediction.output_url in {None, state.output_url}:
                 raise
             await self.start_download(prediction)
             return None
-        return Audio(data, self._outside.inspect(data))
+        return Audio(data, self._resources.inspect(data))
 
     async def _speech(self) -> Speech:
-        return await self._brief.speech(self._index)
+        return await self._script.speech(self._index)
 
 
-def permit(hold: Hold, index: int) -> str:
+def permit(claimed: ClaimedTask, index: int) -> str:
     """The gate's name for the segment's prediction, the same for every worker."""
-    return f"{hold.task.id}:{index}"
+    return f"{claimed.task.id}:{index}"

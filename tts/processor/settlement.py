@@ -19,10 +19,11 @@ import orjson
 
 from tts.application.tasks import Application
 from tts.domain.steps import INTENT_FRESH, LIST_LAG
-from tts.domain.task import Segment, Task
+from tts.domain.task import Task
+from tts.domain.values import Segment
 from tts.ports.speech import Speech
 from tts.processor.prediction_owners import Owner
-from tts.processor.resources import Outside
+from tts.processor.resources import Resources
 from tts.text import segments
 
 POLL_SECONDS = 1.0
@@ -41,25 +42,25 @@ class Look:
     certain: bool
 
 
-class Search:
+class Settlement:
     """Looks for the predictions of one task in Replicate's list."""
 
-    def __init__(self, application: Application, outside: Outside, task: Task) -> None:
+    def __init__(self, application: Application, resources: Resources, task: Task) -> None:
         self._application = application
-        self._outside = outside
-        self._creations = outside.creations
+        self._resources = resources
+        self._owners = resources.prediction_owners
         self._task_id = task.id
         self._template_id = task.template_id
         # So long after an intent its creation is over, and the list would show the prediction.
-        self._window = INTENT_FRESH + LIST_LAG + timedelta(seconds=outside.create_timeout)
+        self._window = INTENT_FRESH + LIST_LAG + timedelta(seconds=resources.create_timeout)
 
     def creating(self, speech: Speech) -> AbstractContextManager[None]:
-        """See :meth:`Creations.creating`."""
-        return self._creations.creating(speech)
+        """See :meth:`PredictionOwners.creating`."""
+        return self._owners.creating(speech)
 
     def created(self, segment: int, prediction_id: str) -> None:
         """Replicate said whose the prediction is; to be called before :meth:`creating` is left."""
-        self._creations.created(prediction_id, (self._task_id, segment))
+        self._owners.created(prediction_id, (self._task_id, segment))
 
     async def for_sure(self, segment: int, speech: Speech, intent_at: datetime) -> str | None:
         """The prediction that came of the intent, or None once it is certain that there is none."""
@@ -75,13 +76,13 @@ class Search:
         return (await self._look(segment, speech, intent_at)).found
 
     async def _look(self, segment: int, speech: Speech, intent_at: datetime) -> Look:
-        listed = await self._outside.predictions.find(speech, since=intent_at - CLOCK_SKEW)
+        listed = await self._resources.predictions.find(speech, since=intent_at - CLOCK_SKEW)
         if not listed:
-            return Look(None, certain=not self._creations.under_way(speech))
+            return Look(None, certain=not self._owners.under_way(speech))
         me = (self._task_id, segment)
         recorded, unsettled = await self._since(me)
         rivals = [intent async for intent in self._rivals(unsettled - {me}, speech)]
-        if self._creations.under_way(speech):
+        if self._owners.under_way(speech):
             return Look(None, certain=False)
         certain = True
         for prediction in reversed(listed):
@@ -90,7 +91,7 @@ class Search:
             if any(intent <= prediction.created_at + CLOCK_SKEW for intent in rivals):
                 too_late = prediction.created_at > intent_at + self._window + CLOCK_SKEW
                 certain = certain and too_late
-            elif await self._creations.take(prediction.id, me):
+            elif await self._owners.take(prediction.id, me):
                 return Look(prediction.id, certain=True)
         return Look(None, certain)
 
@@ -112,7 +113,7 @@ class Search:
         recorded: set[str] = set()
         unsettled: set[Owner] = set()
         topics = (Task.ProcessingStarted.TOPIC, Task.PredictionCreated.TOPIC)
-        while rows := await self._outside.log.read(position, 1000, topics):
+        while rows := await self._resources.log.read(position, 1000, topics):
             position = rows[-1].position
             for row in rows:
                 state = orjson.loads(row.state)
@@ -139,7 +140,7 @@ class Search:
         if said is None or task.template_id != self._template_id:
             return False
         text = segments.said(
-            said.text[segment.start : segment.end], self._outside.segment_max_chars
+            said.text[segment.start : segment.end], self._resources.segment_max_chars
         )
         return (text, said.instruction) == (speech.text, speech.instruction)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from tts.application.tasks import Application
 from tts.domain import retry
+from tts.domain.errors import LeaseLost, TransitionRefused
 from tts.domain.failures import Treatment
 from tts.domain.naming import object_key
 from tts.domain.retry import GiveUp
@@ -27,13 +28,14 @@ from tts.domain.steps import (
     Yield,
     next_step,
 )
-from tts.domain.task import LeaseLost, Task, TaskError, TransitionRefused
-from tts.processor.assembly import Delivery
-from tts.processor.claimed_task import Hold
-from tts.processor.resources import Outside
-from tts.processor.script import Brief
-from tts.processor.segment_run import Setback, Speaking, permit
-from tts.processor.settlement import Search
+from tts.domain.task import Task
+from tts.domain.values import TaskError
+from tts.processor.assembly import Assembly
+from tts.processor.claimed_task import ClaimedTask
+from tts.processor.resources import Resources
+from tts.processor.script import Script
+from tts.processor.segment_run import SegmentRun, Setback, permit
+from tts.processor.settlement import Settlement
 
 logger = logging.getLogger(__name__)
 
@@ -41,24 +43,24 @@ CANCEL_TRIES = 5
 CANCEL_PAUSE_SECONDS = 2.0  # before the second try; doubled each time
 
 
-class Run:
+class TaskRun:
     """The state of one run that is not in the log: what was fetched and can be fetched again."""
 
     def __init__(
         self,
         application: Application,
-        outside: Outside,
+        resources: Resources,
         task: Task,
         *,
         worker: str,
         changed: asyncio.Event,
     ) -> None:
-        self._hold = Hold(application, outside, task, worker=worker, changed=changed)
-        self._outside = outside
-        self._brief = Brief(application.store, outside, task)
-        self._search = Search(application, outside, task)
-        self._speaking: dict[int, Speaking] = {}
-        self._delivery = Delivery(self._hold, outside, self._speaking_of)
+        self._claimed = ClaimedTask(application, resources, task, worker=worker, changed=changed)
+        self._resources = resources
+        self._script = Script(application.store, resources, task)
+        self._settlement = Settlement(application, resources, task)
+        self._segment_runs: dict[int, SegmentRun] = {}
+        self._assembly = Assembly(self._claimed, resources, self._segment_run)
         self._cancel_failures = 0
 
     async def finish(self) -> None:
@@ -67,46 +69,46 @@ class Run:
         Raises:
             Unavailable: the store cannot be read; the message has to come again.
         """
-        hold = self._hold
+        claimed = self._claimed
         while True:
-            step = next_step(hold.task, hold.claimed_lease, hold.now())
+            step = next_step(claimed.task, claimed.claimed_lease, claimed.now())
             if isinstance(step, Done | Yield):
                 return
-            reloads = hold.reloads
+            reloads = claimed.reloads
             try:
                 setbacks = await self._perform(step)
                 if setbacks:
                     await self._record(setbacks)
             except LeaseLost as lost:
-                logger.info("Stopped: %s", lost, extra=hold.about())
+                logger.info("Stopped: %s", lost, extra=claimed.about())
                 return
             except TransitionRefused as refused:
                 # The log went another way while the step was under way: decide anew.
-                if hold.reloads == reloads:
+                if claimed.reloads == reloads:
                     raise
-                logger.info("Deciding anew: %s", refused, extra=hold.about())
-            if hold.interrupted:
-                await hold.reload()
+                logger.info("Deciding anew: %s", refused, extra=claimed.about())
+            if claimed.interrupted:
+                await claimed.reload()
 
     async def _perform(self, step: Step) -> list[Setback]:
         """Perform a step and return what failed of it."""
-        hold = self._hold
+        claimed = self._claimed
         match step:
             case Speak(segments):
                 return await self._speak(segments)
             case WaitUntil(due_at):
-                await hold.pause((due_at - hold.now()).total_seconds())
+                await claimed.pause((due_at - claimed.now()).total_seconds())
                 return []
             case Claim():
-                work = hold.claim()
+                work = claimed.claim()
             case Store():
                 work = self._store()
             case Expire():
                 work = self._expire()
             case Cancel():
                 work = self._cancel()
-        failure = await hold.attempt(type(step).__name__.lower(), work)
-        return [Setback(failure, self._delivery.fetching)] if failure else []
+        failure = await claimed.attempt(type(step).__name__.lower(), work)
+        return [Setback(failure, self._assembly.fetching)] if failure else []
 
     async def _speak(self, segments: list[int]) -> list[Setback]:
         """Bring the segments forward as far as they go, several at once.
@@ -124,38 +126,38 @@ class Run:
                 if setback is not None:
                     setbacks.append(setback)
                     if setback.failure.treatment is Treatment.PERMANENT:
-                        self._hold.interrupt()
+                        self._claimed.interrupt()
                     elif isinstance(setback.step, Start):
                         return
-                if self._hold.interrupted:
+                if self._claimed.interrupted:
                     return
 
-        workers = min(self._outside.segment_concurrency, len(segments))
+        workers = min(self._resources.segment_concurrency, len(segments))
         # Nobody is canceled for another's failure: a creation under way has to be recorded.
         await _all(work() for _ in range(workers))
         return sorted(setbacks, key=lambda setback: setback.segment or 0)
 
     async def _speak_one(self, index: int) -> Setback | None:
         try:
-            return await self._speaking_of(index).finish()
+            return await self._segment_run(index).finish()
         except Exception:
-            self._hold.interrupt()  # the others stop at their next step, and this is raised
+            self._claimed.interrupt()  # the others stop at their next step, and this is raised
             raise
 
-    def _speaking_of(self, index: int) -> Speaking:
-        speaking = self._speaking.get(index)
-        if speaking is None:
-            speaking = self._speaking[index] = Speaking(
-                self._hold, self._outside, self._brief, self._search, index
+    def _segment_run(self, index: int) -> SegmentRun:
+        run = self._segment_runs.get(index)
+        if run is None:
+            run = self._segment_runs[index] = SegmentRun(
+                self._claimed, self._resources, self._script, self._settlement, index
             )
-        return speaking
+        return run
 
     async def _store(self) -> None:
-        hold = self._hold
-        size, duration = await self._delivery.store()
-        await hold.append(
+        claimed = self._claimed
+        size, duration = await self._assembly.store()
+        await claimed.append(
             lambda task, now: task.succeed(
-                lease=hold.lease,
+                lease=claimed.lease,
                 object_key=object_key(task.id),
                 size=size,
                 duration=duration,
@@ -164,65 +166,65 @@ class Run:
         )
 
     async def _expire(self) -> None:
-        hold = self._hold
-        for index, segment in enumerate(hold.task.segments):
+        claimed = self._claimed
+        for index, segment in enumerate(claimed.task.segments):
             if segment.prediction_id is not None and segment.output_url is None:
-                await self._outside.predictions.cancel(segment.prediction_id)
+                await self._resources.predictions.cancel(segment.prediction_id)
                 # It may have ended just before: what is paid for is delivered.
-                prediction = await self._outside.predictions.get(segment.prediction_id)
+                prediction = await self._resources.predictions.get(segment.prediction_id)
                 if prediction.output_url is not None:
-                    await self._speaking_of(index).start_download(prediction)
-                await self._outside.gate.leave(permit(hold, index))
-        if all(segment.output_url is not None for segment in hold.task.segments):
+                    await self._segment_run(index).start_download(prediction)
+                await self._resources.gate.leave(permit(claimed, index))
+        if all(segment.output_url is not None for segment in claimed.task.segments):
             return
         error = TaskError("deadline_exceeded", "deadline", "the task's deadline has passed")
-        await hold.append(
+        await claimed.append(
             lambda task, now: task.fail(
-                lease=hold.lease, error=error, permanent=False, abandoned=[], settled=[], now=now
+                lease=claimed.lease, error=error, permanent=False, abandoned=[], settled=[], now=now
             )
         )
 
     async def _cancel(self) -> None:
-        hold = self._hold
-        await _all(self._cancel_segment(index) for index in range(len(hold.task.segments)))
-        if all(segment.downloaded for segment in hold.task.segments):
+        claimed = self._claimed
+        await _all(self._cancel_segment(index) for index in range(len(claimed.task.segments)))
+        if all(segment.downloaded for segment in claimed.task.segments):
             # It may be stored already, by us or by a worker that died before it could say so.
-            await self._outside.audio.delete(object_key(hold.task.id))
-        await hold.append(lambda task, now: task.confirm_cancel(now=now))
+            await self._resources.audio.delete(object_key(claimed.task.id))
+        await claimed.append(lambda task, now: task.confirm_cancel(now=now))
 
     async def _cancel_segment(self, index: int) -> None:
-        segment = self._hold.task.segments[index]
+        segment = self._claimed.task.segments[index]
         prediction_id = None if segment.output_url else segment.prediction_id
         if segment.intent_at is not None:
-            speech = await self._brief.speech(index)
-            prediction_id = await self._search.for_sure(index, speech, segment.intent_at)
+            speech = await self._script.speech(index)
+            prediction_id = await self._settlement.for_sure(index, speech, segment.intent_at)
         if prediction_id is not None:
-            await self._outside.predictions.cancel(prediction_id)
-        await self._outside.gate.leave(permit(self._hold, index))
+            await self._resources.predictions.cancel(prediction_id)
+        await self._resources.gate.leave(permit(self._claimed, index))
 
     # --- failures
 
     async def _record(self, setbacks: list[Setback]) -> None:
-        hold = self._hold
+        claimed = self._claimed
         for setback in setbacks:
             logger.warning(
                 "%s failed: %s",
                 setback.failure.step,
                 setback.failure.message,
-                extra={**hold.about(), "code": setback.failure.code, "segment": setback.segment},
+                extra={**claimed.about(), "code": setback.failure.code, "segment": setback.segment},
             )
-        if hold.task.cancel_requested:
+        if claimed.task.cancel_requested:
             await self._cancel_again()
             return
         decision = retry.combine(
             [
                 retry.decide(
-                    hold.task,
+                    claimed.task,
                     setback.segment,
                     setback.failure,
-                    self._outside.policy,
+                    self._resources.policy,
                     creating=isinstance(setback.step, Create),
-                    now=hold.now(),
+                    now=claimed.now(),
                     random=random.random,
                 )
                 for setback in setbacks
@@ -230,9 +232,9 @@ class Run:
         )
         if isinstance(decision, GiveUp):
             permanent = decision.permanent
-            await hold.append(
+            await claimed.append(
                 lambda task, now: task.fail(
-                    lease=hold.lease,
+                    lease=claimed.lease,
                     error=decision.error,
                     permanent=permanent,
                     abandoned=decision.abandoned,
@@ -243,15 +245,15 @@ class Run:
             # What may still run has nobody any more who would give its place back.
             await asyncio.gather(
                 *(
-                    self._outside.gate.leave(permit(hold, index))
-                    for index in range(len(hold.task.segments))
+                    self._resources.gate.leave(permit(claimed, index))
+                    for index in range(len(claimed.task.segments))
                 )
             )
         else:
             later = decision
-            await hold.append(
+            await claimed.append(
                 lambda task, now: task.schedule_retry(
-                    lease=hold.lease,
+                    lease=claimed.lease,
                     error=later.error,
                     attempt=later.attempt,
                     delay=later.delay,
@@ -271,7 +273,7 @@ class Run:
         if self._cancel_failures < CANCEL_TRIES:
             await asyncio.sleep(CANCEL_PAUSE_SECONDS * 2 ** (self._cancel_failures - 1))
         else:
-            await self._hold.append(lambda task, now: task.confirm_cancel(now=now))
+            await self._claimed.append(lambda task, now: task.confirm_cancel(now=now))
 
 
 async def _all(works: Iterable[Coroutine[Any, Any, None]]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from tts.domain.task import Priority
+from tts.domain.values import Priority
 
 WEIGHTS: Mapping[str, int] = {Priority.HIGH: 4, Priority.NORMAL: 2, Priority.LOW: 1}
 

@@ -18,7 +18,8 @@ from uuid import UUID
 import orjson
 
 from tts.application.tasks import Application
-from tts.domain.task import Priority, Task
+from tts.domain.task import Task
+from tts.domain.values import Priority
 from tts.patience import (
     first_of,
 )

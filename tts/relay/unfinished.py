@@ -12,7 +12,8 @@ from uuid import UUID
 
 import orjson
 
-from tts.domain.task import Priority, Task
+from tts.domain.task import Task
+from tts.domain.values import Priority
 from tts.ports.log import Recorded
 
 ROUNDS = frozenset({Task.Requested.TOPIC, Task.RetryRequested.TOPIC})

@@ -22,7 +22,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from tts.ports.errors import Unavailable
 from tts.ports.log import Payload, Recorded
 from tts.store.group_commit import Append, GroupCommit
-from tts.store.tailer import BACKOFF_SECONDS, WakeUps, follow
+from tts.store.tailer import BACKOFF_SECONDS, Bell, follow
 
 logger = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ class PostgresStore:
         )
         self._writer: AsyncConnection | None = None
         self._group = GroupCommit(self._commit)
-        self._wake_ups = WakeUps()
+        self._bell = Bell()
         self._listening: asyncio.Task[None] | None = None
         self._channels: frozenset[str] = frozenset()
 
@@ -155,7 +155,7 @@ class PostgresStore:
     ) -> AsyncIterator[list[Recorded]]:
         """See :class:`tts.ports.log.Log`."""
         self._listen_to(topics or (EVERYTHING,))
-        return follow(partial(self.read, topics=topics), self._wake_ups, after, batch)
+        return follow(partial(self.read, topics=topics), self._bell, after, batch)
 
     # --- Coordination
 
@@ -274,9 +274,9 @@ class PostgresStore:
                         await connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
                     failures = 0
                     # What was committed before the LISTEN was announced to nobody.
-                    self._wake_ups.kick()
+                    self._bell.kick()
                     async for _ in connection.notifies():
-                        self._wake_ups.kick()
+                        self._bell.kick()
             except ERRORS as error:
                 if failures == 0:
                     logger.warning("LISTEN ended, connecting again: %s", error)

@@ -24,7 +24,7 @@ from tts.ports.errors import Unavailable
 from tts.ports.log import Payload, Recorded
 from tts.store.group_commit import Append, GroupCommit
 from tts.store.sqlite_file import BUSY_SECONDS, connect
-from tts.store.tailer import WakeUps, follow
+from tts.store.tailer import Bell, follow
 
 T = TypeVar("T")
 
@@ -69,7 +69,7 @@ class SQLiteStore:
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="sqlite-read")
         self._turn = asyncio.Lock()  # of the one connection that writes
         self._group = GroupCommit(self._commit)
-        self._wake_ups = WakeUps()
+        self._bell = Bell()
         self._watching: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -145,7 +145,7 @@ class SQLiteStore:
         self, after: int, *, batch: int = 500, topics: Collection[str] = ()
     ) -> AsyncIterator[list[Recorded]]:
         """See :class:`tts.ports.log.Log`."""
-        return follow(partial(self.read, topics=topics), self._wake_ups, after, batch)
+        return follow(partial(self.read, topics=topics), self._bell, after, batch)
 
     # --- Coordination
 
@@ -184,7 +184,7 @@ class SQLiteStore:
         # thread would wait for the interpreter's lock, milliseconds each while the loop is busy.
         async with self._transaction():
             positions = self._insert_all(batch)
-        self._wake_ups.kick()
+        self._bell.kick()
         return positions
 
     async def _write(self, sql: str, params: Sequence[object]) -> None:
@@ -314,11 +314,11 @@ class SQLiteStore:
         seen = None
         while True:
             await asyncio.sleep(OTHER_PROCESSES_POLL_SECONDS)
-            if self._wake_ups:
+            if self._bell:
                 version = self._watcher.execute("PRAGMA data_version").fetchone()
                 if version != seen:
                     seen = version
-                    self._wake_ups.kick()
+                    self._bell.kick()
 
 
 class FileLeadership:

@@ -16,7 +16,7 @@ SAFETY_POLL_SECONDS = 1.0  # a wake-up can be lost; the log is read this often a
 BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
-class WakeUps:
+class Bell:
     """Tells every follower of the log in this process that there may be something new."""
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class WakeUps:
 
 async def follow(
     read: Callable[[int, int], Awaitable[list[Recorded]]],
-    wake_ups: WakeUps,
+    bell: Bell,
     after: int,
     batch: int,
 ) -> AsyncIterator[list[Recorded]]:
@@ -52,7 +52,7 @@ async def follow(
     Outages of the store are waited out: the next read starts where the last one ended.
     """
     failures = 0
-    with wake_ups.listener() as woken:
+    with bell.listener() as woken:
         while True:
             # Cleared before the read: what commits during the read sets it again.
             woken.clear()

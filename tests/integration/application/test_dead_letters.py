@@ -20,7 +20,8 @@ from projections.runner import Projector
 from projections.tasks import TaskQueries, TasksProjection
 from tests.integration.gateway.gateway_under_test import PATIENCE_SECONDS, Running, running
 from tts.application import dead_letters
-from tts.domain.task import Task, TaskError
+from tts.domain.task import Task
+from tts.domain.values import TaskError
 
 WHY = {"reason": "the provider is back"}
 

@@ -21,7 +21,8 @@ from projections.tasks import TaskQueries, TasksProjection
 from tests.services.stores import Backend, Store
 from tts.application.tasks import Application
 from tts.cli.commands import main
-from tts.domain.task import Task, TaskError
+from tts.domain.task import Task
+from tts.domain.values import TaskError
 
 WHY = ("--reason", "the provider is back")
 

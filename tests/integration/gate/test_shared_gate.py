@@ -5,7 +5,7 @@ import contextlib
 import pytest
 
 from tests.world import open_world
-from tts.domain.task import Status
+from tts.domain.values import Status
 from tts.gate.gate import Gate
 from tts.gate.state import Limits, burst, fill_rate
 from tts.store.documents import PostgresDocuments

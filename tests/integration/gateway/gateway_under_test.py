@@ -23,7 +23,8 @@ from tests.services.ports import free_port
 from tts.application.tasks import Application
 from tts.audio.folder import FolderAudio
 from tts.config import Settings
-from tts.domain.task import Task, TaskError
+from tts.domain.task import Task
+from tts.domain.values import TaskError
 from tts.gate.gate import Gate as UpstreamGate
 from tts.gate.state import Limits
 from tts.observability.health import Probe

@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from gateway.access import keys
 from gateway.access.limits import RateLimit
 from gateway.access.roles import Role
-from gateway.routes.pages import FILES
+from gateway.static_files import FILES
 from projections.database import open_database
 from projections.runner import Projector
 from projections.tasks import TasksProjection

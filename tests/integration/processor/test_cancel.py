@@ -5,7 +5,8 @@ import asyncio
 import pytest
 
 from tests.world import open_world
-from tts.domain.task import FINAL, Status, TransitionRefused
+from tts.domain.errors import TransitionRefused
+from tts.domain.values import FINAL, Status
 from tts.processor import task_run as run
 
 # The appends of a processor: Dequeued, ProcessingStarted, PredictionCreated, DownloadStarted,

@@ -21,7 +21,8 @@ from tts.application.tasks import Application
 from tts.audio.minio import MinioAudio
 from tts.domain.naming import object_key
 from tts.domain.retry import RetryPolicy
-from tts.domain.task import Status, Task
+from tts.domain.task import Task
+from tts.domain.values import Status
 from tts.processor import segment_run as speaking
 from tts.replicate.predictions import ReplicatePredictions
 from tts.templates import HttpTemplates

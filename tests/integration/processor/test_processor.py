@@ -7,7 +7,7 @@ import pytest
 
 from tests.histories import STATUSES_OF_SPEECH
 from tests.world import CrashingStore, open_world
-from tts.domain.task import Status
+from tts.domain.values import Status
 from tts.ports.queue import Destination, Message
 from tts.sound.inspect import inspect
 

@@ -9,7 +9,8 @@ import pytest
 
 from tests.world import World
 from tts.domain.retry import RetryPolicy
-from tts.domain.task import Status, Task
+from tts.domain.task import Task
+from tts.domain.values import Status
 from tts.queue.memory import MemoryQueue
 from tts.queue.rabbitmq import RabbitMQ
 from tts.sandbox import start_sandbox

@@ -9,7 +9,8 @@ import soundfile
 from tests.world import SEGMENT_MAX_CHARS as MAX_CHARS
 from tests.world import CrashingStore, open_world
 from tts.domain.naming import object_key, part_key
-from tts.domain.task import Status, Task
+from tts.domain.task import Task
+from tts.domain.values import Status
 from tts.text import segments
 from tts.wire import task_answer, task_update
 

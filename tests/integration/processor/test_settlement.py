@@ -10,7 +10,7 @@ from tts.gate.gate import Gate
 from tts.gate.state import Limits
 from tts.ports.speech import Speech
 from tts.processor import settlement as search
-from tts.processor.settlement import Search
+from tts.processor.settlement import Settlement
 from tts.store.memory import MemoryDocuments
 
 
@@ -77,8 +77,8 @@ async def speech(world, task, text=TEXT):
 
 async def searched(world, task, text=TEXT):
     """What a processor of its own finds for the task."""
-    outside = world.outside(Gate(MemoryDocuments(), Limits()))
-    looking = Search(world.application, outside, task)
+    resources = world.outside(Gate(MemoryDocuments(), Limits()))
+    looking = Settlement(world.application, resources, task)
     return await looking.for_sure(0, await speech(world, task, text), task.segments[0].intent_at)
 
 

@@ -19,7 +19,8 @@ from projections.runner import Projector, reset
 from projections.tasks import TaskPage, TaskQueries, TasksProjection
 from tests.histories import START, live, new_task, stored
 from tests.services.stores import Backend, Store
-from tts.domain.task import Status, Task, TaskError
+from tts.domain.task import Task
+from tts.domain.values import Status, TaskError
 from tts.ports.errors import Unavailable
 from tts.ports.log import Payload
 from tts.store import sqlite_file

@@ -11,7 +11,8 @@ import orjson
 import pytest
 
 from tests.world import open_world
-from tts.domain.task import FINAL, Status, Task
+from tts.domain.task import Task
+from tts.domain.values import FINAL, Status
 
 MANY = 600
 # The relay is 32 rounds ahead of the processor's eight; twice that, for what is between the two.

@@ -14,7 +14,7 @@ from tests.integration.relay.relay_under_test import (
     statuses,
     until,
 )
-from tts.domain.task import Status, TaskError
+from tts.domain.values import Status, TaskError
 from tts.ports.queue import Destination
 
 

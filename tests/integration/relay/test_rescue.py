@@ -14,7 +14,8 @@ from tests.integration.relay.relay_under_test import (
     requested,
     until,
 )
-from tts.domain.task import Task, TaskError
+from tts.domain.task import Task
+from tts.domain.values import TaskError
 from tts.ports.errors import Unavailable
 from tts.ports.queue import Destination
 from tts.queue.rabbitmq import RabbitMQ

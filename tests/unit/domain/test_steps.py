@@ -24,7 +24,8 @@ from tts.domain.steps import (
     next_segment_step,
     next_step,
 )
-from tts.domain.task import Task, TaskError
+from tts.domain.task import Task
+from tts.domain.values import TaskError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ERROR = TaskError("code", "poll", "message")

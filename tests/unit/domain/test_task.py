@@ -9,7 +9,9 @@ import pytest
 
 from tests.histories import START as NOW
 from tests.histories import new_task
-from tts.domain.task import FINAL, LeaseLost, Status, Task, TaskErased, TaskError, TransitionRefused
+from tts.domain.errors import LeaseLost, TaskErased, TransitionRefused
+from tts.domain.task import Task
+from tts.domain.values import FINAL, Status, TaskError
 
 ERROR = TaskError("network", "poll", "connection reset")
 LATER = NOW + timedelta(seconds=5)

@@ -16,7 +16,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from projections.tasks import change
 from tests.histories import MAPPER, START, new_task, stored
-from tts.domain.task import DomainError, LeaseLost, Status, Task, TaskError
+from tts.domain.errors import DomainError, LeaseLost
+from tts.domain.task import Task
+from tts.domain.values import Status, TaskError
 from tts.ports.log import Recorded
 from tts.wire import status_of, task_answer
 

@@ -6,7 +6,8 @@ from uuid import uuid4
 import orjson
 import pytest
 
-from tts.domain.task import FINAL, Task
+from tts.domain.task import Task
+from tts.domain.values import FINAL
 from tts.ports.log import Recorded
 from tts.ports.queue import Destination
 from tts.relay.messages import AT_ONCE, order, rescue

@@ -1,0 +1,80 @@
+"""The words and the small values of the domain."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+
+class Status(StrEnum):
+    """The wire statuses; the names are the original service's."""
+
+    STARTING = "starting"
+    QUEUED = "queued"
+    DEQUEUED = "dequeued"
+    PROCESSING = "processing"
+    PREDICTION_CREATED = "prediction_created"
+    DOWNLOADING = "downloading"
+    DOWNLOAD_COMPLETE = "download_complete"
+    SUCCEEDED = "succeeded"
+    WAITING_RETRY = "waiting_retry"
+    RETRYING = "retrying"
+    FAILED = "failed"
+    CANCELING = "canceling"
+    CANCELED = "canceled"
+
+
+class Priority(StrEnum):
+    """Which of the waiting tasks come first; the values are the wire's."""
+
+    HIGH = "high"
+    NORMAL = "normal"
+    LOW = "low"
+
+
+FINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED})
+
+
+@dataclass
+class Segment:
+    """One range of the text and the prediction that speaks it.
+
+    ``intent_at`` is set while a creation was decided on whose outcome is not in the log yet; only
+    one of ``intent_at`` and ``prediction_id`` is set at a time.
+    """
+
+    start: int
+    end: int
+    creations: int = 0
+    creations_before: int = 0  # those of the rounds before a person's last retry
+    intent_at: datetime | None = None
+    intent_lease: int = 0
+    prediction_id: str | None = None
+    predict_time: float | None = None
+    output_url: str | None = None
+    size: int | None = None
+    sha256: str | None = None
+    duration: float | None = None
+    part: str | None = None
+    suspected: bool = False  # an earlier prediction's audio was too short for the text
+    suspect: bool = False  # and so is the one that was taken
+
+    @property
+    def downloaded(self) -> bool:
+        return self.sha256 is not None
+
+    def abandon(self) -> None:
+        """Give up the prediction: the segment has to be spoken anew."""
+        self.intent_at = None
+        self.prediction_id = self.predict_time = self.output_url = None
+        self.size = self.sha256 = self.duration = self.part = None
+
+
+@dataclass(frozen=True)
+class TaskError:
+    """Why an attempt ended: a machine code, the step it happened at, a sentence for people."""
+
+    code: str
+    step: str
+    message: str
