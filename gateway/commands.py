@@ -5,14 +5,13 @@ from __future__ import annotations
 import re
 from time import perf_counter
 from typing import Any
-from uuid import UUID
 
 from gateway.access.roles import Access
 from gateway.errors import InvalidRequest, TaskMismatch
 from gateway.metrics import REQUESTS
 from gateway.models import CancelRequest, RetryRequest, SpeechRequest, speech_request
 from gateway.services import Services
-from gateway.tasks import events_of, task_id_of
+from gateway.tasks import task_id_of
 from tts.domain.task import Task
 
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -30,7 +29,7 @@ class Commands:
         self.speech_request = speech_request(services.settings)
 
     async def generate(
-        self, wanted: SpeechRequest, access: Access, *, idempotency_key: str | None
+        self, order: SpeechRequest, access: Access, *, idempotency_key: str | None
     ) -> tuple[Task, int]:
         """Accept a text; returns the task and the position of its newest event.
 
@@ -42,34 +41,42 @@ class Commands:
             raise InvalidRequest("Idempotency-Key: must be 1 to 255 visible ASCII characters")
         began = perf_counter()
         accepted = await self._application.request(
-            template_id=wanted.template_id,
-            text=wanted.tts_text,
-            instruction=wanted.instruction or "",
+            template_id=order.template_id,
+            text=order.tts_text,
+            instruction=order.instruction or "",
             owner=access.owner,
             idempotency_key=idempotency_key,
-            priority=wanted.priority.value,
+            priority=order.priority.value,
         )
         REQUESTS.accepted(perf_counter() - began)
         return accepted
 
-    async def retry(self, wanted: RetryRequest, access: Access) -> dict[str, Any]:
+    async def retry(self, order: RetryRequest, access: Access) -> dict[str, Any]:
         """Give a failed task another round of attempts; returns the answer.
 
         Raises:
             TaskNotFound, TaskMismatch, TransitionRefused
         """
-        task_id = task_id_of(wanted.task_id)
-        task = await self._task(task_id, access)
-        if wanted.template_id not in {None, task.template_id}:
-            raise TaskMismatch(
-                f"templateId: the task has {task.template_id}", task_id=wanted.task_id
-            )
-        if wanted.tts_text is not None:
-            said = await self._application.store.payload(task_id)
-            if said is not None and said.text != wanted.tts_text:
-                raise TaskMismatch("tts_text: the task has another text", task_id=wanted.task_id)
+        task_id = task_id_of(order.task_id)
+        text = None
+        if order.tts_text is not None:
+            payload = await self._application.store.payload(task_id)
+            text = payload.text if payload else None
+
+        def check(task: Task) -> None:
+            if order.template_id not in {None, task.template_id}:
+                raise TaskMismatch(
+                    f"templateId: the task has {task.template_id}", task_id=order.task_id
+                )
+            if text not in {None, order.tts_text}:
+                raise TaskMismatch("tts_text: the task has another text", task_id=order.task_id)
+
         _, position = await self._application.retry(
-            task_id, by=access.owner or "client", reason="requested by the client"
+            task_id,
+            by=access.owner or "client",
+            reason="requested by the client",
+            scope=access.scope,
+            check=check,
         )
         return {
             "taskId": str(task_id),
@@ -77,16 +84,18 @@ class Commands:
             "position": position,
         }
 
-    async def cancel(self, wanted: CancelRequest, access: Access) -> dict[str, Any]:
+    async def cancel(self, order: CancelRequest, access: Access) -> dict[str, Any]:
         """Ask for the end of a task; the answer's status says whether it is there already.
 
         Raises:
             TaskNotFound, TransitionRefused
         """
-        task_id = task_id_of(wanted.task_id)
-        await self._task(task_id, access)
+        task_id = task_id_of(order.task_id)
         task, position = await self._application.cancel(
-            task_id, by=access.owner or "client", reason="requested by the client"
+            task_id,
+            by=access.owner or "client",
+            reason="requested by the client",
+            scope=access.scope,
         )
         return {
             "taskId": str(task_id),
@@ -94,12 +103,6 @@ class Commands:
             "status": task.status.value,
             "position": position,
         }
-
-    async def _task(self, task_id: UUID, access: Access) -> Task:
-        events = await events_of(self._services, task_id, access.scope)
-        task = self._application.replay(events)
-        assert task is not None  # noqa: S101 -- there is at least one event
-        return task
 
 
 def started(task: Task, position: int) -> dict[str, Any]:

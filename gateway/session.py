@@ -22,7 +22,6 @@ from gateway.services import Services
 from gateway.streams import ws_messages as messages
 from gateway.streams.socket import Socket
 from gateway.streams.ws_messages import RequestId
-from gateway.tasks import events_of
 
 logger = logging.getLogger(__name__)
 
@@ -109,7 +108,7 @@ class Session:
         tasks = None if wanted.task_ids is None else tasks_of(wanted.task_ids)
         together = _union(self._socket.tasks, tasks)
         for task_id in tasks or ():
-            await events_of(self._services, task_id, self._access.scope)
+            await self._services.application.history(task_id, self._access.scope)
         start = await self._history.start(tasks, _text(wanted.last_event_id), _text(wanted.begin))
         # From here to the end of history everything live waits, whatever it belongs to. The hub
         # sends what comes after this position, and nothing else does.

@@ -14,7 +14,7 @@ from gateway import endpoint
 from gateway.access.roles import Need
 from gateway.errors import RangeNotSatisfiable, RouteNotFound
 from gateway.services import Services
-from gateway.tasks import events_of, task_id_of
+from gateway.tasks import task_id_of
 from tts.audio.folder import FolderAudio
 
 CHUNK_BYTES = 256 * 1024
@@ -39,11 +39,11 @@ class Audio:
 
     async def file(self, request: Request, key: str) -> HTTPResponse:
         """The file or a range of it. A key's audio never changes, so clients may keep it."""
-        known = KEY.fullmatch(key)
-        if not known:
+        match = KEY.fullmatch(key)
+        if not match:
             raise RouteNotFound(f"there is no audio {key!r}")
         if (scope := request.ctx.access.scope) is not None:
-            await events_of(self._services, task_id_of(known[1]), scope)
+            await self._services.application.history(task_id_of(match[1]), scope)
         path = self._folder.path(key)
         try:
             stat = await asyncio.to_thread(path.stat)

@@ -21,7 +21,7 @@ from gateway.models import (
     parse_query,
 )
 from gateway.services import Services
-from gateway.tasks import events_of, task_id_of
+from gateway.tasks import task_id_of
 from tts.application.dead_letters import Bulk, DeadLetters, Outcome, Selection, reason_of
 
 PATH = "/api/dead-letters"
@@ -55,11 +55,10 @@ class Routes:
 
     async def inspect(self, request: Request, task_id: str) -> HTTPResponse:
         """One failed task, and all that is known of it."""
-        uuid = task_id_of(task_id)
-        events = await events_of(self._services, uuid, request.ctx.access.scope)
-        said = await self._services.application.store.payload(uuid)
-        words = (said.text, said.instruction) if said else None
-        return Success(self._letters.inspect(events, words, self._services.audio.url))
+        answer = await self._letters.inspect(
+            task_id_of(task_id), self._services.audio.url, request.ctx.access.scope
+        )
+        return Success(answer)
 
     async def redrive(self, request: Request) -> HTTPResponse:
         """Give the chosen ones another round, as many as a request has time for."""

@@ -15,7 +15,6 @@ from gateway.history import History, Start, Tasks, tasks_of
 from gateway.services import Services
 from gateway.streams import sse as frames
 from gateway.streams.stream import HEAD, Begun, Stream, take_over
-from gateway.tasks import events_of
 
 logger = logging.getLogger(__name__)
 
@@ -40,7 +39,7 @@ class Events:
         """Answer with a stream; everything that can be refused is refused before it begins."""
         tasks = _tasks(request)
         for task_id in tasks or ():
-            await events_of(self._services, task_id, request.ctx.access.scope)
+            await self._services.application.history(task_id, request.ctx.access.scope)
         async with self._hub.following():
             # The header goes first: a browser that reconnects sends it with the URL it began with.
             last = request.headers.get("last-event-id") or request.args.get("lastEventId")

@@ -24,7 +24,7 @@ from gateway.models import (
     parse_query,
 )
 from gateway.services import Services
-from gateway.tasks import events_of, task_id_of
+from gateway.tasks import task_id_of
 from tts.application.tasks import TaskNotFound
 from tts.domain.errors import TaskErased
 from tts.domain.task import Task
@@ -82,9 +82,8 @@ class Tts:
         """One task as the log has it, so that a client reads its own write."""
         events = await self._events(request, task_id)
         task = self._application.replay(events)
-        assert task is not None  # noqa: S101 -- there is at least one event
-        said = await self._application.store.payload(task.id)
-        words = (said.text, said.instruction) if said else None
+        payload = await self._application.store.payload(task.id)
+        words = (payload.text, payload.instruction) if payload else None
         return Success(task_answer(task, events[-1].position, words, self._services.audio.url))
 
     async def timeline(self, request: Request, task_id: str) -> HTTPResponse:
@@ -94,9 +93,9 @@ class Tts:
     async def erase(self, request: Request, task_id: str) -> HTTPResponse:
         """Remove what was said and spoken; statuses and times stay."""
         uuid = task_id_of(task_id)
-        await events_of(self._services, uuid, request.ctx.access.scope)
+        access = request.ctx.access
         task, position = await self._application.erase(
-            uuid, self._services.audio, by=request.ctx.access.owner or "client"
+            uuid, self._services.audio, by=access.owner or "client", scope=access.scope
         )
         assert task.erased_at is not None  # noqa: S101 -- that is what erase does
         answer = {
@@ -133,7 +132,7 @@ class Tts:
         """The task's events, up to the position that the client asks for."""
         as_of = parse_query(TimeTravel, endpoint.query_of(request)).as_of
         uuid = task_id_of(task_id)
-        events = await events_of(self._services, uuid, request.ctx.access.scope)
+        events = await self._application.history(uuid, request.ctx.access.scope)
         if as_of is None:
             return events
         if events[0].position > as_of:

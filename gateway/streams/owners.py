@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from uuid import UUID
 
-import orjson
-
+from tts.application.tasks import owner_of
 from tts.domain.task import Task
 from tts.ports.log import Recorded
 
@@ -34,7 +33,7 @@ class Owners:
             first = event
             if event.topic != Task.Requested.TOPIC:
                 first = (await self._events(event.task_id))[0]
-            owner = str(orjson.loads(first.state)["owner"])
+            owner = owner_of(first)
             if len(self._known) >= TASKS_MAX:
                 del self._known[next(iter(self._known))]  # the one that has been there longest
             self._known[event.task_id] = owner

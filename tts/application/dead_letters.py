@@ -16,10 +16,8 @@ from uuid import UUID
 
 from tts.application.tasks import Application, TaskNotFound
 from tts.domain.errors import DomainError, TaskErased
-from tts.domain.task import Task
 from tts.domain.values import Status
 from tts.ports.errors import Conflict
-from tts.ports.log import Recorded
 from tts.wire import dead_letter, predictions, timeline
 
 WORK_SECONDS = 5.0  # of one call, well under the patience of any proxy
@@ -52,11 +50,11 @@ class Letter:
 class DeadLetterQueries(Protocol):
     """The read model of dead letters; a cursor that is no letter's is a ValueError."""
 
-    async def page(self, wanted: Selection, *, cursor: str | None, limit: int) -> list[Letter]:
+    async def page(self, selection: Selection, *, cursor: str | None, limit: int) -> list[Letter]:
         """The dead letters behind the cursor, those that failed last first."""
         ...
 
-    async def counts(self, wanted: Selection, *, cursor: str | None = None) -> dict[str, int]:
+    async def counts(self, selection: Selection, *, cursor: str | None = None) -> dict[str, int]:
         """How many dead letters there are behind the cursor, by error code, most first."""
         ...
 
@@ -80,7 +78,7 @@ class Outcome:
 class Bulk:
     """What is to be done to whom: the tasks named, or else those selected.
 
-    ``scope`` is the owner whose tasks named ones must be, or None; ``limit`` bounds the tasks that
+    ``scope`` is the owner whose tasks they must be, or None; ``limit`` bounds the tasks that
     are looked at, ``cursor`` is an earlier call's ``next``. A dry run changes nothing.
     """
 
@@ -94,7 +92,7 @@ class Bulk:
     dry_run: bool = False
 
 
-Act = Callable[[UUID, int | None], Awaitable[object]]
+Act = Callable[[Letter], Awaitable[object]]
 
 
 class DeadLetters:
@@ -104,7 +102,7 @@ class DeadLetters:
         self._application = application
         self._queries = queries
 
-    async def page(self, wanted: Selection, *, cursor: str | None, limit: int) -> dict[str, Any]:
+    async def page(self, selection: Selection, *, cursor: str | None, limit: int) -> dict[str, Any]:
         """One page on the wire, and the counts by code.
 
         A letter that was retried or dismissed a moment ago is left out before the read model knows.
@@ -112,41 +110,41 @@ class DeadLetters:
         Raises:
             ValueError: ``cursor`` is no page's.
         """
-        letters = await self._queries.page(wanted, cursor=cursor, limit=limit + 1)
-        counts = await self._queries.counts(wanted)
-        shown = letters[:limit]
+        letters = await self._queries.page(selection, cursor=cursor, limit=limit + 1)
+        counts = await self._queries.counts(selection)
+        page = letters[:limit]
         read = self._application.store.events
-        lives = await asyncio.gather(*(read(letter.task_id) for letter in shown))
-        told = [
-            dead_letter(self._replay(events), events)
-            for letter, events in zip(shown, lives, strict=True)
+        histories = await asyncio.gather(*(read(letter.task_id) for letter in page))
+        answers = [
+            dead_letter(self._application.replay(events), events)
+            for letter, events in zip(page, histories, strict=True)
             if events[-1].version == letter.version
         ]
         more = len(letters) > limit
         return {
-            "deadLetters": told,
+            "deadLetters": answers,
             "counts": counts,
             "total": sum(counts.values()),
-            "nextCursor": shown[-1].cursor if more else None,
+            "nextCursor": page[-1].cursor if more else None,
         }
 
-    def inspect(
-        self,
-        events: list[Recorded],
-        said: tuple[str, str] | None,
-        audio_url: Callable[[str], str],
+    async def inspect(
+        self, task_id: UUID, audio_url: Callable[[str], str], scope: str | None = None
     ) -> dict[str, Any]:
-        """A failed task with all that is known of it, dismissed or not; ``events`` are its own.
+        """A failed task with all that is known of it, dismissed or not.
 
         Raises:
+            TaskNotFound: no such task in the ``scope``.
             NotADeadLetter: it has not failed.
         """
-        task = self._replay(events)
+        events = await self._application.history(task_id, scope)
+        task = self._application.replay(events)
         if task.status is not Status.FAILED:
             raise NotADeadLetter(f"task {task.id} has not failed: it is {task.status}")
+        payload = await self._application.store.payload(task_id)
         return dead_letter(task, events) | {
-            "ttsText": said[0] if said else None,
-            "instruction": (said[1] or None) if said else None,
+            "ttsText": payload.text if payload else None,
+            "instruction": (payload.instruction or None) if payload else None,
             "dismissedAt": task.dismissed_at.isoformat() if task.dismissed_at else None,
             "erasedAt": task.erased_at.isoformat() if task.erased_at else None,
             "predictionsMade": predictions(events),
@@ -160,9 +158,14 @@ class DeadLetters:
             ValueError: the cursor is no earlier call's.
         """
 
-        async def act(task_id: UUID, version: int | None) -> None:
+        async def act(letter: Letter) -> None:
             await self._application.retry(
-                task_id, by=bulk.by, reason=bulk.reason, version=version, dry_run=bulk.dry_run
+                letter.task_id,
+                by=bulk.by,
+                reason=bulk.reason,
+                scope=bulk.scope,
+                version=letter.version,
+                dry_run=bulk.dry_run,
             )
 
         return await self._work(bulk, act, per_second)
@@ -174,9 +177,14 @@ class DeadLetters:
             ValueError: the cursor is no earlier call's.
         """
 
-        async def act(task_id: UUID, version: int | None) -> None:
+        async def act(letter: Letter) -> None:
             await self._application.dismiss(
-                task_id, by=bulk.by, reason=bulk.reason, version=version, dry_run=bulk.dry_run
+                letter.task_id,
+                by=bulk.by,
+                reason=bulk.reason,
+                scope=bulk.scope,
+                version=letter.version,
+                dry_run=bulk.dry_run,
             )
 
         return await self._work(bulk, act, DISMISSALS_PER_SECOND)
@@ -191,12 +199,12 @@ class DeadLetters:
         outcome = Outcome(matched=await self._count(bulk, bulk.cursor))
         size = max(1, per_second // CHUNKS_PER_SECOND)
         async for chunk, more in self._chunks_of(bulk, size):
-            failures = await asyncio.gather(*(self._one(bulk, letter, act) for letter in chunk))
-            for letter, failure in zip(chunk, failures, strict=True):
-                if failure is None:
+            refusals = await asyncio.gather(*(_refusal(act, letter) for letter in chunk))
+            for letter, refusal in zip(chunk, refusals, strict=True):
+                if refusal is None:
                     outcome.done.append(letter.task_id)
                 else:
-                    outcome.skipped.append((letter.task_id, failure))
+                    outcome.skipped.append((letter.task_id, refusal))
             outcome.next = chunk[-1].cursor if more else None
             # What was skipped made no work, so it does not count.
             due = began + (0 if bulk.dry_run else len(outcome.done) / per_second)
@@ -206,18 +214,6 @@ class DeadLetters:
         if outcome.next is not None:
             outcome.remaining = await self._count(bulk, outcome.next)
         return outcome
-
-    async def _one(self, bulk: Bulk, letter: Letter, act: Act) -> Exception | None:
-        """Do it, or say why it cannot be done to this one."""
-        try:
-            if bulk.tasks is not None and bulk.scope is not None:
-                task, _ = await self._application.load(letter.task_id)
-                if task.owner != bulk.scope:
-                    return TaskNotFound(f"task {letter.task_id} does not exist")
-            await act(letter.task_id, letter.version)
-        except (DomainError, TaskNotFound, Conflict) as refusal:
-            return refusal
-        return None
 
     async def _count(self, bulk: Bulk, cursor: str | None) -> int:
         if bulk.tasks is not None:
@@ -229,23 +225,18 @@ class DeadLetters:
         cursor, left = bulk.cursor, bulk.limit
         more = True
         while more and left != 0:
-            wanted = size if left is None else min(size, left)
+            most = size if left is None else min(size, left)
             if bulk.tasks is not None:
-                letters = _named(bulk.tasks, cursor)[: wanted + 1]
+                letters = _named(bulk.tasks, cursor)[: most + 1]
             else:
-                letters = await self._queries.page(bulk.selection, cursor=cursor, limit=wanted + 1)
-            more = len(letters) > wanted
-            chunk = letters[:wanted]
+                letters = await self._queries.page(bulk.selection, cursor=cursor, limit=most + 1)
+            more = len(letters) > most
+            chunk = letters[:most]
             if not chunk:
                 return
             yield chunk, more
             cursor = chunk[-1].cursor
             left = None if left is None else left - len(chunk)
-
-    def _replay(self, events: list[Recorded]) -> Task:
-        task = self._application.replay(events)
-        assert task is not None  # noqa: S101 -- there is at least one event
-        return task
 
 
 def reason_of(refusal: Exception) -> str:
@@ -255,6 +246,15 @@ def reason_of(refusal: Exception) -> str:
     if isinstance(refusal, TaskErased):
         return "task_erased"
     return "changed" if isinstance(refusal, Conflict) else "task_not_failed"
+
+
+async def _refusal(act: Act, letter: Letter) -> Exception | None:
+    """Do it, or say why it cannot be done to this one."""
+    try:
+        await act(letter)
+    except (DomainError, TaskNotFound, Conflict) as refusal:
+        return refusal
+    return None
 
 
 def _named(tasks: Sequence[UUID], cursor: str | None) -> list[Letter]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+import orjson
 from eventsourcing.persistence import Mapper, StoredEvent
 
 from tts.domain.naming import (
@@ -99,9 +100,9 @@ class Application:
             if idempotency_key is None:
                 raise
         existing, position = await self.load(task.id)
-        said = await self.store.payload(task.id)
+        payload = await self.store.payload(task.id)
         # After an erasure nobody can tell what was said; the key still stands for the task.
-        same = said is None or (said.text, said.instruction) == (text, instruction)
+        same = payload is None or (payload.text, payload.instruction) == (text, instruction)
         if not same or existing.template_id != template_id:
             raise IdempotencyMismatch(f"Idempotency-Key {idempotency_key!r} has another request")
         return existing, position
@@ -112,15 +113,18 @@ class Application:
         *,
         by: str,
         reason: str,
+        scope: str | None = None,
         version: int | None = None,
+        check: Callable[[Task], None] | None = None,
         dry_run: bool = False,
     ) -> tuple[Task, int]:
         """Give a failed task another round of attempts; with ``version`` only as of that one.
 
-        A dry run appends nothing, and is refused what the real one would be.
+        A dry run appends nothing, and is refused what the real one would be; ``check`` refuses by
+        raising.
 
         Raises:
-            TaskNotFound: no such task.
+            TaskNotFound: no such task in the ``scope``.
             TransitionRefused: it has not failed.
             Conflict: it is at another version.
         """
@@ -128,9 +132,11 @@ class Application:
 
         def command(task: Task) -> None:
             _require_version(task, version)
+            if check is not None:
+                check(task)
             task.request_retry(by=by, reason=reason, deadline_at=now + self._deadline, now=now)
 
-        return await self.change(task_id, command, dry_run=dry_run)
+        return await self.change(task_id, command, scope=scope, dry_run=dry_run)
 
     async def dismiss(
         self,
@@ -138,6 +144,7 @@ class Application:
         *,
         by: str,
         reason: str,
+        scope: str | None = None,
         version: int | None = None,
         dry_run: bool = False,
     ) -> tuple[Task, int]:
@@ -146,7 +153,7 @@ class Application:
         A dry run appends nothing, and is refused what the real one would be.
 
         Raises:
-            TaskNotFound: no such task.
+            TaskNotFound: no such task in the ``scope``.
             TransitionRefused: it has not failed, or is dismissed already.
             Conflict: it is at another version.
         """
@@ -155,13 +162,15 @@ class Application:
             _require_version(task, version)
             task.dismiss(by=by, reason=reason, now=self.now())
 
-        return await self.change(task_id, command, dry_run=dry_run)
+        return await self.change(task_id, command, scope=scope, dry_run=dry_run)
 
-    async def cancel(self, task_id: UUID, *, by: str, reason: str) -> tuple[Task, int]:
+    async def cancel(
+        self, task_id: UUID, *, by: str, reason: str, scope: str | None = None
+    ) -> tuple[Task, int]:
         """Ask for the end of a task; asking again changes nothing.
 
         Raises:
-            TaskNotFound: no such task.
+            TaskNotFound: no such task in the ``scope``.
             TransitionRefused: it is over already.
         """
 
@@ -169,16 +178,18 @@ class Application:
             if not task.cancel_requested:
                 task.request_cancel(by=by, reason=reason, now=self.now())
 
-        return await self.change(task_id, command)
+        return await self.change(task_id, command, scope=scope)
 
-    async def erase(self, task_id: UUID, audio: AudioStore, *, by: str) -> tuple[Task, int]:
+    async def erase(
+        self, task_id: UUID, audio: AudioStore, *, by: str, scope: str | None = None
+    ) -> tuple[Task, int]:
         """Remove the words and the audio of a task that is over; asking again is fine.
 
         The event goes first: from then on nobody can retry the task, so nothing is made anew behind
         the removal. When this returns, everything is gone; when it raises, it can be asked again.
 
         Raises:
-            TaskNotFound: no such task.
+            TaskNotFound: no such task in the ``scope``.
             TransitionRefused: it is not over.
             StepError, Unavailable: something is still there.
         """
@@ -187,7 +198,7 @@ class Application:
             if task.erased_at is None:
                 task.erase(by=by, now=self.now())
 
-        task, position = await self.change(task_id, command)
+        task, position = await self.change(task_id, command, scope=scope)
         # Audio may lie there although the task did not succeed, if its worker died in between.
         await audio.delete(object_key(task_id))
         if len(task.segments) > 1:
@@ -198,24 +209,33 @@ class Application:
 
     # --- loading and saving
 
-    async def load(self, task_id: UUID) -> tuple[Task, int]:
+    async def history(self, task_id: UUID, scope: str | None = None) -> list[Recorded]:
+        """All events of a task that belongs to the owner ``scope``, or to anybody for None.
+
+        Raises:
+            TaskNotFound: there is none, or it is somebody else's; nobody can tell which.
+        """
+        events = await self.store.events(task_id)
+        if not events or scope not in {None, owner_of(events[0])}:
+            raise TaskNotFound(f"task {task_id} does not exist")
+        return events
+
+    async def load(self, task_id: UUID, scope: str | None = None) -> tuple[Task, int]:
         """The task as the log has it, and the position of its newest event.
 
         Raises:
-            TaskNotFound: no such task.
+            TaskNotFound: as :meth:`history`.
         """
-        events = await self.store.events(task_id)
-        task = self.replay(events)
-        if task is None:
-            raise TaskNotFound(f"task {task_id} does not exist")
-        return task, events[-1].position
+        events = await self.history(task_id, scope)
+        return self.replay(events), events[-1].position
 
-    def replay(self, events: list[Recorded]) -> Task | None:
-        """The task after ``events``, which are its own from the first on."""
+    def replay(self, events: Sequence[Recorded]) -> Task:
+        """The task after ``events``, of which there is at least one: its own from the first on."""
         task: Task | None = None
         for event in events:
             stored = StoredEvent(event.task_id, event.version, event.topic, event.state)
             task = self._mapper.to_domain_event(stored).mutate(task)  # type: ignore[attr-defined]
+        assert task is not None  # noqa: S101 -- there is at least one event
         return task
 
     async def save(self, task: Task, payload: Payload | None = None) -> int:
@@ -246,11 +266,16 @@ class Application:
             await self.store.append([self._mapper.to_stored_event(event)])
 
     async def change(
-        self, task_id: UUID, command: Callable[[Task], None], *, dry_run: bool = False
+        self,
+        task_id: UUID,
+        command: Callable[[Task], None],
+        *,
+        scope: str | None = None,
+        dry_run: bool = False,
     ) -> tuple[Task, int]:
         """Load, command, save; from the start again when somebody else was first."""
         for _ in range(CONFLICT_TRIES):
-            task, position = await self.load(task_id)
+            task, position = await self.load(task_id, scope)
             command(task)
             if dry_run or not task.pending_events:
                 return task, position
@@ -259,6 +284,11 @@ class Application:
             except Conflict:
                 continue
         raise Conflict(f"task {task_id} changed {CONFLICT_TRIES} times while it was to be changed")
+
+
+def owner_of(requested: Recorded) -> str:
+    """Whose task it is; only its first event says so."""
+    return str(orjson.loads(requested.state)["owner"])
 
 
 def _require_version(task: Task, version: int | None) -> None:

@@ -24,7 +24,6 @@ from tts.application.tasks import TaskNotFound
 from tts.cli.dead_letters_text import print_json, print_letter, print_outcome, print_page, summary
 from tts.config import ConfigError, Settings, load
 from tts.ports.errors import Unavailable
-from tts.ports.log import Recorded
 
 
 @dataclass(frozen=True)
@@ -199,13 +198,8 @@ def show(*, task_id: UUID, as_json: bool, data_dir: Path | None) -> None:
     """Show one failed task: its error, its timeline, and the predictions made."""
 
     async def work(desk: Desk) -> None:
-        events: list[Recorded] = await desk.store.events(task_id)
-        if not events:
-            raise TaskNotFound(f"task {task_id} does not exist")
-        said = await desk.store.payload(task_id)
-        words = (said.text, said.instruction) if said else None
         async with bootstrap.open_audio(desk.settings) as audio:
-            letter = desk.letters.inspect(events, words, audio.url)
+            letter = await desk.letters.inspect(task_id, audio.url)
         if as_json:
             print_json(letter)
         else:

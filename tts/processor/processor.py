@@ -152,11 +152,11 @@ class Processor:
     async def _work(self, delivery: Delivery, busy: Busy) -> None:
         task_id = delivery.message.task_id
         events = await self._application.store.events(task_id)
-        task = self._application.replay(events)
-        if task is None:
+        if not events:
             # The relay publishes only what the log says: this is somebody else's message.
             logger.error("A message names a task that does not exist", extra=_about(delivery))
             return
+        task = self._application.replay(events)
         if task.claimed and not task.cancel_requested and is_duplicate(delivery, events):
             logger.info("A duplicate message is dropped", extra=_about(delivery))
             return

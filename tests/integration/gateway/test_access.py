@@ -35,6 +35,7 @@ from tests.integration.gateway.gateway_under_test import (
 from tests.integration.gateway.socket_client import client_of
 from tts.cli.commands import main
 from tts.config import ConfigError, load
+from tts.ports.log import Recorded
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 -- the start with it is refused
 CLIENTS = ("none", "invented", "expired", "revoked", "other owner", "app", "dashboard", "admin")
@@ -204,6 +205,37 @@ class TestMatrix:
 
 
 class TestOwnership:
+    @pytest.mark.parametrize(
+        ("method", "path", "state"),
+        [
+            ("POST", "/api/tts/retry", "failed"),
+            ("POST", "/api/tts/cancel", ""),
+            ("DELETE", "/api/tts/task/{}", "failed"),
+        ],
+    )
+    async def test_is_checked_without_another_look_at_the_log(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, path: str, state: str
+    ):
+        """A command reads the events of its task once."""
+        async with guarded(tmp_path) as gate:
+            task_id = await gate.task(state)
+            reads = []
+            read = gate.its.store.events
+
+            async def events(task_id: UUID) -> list[Recorded]:
+                reads.append(task_id)
+                return await read(task_id)
+
+            monkeypatch.setattr(gate.its.store, "events", events)
+            body = {"taskId": str(task_id)}
+            if path.endswith("retry"):
+                body |= {"templateId": "t", "tts_text": "x"}
+            url = path.format(task_id)
+            for who, status in (("other owner", 404), ("app", 200 if "{}" in path else 202)):
+                reads.clear()
+                assert await gate.status(who, method, url, json=body) == status
+                assert reads == [task_id]
+
     async def test_an_idempotency_key_is_the_owners(self, tmp_path: Path):
         """Two owners who use the same one get a task each."""
         async with guarded(tmp_path) as gate:
