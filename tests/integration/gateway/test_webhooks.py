@@ -102,6 +102,17 @@ async def test_one_good_signature_of_several_is_enough(its: Running, said: Said)
     assert (answer.status_code, said.words) == (200, ["p1"])
 
 
+@pytest.mark.parametrize(("others", "status"), [(9, 200), (10, 401)])
+async def test_no_more_than_ten_signatures_are_compared(its: Running, others: int, status: int):
+    """Nobody makes us compare thousands."""
+    data = orjson.dumps(BODY)
+    good = sign(data)
+    several = f"{'v1,AAAA ' * others}{good['webhook-signature']}"
+    headers = good | {"webhook-signature": several}
+    answer = await its.client.post(PATH, content=data, headers=headers)
+    assert answer.status_code == status
+
+
 @pytest.mark.parametrize("status", ["starting", "processing", "something new"])
 async def test_what_is_not_over_is_taken_and_wakes_nobody(its: Running, said: Said, status: str):
     """It may come after the final one."""
@@ -123,6 +134,10 @@ class TestForged:
             {"webhook_signature": "v1,"},
             {"webhook_signature": "v1,AAAA"},
             {"webhook_signature": "v1,\u00fc"},
+            {"webhook_signature": "v1,A"},
+            {"webhook_signature": "v1"},
+            {"webhook_signature": "v1,AAAA,AAAA"},
+            {"webhook_id": "\u00fc"},
             {"webhook_signature": " ".join(["v1,AAAA"] * 500)},
         ],
         ids=lambda changes: str(changes)[:50],
@@ -153,7 +168,11 @@ class TestForged:
     async def test_body_and_secret(self, its: Running, said: Said):
         """Another body, and another's secret."""
         data = orjson.dumps(BODY)
-        for content, headers in ((data + b" ", sign(data)), (data, sign(data, secret=ANOTHER))):
+        for content, headers in (
+            (data + b" ", sign(data)),
+            (data, sign(data, secret=ANOTHER)),
+            (b"\xff", sign(data)),
+        ):
             answer = await its.client.post(PATH, content=content, headers=headers)
             assert (answer.status_code, said.words) == (401, [])
 
