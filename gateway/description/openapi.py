@@ -10,19 +10,14 @@ from http import HTTPStatus
 from importlib.metadata import version
 from typing import Any
 
-from pydantic import BaseModel
-from pydantic.json_schema import GenerateJsonSchema, models_json_schema
-
 from gateway import errors
 from gateway.access.roles import Need
-from gateway.description import schemas as replies
 from gateway.description.operations import JSON, OPERATIONS, Answer, Operation
+from gateway.description.schemas import REF, Json, Schemas, definitions, reference
 from gateway.models import SpeechRequest, speech_request
+from tts import wire
 from tts.config import Settings
 
-Json = dict[str, Any]
-
-REF = "#/components/schemas/{model}"
 LATER = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 ALWAYS = ("unavailable",)  # may befall every operation
 KEY: Json = {"key": []}
@@ -89,14 +84,6 @@ If the service has keys, requests carry one: `Authorization: Bearer <key>`. The 
 answer 404, as if they were not there."""
 
 
-class Schemas(GenerateJsonSchema):
-    """Without a title for each field, which only repeats its name."""
-
-    def field_title_should_be_set(self, schema: Any) -> bool:  # noqa: ARG002
-        """Never."""
-        return False
-
-
 def path_of(route: str) -> str:
     """Sanic's path as OpenAPI writes it, with the parameters' names as in the answers."""
     return re.sub(r"<(\w+)(?::\w+)?>", lambda found: f"{{{_camel(found[1])}}}", route)
@@ -134,21 +121,16 @@ class _Builder:
         self._guarded = guarded
         self._speech_request = speech_request(settings)
         self._base = settings.gateway_url
-        wanted: list[type[BaseModel]] = [
+        types: list[type[Any]] = [
             self._speech_request,
-            replies.Refusal,
-            replies.Unhealthy,
-            replies.TaskUpdate,
+            wire.Refusal,
+            wire.Unhealthy,
+            wire.TaskUpdate,
         ]
         for operation in OPERATIONS.values():
             models = [operation.body, *(answer.model for answer in operation.answers.values())]
-            wanted += [m for m in models if m is not None and m is not SpeechRequest]
-        _, definitions = models_json_schema(
-            [(model, "validation") for model in dict.fromkeys(wanted)],
-            ref_template=REF,
-            schema_generator=Schemas,
-        )
-        self.schemas: Json = definitions["$defs"]
+            types += [m for m in models if m is not None and m is not SpeechRequest]
+        self.schemas = definitions(types)
 
     def operation(self, method: str, path: str, operation: Operation, need: Need) -> Json:
         made: Json = {
@@ -166,7 +148,7 @@ class _Builder:
         if parameters:
             made["parameters"] = parameters
         if operation.body is not None:
-            content = {"schema": self._reference(operation.body), "example": operation.example}
+            content = {"schema": reference(operation.body), "example": operation.example}
             made["requestBody"] = {"required": True, "content": {JSON: content}}
         return made
 
@@ -225,7 +207,7 @@ class _Builder:
                     "required": ["success", "data"],
                     "properties": {
                         "success": {"const": True},
-                        "data": self._reference(answer.model),
+                        "data": reference(answer.model),
                     },
                 }
             made["content"] = {answer.content_type: {"schema": schema}}
@@ -233,20 +215,17 @@ class _Builder:
 
     def _refusal(self, status: int, codes: list[str], outcome: str | None) -> Json:
         lines = [f"- `{code}`: {MEANINGS[code]}" for code in codes]
-        model = replies.Unhealthy if codes[:1] == ["unhealthy"] else replies.Refusal
-        schema: Json = self._reference(model)
+        model = wire.Unhealthy if codes[:1] == ["unhealthy"] else wire.Refusal
+        schema: Json = reference(model)
         if outcome is not None:
             lines.append(f"- {outcome}")
-        elif model is replies.Refusal:
+        elif model is wire.Refusal:
             schema = {"allOf": [schema, {"properties": {"code": {"enum": codes}}}]}
         made: Json = {"description": "\n".join(lines), "content": {JSON: {"schema": schema}}}
         if status in LATER:
             seconds = {"type": "string", "pattern": "^[0-9]+$"}
             made["headers"] = {"Retry-After": {"description": "In seconds.", "schema": seconds}}
         return made
-
-    def _reference(self, model: type[BaseModel]) -> Json:
-        return {"$ref": REF.format(model=model.__name__)}
 
     def _curl(self, path: str, operation: Operation, need: Need) -> str:
         for parameter in operation.parameters:

@@ -8,7 +8,6 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from gateway.description import schemas as replies
 from gateway.description.prose import SSE, WEBSOCKET
 from gateway.models import (
     CancelRequest,
@@ -22,6 +21,7 @@ from gateway.models import (
     TimeTravel,
 )
 from gateway.static_files import FILES
+from tts import wire
 
 JSON = "application/json"
 BODY_ERRORS = ("invalid_json", "invalid_request", "unsupported_media_type", "body_too_large")
@@ -39,13 +39,13 @@ TASK_ID: Mapping[str, Any] = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What one status below 400 means; ``model`` stands in the envelope if there is one.
+    """What one status below 400 means; ``model`` is the type in the envelope if there is one.
 
     ``leads_to`` are the operations, by method and path, that take the ``taskId`` of the answer.
     """
 
     description: str
-    model: type[BaseModel] | None = None
+    model: type[Any] | None = None
     content_type: str | None = JSON
     headers: Mapping[str, str] = field(default_factory=dict)
     leads_to: Mapping[str, tuple[str, str]] = field(default_factory=dict)
@@ -140,8 +140,8 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             header("Prefer", "`wait=N`: wait up to N seconds for the audio.", "wait=30"),
         ),
         answers={
-            202: Answer("Accepted", replies.Accepted, leads_to=OF_A_TASK),
-            200: Answer("Spoken while the request waited", replies.Spoken),
+            202: Answer("Accepted", wire.Accepted, leads_to=OF_A_TASK),
+            200: Answer("Spoken while the request waited", wire.Spoken),
         },
         errors=(
             *BODY_ERRORS,
@@ -165,7 +165,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         ),
         body=RetryRequest,
         example={"taskId": TASK_ID["example"]},
-        answers={202: Answer("The task is retried", replies.RetryAccepted)},
+        answers={202: Answer("The task is retried", wire.RetryAccepted)},
         errors=(
             *BODY_ERRORS,
             *TASK_ERRORS,
@@ -185,7 +185,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         ),
         body=CancelRequest,
         example={"taskId": TASK_ID["example"]},
-        answers={202: Answer("The task will end", replies.CancelAccepted)},
+        answers={202: Answer("The task will end", wire.CancelAccepted)},
         errors=(*BODY_ERRORS, *TASK_ERRORS, "task_is_over", "conflict"),
     ),
     ("GET", "/api/tts/tasks"): Operation(
@@ -196,7 +196,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             "has come, and a stream with `from=<position>` misses nothing after it."
         ),
         query=TaskFilter,
-        answers={200: Answer("One page", replies.TaskList)},
+        answers={200: Answer("One page", wire.TaskList)},
         errors=("invalid_request", "invalid_cursor"),
         path_example="/api/tts/tasks?status=failed&limit=10",
     ),
@@ -209,7 +209,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         ),
         parameters=(TASK_ID,),
         query=TimeTravel,
-        answers={200: Answer("The task", replies.TaskAnswer)},
+        answers={200: Answer("The task", wire.TaskAnswer)},
         errors=("invalid_request", *TASK_ERRORS),
     ),
     ("DELETE", "/api/tts/task/{taskId}"): Operation(
@@ -221,7 +221,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             "retried."
         ),
         parameters=(TASK_ID,),
-        answers={200: Answer("Gone", replies.Erasure)},
+        answers={200: Answer("Gone", wire.Erasure)},
         errors=(*TASK_ERRORS, "task_not_over", "conflict"),
         curl="curl -s -X DELETE",
     ),
@@ -234,7 +234,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         ),
         parameters=(TASK_ID,),
         query=TimeTravel,
-        answers={200: Answer("The timeline", replies.Timeline)},
+        answers={200: Answer("The timeline", wire.Timeline)},
         errors=("invalid_request", *TASK_ERRORS),
     ),
     ("GET", "/api/dead-letters"): Operation(
@@ -245,7 +245,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             "that failed last come first; `counts` has all that match, by error code."
         ),
         query=DeadLetterQuery,
-        answers={200: Answer("One page", replies.DeadLetterList)},
+        answers={200: Answer("One page", wire.DeadLetterList)},
         errors=("invalid_request", "invalid_cursor", "forbidden"),
         path_example="/api/dead-letters?code=template_not_found",
     ),
@@ -254,7 +254,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         summary="Inspect a failed task",
         description="Its error, its timeline and the predictions made; also once it is dismissed.",
         parameters=(TASK_ID,),
-        answers={200: Answer("The task", replies.DeadLetterDetails)},
+        answers={200: Answer("The task", wire.DeadLetterDetails)},
         errors=(*TASK_ERRORS, "not_a_dead_letter"),
     ),
     ("POST", "/api/dead-letters/redrive"): Operation(
@@ -267,7 +267,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         ),
         body=RedriveRequest,
         example={"filter": {"code": "network"}, "reason": "the provider is back"},
-        answers={200: Answer("What was done", replies.Redriven)},
+        answers={200: Answer("What was done", wire.Redriven)},
         errors=(*BODY_ERRORS, *TASK_ERRORS, "invalid_cursor"),
     ),
     ("POST", "/api/dead-letters/dismiss"): Operation(
@@ -279,7 +279,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         ),
         body=DismissRequest,
         example={"filter": {"code": "nsfw"}, "reason": "refused for good"},
-        answers={200: Answer("What was done", replies.DismissedAnswer)},
+        answers={200: Answer("What was done", wire.DismissedAnswer)},
         errors=(*BODY_ERRORS, *TASK_ERRORS, "invalid_cursor"),
     ),
     ("GET", "/events"): Operation(
@@ -323,7 +323,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             "`EventSource` and `WebSocket` cannot send an `Authorization` header: they open "
             "`/events?token=…` and `/ws?token=…` instead, and audio players `/audio/…?token=…`."
         ),
-        answers={200: Answer("The token", replies.StreamToken)},
+        answers={200: Answer("The token", wire.StreamToken)},
         curl="curl -s -X POST",
     ),
     ("GET", "/audio/{key}"): Operation(
@@ -362,18 +362,18 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             "as well, and needs what they need. Run on their own, these serve the same on "
             "`METRICS_PORT`."
         ),
-        answers={200: Answer("All is well", replies.Health)},
+        answers={200: Answer("All is well", wire.Health)},
         errors=("unhealthy",),
     ),
     ("GET", "/api/stats"): Operation(
         tag="Operation",
         summary="Tasks by status",
-        answers={200: Answer("The counts", replies.Stats)},
+        answers={200: Answer("The counts", wire.Stats)},
     ),
     ("GET", "/system"): Operation(
         tag="Operation",
         summary="What runs here",
-        answers={200: Answer("Version, deployment, position", replies.System)},
+        answers={200: Answer("Version, deployment, position", wire.System)},
     ),
     ("GET", "/metrics"): Operation(
         tag="Operation",
@@ -405,7 +405,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
                 "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
             ),
         ),
-        answers={200: Answer("Taken", replies.WebhookTaken)},
+        answers={200: Answer("Taken", wire.WebhookTaken)},
         errors=("invalid_json", "invalid_request", "body_too_large", "bad_signature", "not_found"),
     ),
     ("GET", "/openapi.json"): Operation(

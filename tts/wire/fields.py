@@ -1,0 +1,41 @@
+"""Fields that several shapes have: their types, and what the published schemas say of them.
+
+The descriptions and bounds are for the schemas alone; nothing is validated on its way out.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field
+
+TaskId = Annotated[str, Field(description="The task's id.", json_schema_extra={"format": "uuid"})]
+Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]  # ISO 8601, UTC
+Position = Annotated[
+    int,
+    Field(
+        ge=0,
+        description="Where the log stands that this shows: streams and time travel start from it.",
+    ),
+]
+Attempt = Annotated[int, Field(ge=1, description="Counts from one in each round of attempts.")]
+SegmentIndex = Annotated[int, Field(ge=0, description="The part of the text, from 0 on.")]
+Url = Annotated[
+    str,
+    Field(description="Where the audio can be fetched.", json_schema_extra={"format": "uri"}),
+]
+Bytes = Annotated[int, Field(ge=0, description="Size of the audio.")]
+Seconds = Annotated[float, Field(ge=0)]
+Duration = Annotated[Seconds, Field(description="Length of the audio in seconds.")]
+NullableDuration = Annotated[Seconds | None, Field(description="Length of the audio in seconds.")]
+ErrorText = Annotated[str, Field(description="Why the last attempt failed, for people.")]
+ErrorCode = Annotated[str, Field(description="Why it failed, for machines.")]
+ErrorStep = Annotated[str, Field(description="The step at which it failed.")]
+Permanent = Annotated[bool, Field(description="Whether no repetition can help.")]
+SpokenText = Annotated[str | None, Field(description="Null once it is erased.")]
+Suspects = Annotated[
+    list[Annotated[int, Field(ge=0)]], Field(description="The parts that may be cut short.")
+]
+NextCursor = Annotated[
+    str | None, Field(description="The `cursor` of the next page; null on the last one.")
+]

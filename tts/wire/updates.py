@@ -1,0 +1,210 @@
+"""What clients see of an event: the ``task_update`` of the original service, one table."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from itertools import pairwise
+from typing import Annotated, Any, Literal, NotRequired, cast
+
+import orjson
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from tts.domain.task import Task
+from tts.domain.values import Status
+from tts.ports.log import Recorded
+from tts.wire.fields import (
+    Attempt,
+    Bytes,
+    Duration,
+    ErrorCode,
+    ErrorStep,
+    ErrorText,
+    Permanent,
+    Position,
+    Seconds,
+    SegmentIndex,
+    Suspects,
+    TaskId,
+    Time,
+    Url,
+)
+
+
+class TaskUpdate(TypedDict):
+    """One event of a task. Fields that do not belong to its status are left out."""
+
+    taskId: TaskId
+    status: Status
+    timestamp: Time
+    position: Position
+    templateId: NotRequired[str]
+    attempt: NotRequired[Attempt]
+    worker: NotRequired[Annotated[str, Field(description="The processor that took the task.")]]
+    segment: NotRequired[SegmentIndex]
+    segments: NotRequired[Annotated[int, Field(ge=1, description="How many parts the text has.")]]
+    partialAudioUrl: NotRequired[
+        Annotated[
+            Url,
+            Field(
+                description="The audio of this part of a long text, which can be played by itself."
+            ),
+        ]
+    ]
+    suspectTruncation: NotRequired[
+        Annotated[
+            Literal[True],
+            Field(description="The audio is too short for the text, although it was spoken twice."),
+        ]
+    ]
+    suspectSegments: NotRequired[Suspects]
+    predictionId: NotRequired[str]
+    predictTime: NotRequired[Seconds]
+    bytes: NotRequired[Bytes]
+    duration: NotRequired[Duration]
+    audioUrl: NotRequired[Url]
+    error: NotRequired[ErrorText]
+    code: NotRequired[ErrorCode]
+    step: NotRequired[ErrorStep]
+    permanent: NotRequired[Permanent]
+    delay: NotRequired[Annotated[Seconds, Field(description="Seconds until the next attempt.")]]
+    retryAt: NotRequired[Time]
+    by: NotRequired[Annotated[str, Field(description="Who asked for it.")]]
+    reason: NotRequired[str]
+    dismissed: NotRequired[
+        Annotated[
+            Literal[True],
+            Field(description="The failure was seen and let be: it is no dead letter any more."),
+        ]
+    ]
+    erased: NotRequired[
+        Annotated[Literal[True], Field(description="Text and audio are gone from here on.")]
+    ]
+
+
+class TimelineEvent(TaskUpdate):
+    """One event of a task, as streams have it, and how long its status lasted."""
+
+    lasted: Annotated[
+        float | None, Field(description="Seconds until the next event; null for the newest.")
+    ]
+
+
+class Timeline(TypedDict):
+    """Everything that happened to a task, in order."""
+
+    taskId: TaskId
+    status: Status
+    position: Position
+    events: list[TimelineEvent]
+
+
+# topic -> the status it shows (None: the one that it carries), and which of the event's fields go
+# out under which name
+_ATTEMPT = {"attempt": "attempt"}
+_OF = {**_ATTEMPT, "total": "segments"}
+_SEGMENT = {**_OF, "segment": "segment"}
+_ERROR = {**_ATTEMPT, "code": "code", "step": "step", "message": "error"}
+_BY = {"by": "by", "reason": "reason"}
+
+UPDATES: dict[str, tuple[Status | None, dict[str, str]]] = {
+    Task.Requested.TOPIC: (Status.STARTING, {"template_id": "templateId"}),
+    Task.Queued.TOPIC: (Status.QUEUED, _ATTEMPT),
+    Task.Dequeued.TOPIC: (Status.DEQUEUED, {**_ATTEMPT, "worker": "worker"}),
+    Task.ProcessingStarted.TOPIC: (Status.PROCESSING, _OF),
+    Task.PredictionCreated.TOPIC: (
+        Status.PREDICTION_CREATED,
+        {**_SEGMENT, "prediction_id": "predictionId"},
+    ),
+    Task.DownloadStarted.TOPIC: (
+        Status.DOWNLOADING,
+        {**_SEGMENT, "predict_time": "predictTime"},
+    ),
+    Task.DownloadCompleted.TOPIC: (
+        Status.DOWNLOAD_COMPLETE,
+        {**_SEGMENT, "size": "bytes", "duration": "duration"},
+    ),
+    Task.Succeeded.TOPIC: (
+        Status.SUCCEEDED,
+        {
+            **_ATTEMPT,
+            "size": "bytes",
+            "duration": "duration",
+            "predict_time": "predictTime",
+            "suspects": "suspectSegments",
+        },
+    ),
+    Task.RetryScheduled.TOPIC: (
+        Status.WAITING_RETRY,
+        {**_ERROR, "delay": "delay", "due_at": "retryAt"},
+    ),
+    Task.RetryStarted.TOPIC: (Status.RETRYING, {**_ATTEMPT, "worker": "worker"}),
+    Task.RetryRequested.TOPIC: (Status.RETRYING, _BY),
+    Task.Failed.TOPIC: (Status.FAILED, {**_ERROR, "permanent": "permanent"}),
+    Task.Dismissed.TOPIC: (Status.FAILED, _BY),
+    Task.CancelRequested.TOPIC: (Status.CANCELING, _BY),
+    Task.Canceled.TOPIC: (Status.CANCELED, _BY),
+    Task.Erased.TOPIC: (None, {"by": "by"}),
+}
+
+
+def status_of(topic: str, state: dict[str, Any]) -> str:
+    """The status that a task has after an event; a KeyError for an unknown topic."""
+    status, _ = UPDATES[topic]
+    return state["status"] if status is None else status.value
+
+
+def task_update(event: Recorded, audio_url: Callable[[str], str]) -> TaskUpdate:
+    """The data of one ``task_update``; ``audio_url`` turns an object key into a URL.
+
+    Always ``taskId``, ``status``, ``timestamp`` (ISO 8601, UTC) and ``position``, then what belongs
+    to the status. An unknown topic is a KeyError: a log from a newer version needs newer readers.
+    """
+    state = orjson.loads(event.state)
+    status, fields = UPDATES[event.topic]
+    update: TaskUpdate = {
+        "taskId": str(event.task_id),
+        "status": status or state["status"],
+        "timestamp": state["timestamp"],
+        "position": event.position,
+    }
+    # Filled from a table, which tests hold against the types of the events and of the update.
+    table = cast("dict[str, Any]", update)
+    for name, wire_name in fields.items():
+        value = state.get(name)  # a field may be younger than the event
+        if value is not None:
+            table[wire_name] = value
+    if event.topic == Task.ProcessingStarted.TOPIC:
+        update["segment"] = state["segments"][0]
+    if "object_key" in state:
+        update["audioUrl"] = audio_url(state["object_key"])
+    if state.get("part"):
+        update["partialAudioUrl"] = audio_url(state["part"])
+    if state.get("suspect"):
+        update["suspectTruncation"] = True
+    if event.topic == Task.Erased.TOPIC:
+        update["erased"] = True
+    if event.topic == Task.Dismissed.TOPIC:
+        update["dismissed"] = True
+    return update
+
+
+def timeline(events: list[Recorded], audio_url: Callable[[str], str]) -> Timeline:
+    """The data of ``GET /api/tts/task/:taskId/events``, from one task's events (at least one).
+
+    Each is its ``task_update`` and ``lasted``: the seconds until the next, null for the newest.
+    """
+    updates = [task_update(event, audio_url) for event in events]
+    times = [datetime.fromisoformat(update["timestamp"]) for update in updates]
+    durations = [(end - start).total_seconds() for start, end in pairwise(times)]
+    newest = updates[-1]
+    return {
+        "taskId": newest["taskId"],
+        "status": newest["status"],
+        "position": newest["position"],
+        "events": [
+            {**update, "lasted": lasted}
+            for update, lasted in zip(updates, [*durations, None], strict=True)
+        ],
+    }
