@@ -8,19 +8,24 @@ that started the server ends, is cleared by a change of user, and leaves the fol
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
+import shlex
 import shutil
 import signal
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
+# A frozen server hears only of SIGKILL and SIGCONT.
 _WATCHDOG = """
 cat >/dev/null
 kill -s "$1" "$2"
+kill -s CONT "$2"
 for _ in $(seq 100); do kill -0 "$2" 2>/dev/null || break; sleep 0.1; done
 kill -s KILL "$2" 2>/dev/null
 rm -rf -- "$3"
@@ -47,6 +52,19 @@ def wait_until(ready: Callable[[], bool], what: str, seconds: float = 60) -> Non
         time.sleep(0.02)
 
 
+def descendants(pid: int) -> list[int]:
+    """The processes that ``pid`` started, and that these started, and so on."""
+    threads = Path(f"/proc/{pid}/task").glob("*/children")
+    children = [int(child) for thread in threads for child in thread.read_text().split()]
+    return [each for child in children for each in (child, *descendants(child))]
+
+
+def _signal_all(pids: Iterable[int], signal_: signal.Signals) -> None:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+            os.kill(pid, signal_)
+
+
 class User:
     """The account that a server runs under: ``name`` if we are root, else our own."""
 
@@ -68,7 +86,38 @@ class User:
 
     def folder(self, prefix: str) -> Path:
         """A new folder of the account, outside pytest's, which is closed to other accounts."""
-        return self.own(Path(tempfile.mkdtemp(prefix=prefix)))
+        return self.own(folder(prefix))
+
+
+def at_end(*command: str) -> None:
+    """Run ``command`` when the test run has ended in any way; the last one that came goes first.
+
+    It must do no harm when there is nothing left to do, as after a run that tidied up by itself.
+    """
+    will = _will()
+    if will.stdin is None:
+        raise RuntimeError("the shell that runs the last commands has no pipe")
+    will.stdin.write(f"{shlex.join(command)}\n")
+    will.stdin.flush()
+
+
+@cache
+def _will() -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        ["sh", "-c", 'commands=$(tac); eval "$commands"'],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def folder(prefix: str) -> Path:
+    """A new folder that is gone after the run, in any case."""
+    path = tempfile.mkdtemp(prefix=prefix)
+    at_end("rm", "-rf", "--", path)
+    return Path(path)
 
 
 class Process:
@@ -109,15 +158,42 @@ class Process:
         """The server's process id (the setpriv in front of it execs)."""
         return self._server.pid
 
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended, by itself or by us."""
+        return self._server.poll() is None
+
     def check(self) -> None:
         """Raise with the end of the log if the server is no longer running."""
-        if self._server.poll() is not None:
+        if not self.running:
             tail = self._log.read_text(errors="replace")[-4000:]
             raise ServiceError(f"{self._server.args!r} ended: {self._server.returncode}\n{tail}")
+
+    def freeze(self) -> None:
+        """SIGSTOP it and all that it started: the machine is there, but does nothing any more."""
+        os.kill(self.pid, signal.SIGSTOP)  # first, so that it starts nothing meanwhile
+        _signal_all(descendants(self.pid), signal.SIGSTOP)
+
+    @property
+    def frozen(self) -> bool:
+        """Whether a SIGSTOP holds it."""
+        status = Path(f"/proc/{self.pid}/stat").read_text()
+        return status.rpartition(")")[2].split()[0] == "T"
+
+    def thaw(self) -> None:
+        """Let a frozen server go on, as if no time had passed for it."""
+        _signal_all([*descendants(self.pid), self.pid], signal.SIGCONT)
+
+    def kill(self) -> None:
+        """SIGKILL it and all that it started, at one moment, as when a machine loses its power."""
+        os.kill(self.pid, signal.SIGSTOP)
+        _signal_all(descendants(self.pid), signal.SIGKILL)
+        self.stop(signal.SIGKILL)
 
     def stop(self, by: signal.Signals, seconds: float = 30) -> None:
         """Send ``by`` and wait for the end; after ``seconds``, kill and raise."""
         self._server.send_signal(by)
+        self.thaw()  # a frozen one would not hear it
         try:
             self._server.wait(seconds)
         except subprocess.TimeoutExpired as error:

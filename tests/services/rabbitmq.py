@@ -13,6 +13,7 @@ from typing import Any
 
 from tests.services.ports import free_port
 from tests.services.process import Process, ServiceError, User, program, wait_until
+from tests.services.tls import Certificate
 
 # Debian's wrapper in /usr/sbin insists on root and on the installed node's folder; these are the
 # scripts behind it, which run as anybody and anywhere.
@@ -20,46 +21,74 @@ _SCRIPTS = "/usr/lib/rabbitmq/bin"
 _VHOSTS_AT_ONCE = 16
 
 
+def _listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+class Epmd:
+    """Where Erlang nodes find each other; those that share one can be a cluster.
+
+    erl would start it as a daemon that nobody stops; this one is ours, on a port of its own.
+    """
+
+    def __init__(self) -> None:
+        user = User("rabbitmq")
+        self._folder = user.folder("tts-epmd-")
+        self.port = free_port()
+        self.cookie = f"cookie{self.port}"
+        self._process = Process(
+            user.command(["epmd", "-port", str(self.port), "-address", "127.0.0.1"]),
+            folder=self._folder,
+            log=self._folder / "log",
+            stop_signal=signal.SIGKILL,
+        )
+        wait_until(lambda: _listening(self.port), "epmd listens")
+
+    def stop(self) -> None:
+        """End it; its nodes have ended before."""
+        self._process.stop(signal.SIGKILL)
+        shutil.rmtree(self._folder)
+
+
 class RabbitMQ:
     """A node of its own, with an own epmd and cookie, so that no other node can be met by accident.
 
-    ``management=True`` serves the management page on ``management_url`` (guest / guest).
+    ``management=True`` serves the management page on ``management_url`` (guest / guest);
+    ``certificate`` opens a TLS port as well, for ``tls_url``; ``settings`` are lines of
+    rabbitmq.conf, read at each start. Nodes of a cluster share an ``epmd`` and are started by it.
     """
 
-    def __init__(self, *, management: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        management: bool = False,
+        certificate: Certificate | None = None,
+        epmd: Epmd | None = None,
+    ) -> None:
         self._server = program(f"{_SCRIPTS}/rabbitmq-server", "rabbitmq-server")
         self._ctl = program(f"{_SCRIPTS}/rabbitmqctl", "rabbitmq-server")
         self._user = User("rabbitmq")
         self._folder = self._user.folder("tts-rabbitmq-")
-        self._epmd_port = free_port()
+        self._own_epmd = None if epmd else Epmd()
+        self._epmd = epmd or self._own_epmd
         self._names = count(1)
         self._spare_vhosts: list[str] = []
         self.port = free_port()
-        management_port = free_port()
-        self.management_url = f"http://127.0.0.1:{management_port}" if management else ""
+        self.name = f"tts-{self.port}@localhost"
+        self.settings = {
+            "listeners.tcp.1": f"127.0.0.1:{self.port}",
+            "disk_free_limit.absolute": "50MB",
+        }
+        self._process: Process | None = None
+        self.management_url = self._serve_management() if management else ""
+        self.tls_url = self._serve_tls(certificate) if certificate else ""
         self._env = self._environment()
-        self._write(".erlang.cookie", f"cookie{self.port}", mode=0o400)
+        self._write(".erlang.cookie", self._epmd.cookie, mode=0o400)
         self._write("env.conf", "")
         self._write("plugins", "[rabbitmq_management]." if management else "[].")
-        self._write(
-            "rabbitmq.conf",
-            f"listeners.tcp.1 = 127.0.0.1:{self.port}\n"
-            "disk_free_limit.absolute = 50MB\n"
-            + (
-                f"management.tcp.ip = 127.0.0.1\nmanagement.tcp.port = {management_port}\n"
-                if management
-                else ""
-            ),
-        )
-        # erl would start epmd as a daemon that nobody stops; this one is ours.
-        self._epmd = Process(
-            self._user.command(["epmd", "-port", str(self._epmd_port), "-address", "127.0.0.1"]),
-            folder=self._folder,
-            log=self._folder / "epmd.log",
-            stop_signal=signal.SIGKILL,
-        )
-        wait_until(lambda: self._listening(self._epmd_port), "epmd listens")
-        self.start()
+        if self._own_epmd:
+            self.start()
 
     @property
     def url(self) -> str:
@@ -91,23 +120,16 @@ class RabbitMQ:
         self.ctl("close_all_connections", "--global", "test")
 
     def evaluate(self, expression: str) -> str:
-        """Run Erlang code in the node."""
-        return self.ctl("eval", expression)
+        """Run Erlang code in the node and return its value as Erlang prints it; milliseconds."""
+        identity = ["-c", self._epmd.cookie, "-sname", self.name]
+        answer = self._run([program("erl_call", "erlang-base"), *identity, "-e"], f"{expression}\n")
+        if not answer.startswith("{ok, "):
+            raise ServiceError(f"{self.name} did not evaluate {expression}: {answer}")
+        return answer[len("{ok, ") : -1]
 
     def ctl(self, *arguments: str, stdin: str = "") -> str:
         """Run ``rabbitmqctl`` against the node and return what it printed."""
-        done = subprocess.run(
-            self._user.command([self._ctl, *arguments]),
-            cwd=self._folder,
-            env=self._env,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise ServiceError(f"rabbitmqctl {arguments[0]} failed: {done.stdout}{done.stderr}")
-        return done.stdout
+        return self._run([self._ctl, *arguments], stdin)
 
     def start(self, *, wiped: bool = False) -> None:
         """Start the node (again) on the same port and wait until it accepts clients.
@@ -117,6 +139,8 @@ class RabbitMQ:
         if wiped:
             shutil.rmtree(self._folder / "mnesia")
             self._spare_vhosts.clear()
+        lines = [f"{name} = {value}" for name, value in self.settings.items()]
+        self._write("rabbitmq.conf", "\n".join([*lines, ""]))
         self._process = Process(
             self._user.command([self._server]),
             folder=self._folder,
@@ -130,16 +154,52 @@ class RabbitMQ:
         """End the node but keep its data: an outage until :meth:`start`."""
         self._process.stop(signal.SIGKILL if crash else signal.SIGTERM)
 
+    def freeze(self) -> None:
+        """SIGSTOP: connections stay, and nothing comes from it any more, until :meth:`thaw`."""
+        self._process.freeze()
+
+    def thaw(self) -> None:
+        """Let a frozen node go on."""
+        self._process.thaw()
+
     def wipe(self) -> None:
         """Lose everything at once."""
         self.halt(crash=True)
         self.start(wiped=True)
 
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.running
+
+    @property
+    def awake(self) -> bool:
+        """Whether it runs and is not frozen."""
+        return self.running and not self._process.frozen
+
     def stop(self) -> None:
-        """End the node and remove its data."""
-        self.halt(crash=True)
-        self._epmd.stop(signal.SIGKILL)
+        """End the node, if it runs, and remove its data."""
+        if self.running:
+            self.halt(crash=True)
+        if self._own_epmd:
+            self._own_epmd.stop()
         shutil.rmtree(self._folder)
+
+    def _serve_management(self) -> str:
+        port = free_port()
+        self.settings |= {"management.tcp.ip": "127.0.0.1", "management.tcp.port": str(port)}
+        return f"http://127.0.0.1:{port}"
+
+    def _serve_tls(self, certificate: Certificate) -> str:
+        port = free_port()
+        files = certificate.copy(self._folder, self._user)
+        self.settings |= {
+            "listeners.ssl.1": f"127.0.0.1:{port}",
+            "ssl_options.cacertfile": str(files.authority),
+            "ssl_options.certfile": str(files.certificate),
+            "ssl_options.keyfile": str(files.key),
+        }
+        return f"amqps://guest:guest@127.0.0.1:{port}/"
 
     def _environment(self) -> dict[str, str]:
         folder = self._folder
@@ -147,9 +207,9 @@ class RabbitMQ:
             "PATH": os.environ["PATH"],
             "LANG": "C.UTF-8",
             "HOME": str(folder),  # where Erlang looks for the cookie
-            "ERL_EPMD_PORT": str(self._epmd_port),
+            "ERL_EPMD_PORT": str(self._epmd.port),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
-            "RABBITMQ_NODENAME": f"tts-{self.port}@localhost",
+            "RABBITMQ_NODENAME": self.name,
             "RABBITMQ_DIST_PORT": str(free_port()),
             "RABBITMQ_CONF_ENV_FILE": str(folder / "env.conf"),
             "RABBITMQ_CONFIG_FILE": str(folder / "rabbitmq.conf"),
@@ -169,17 +229,27 @@ class RabbitMQ:
         path.chmod(mode)
         self._user.own(path)
 
+    def _run(self, command: list[str], stdin: str) -> str:
+        done = subprocess.run(
+            self._user.command(command),
+            cwd=self._folder,
+            env=self._env,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise ServiceError(f"{command[:2]} failed: {done.stdout}{done.stderr}")
+        return done.stdout
+
     def _list(self, *arguments: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = json.loads(self.ctl("--formatter=json", "-q", *arguments))
         return rows
 
-    def _listening(self, port: int) -> bool:
-        with socket.socket() as probe:
-            return probe.connect_ex(("127.0.0.1", port)) == 0
-
     def _accepts(self) -> bool:
         self._process.check()
-        if not self._listening(self.port):
+        if not _listening(self.port):
             return False
         # Listeners open as the last step of the boot, so a greeting means that clients are served.
         with socket.create_connection(("127.0.0.1", self.port), 5) as client:
