@@ -11,7 +11,7 @@ from eventsourcing.persistence import Mapper, StoredEvent
 
 from tts.domain.errors import DomainError
 from tts.domain.task import Task
-from tts.domain.values import TaskError
+from tts.domain.values import GiveUp, RetryLater, TaskError
 from tts.transcoder import OrjsonTranscoder
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -126,29 +126,17 @@ def _setback(task: Task, random: Random, now: datetime) -> None:
     """A failure, or a second claim as after the first worker's death."""
     error = TaskError("network", "poll", "connection reset")
     abandoned = [n for n in range(len(task.segments)) if random.random() < 0.3]
-    settled = random.random() < 0.7
+    settled = [0] if random.random() < 0.7 else []
     match random.randrange(3):
         case 0:
             task.claim(worker="w9", now=now)
         case 1:
-            task.schedule_retry(
-                lease=task.lease,
-                error=error,
-                attempt=task.attempt + random.randrange(2),
-                delay=5.0,
-                abandoned=abandoned,
-                settled=[0] if settled else [],
-                now=now,
-            )
+            attempt = task.attempt + random.randrange(2)
+            later = RetryLater(error, attempt, delay=5.0, abandoned=abandoned, settled=settled)
+            task.schedule_retry(task.lease, later, now=now)
         case _:
-            task.fail(
-                lease=task.lease,
-                error=error,
-                permanent=random.random() < 0.5,
-                abandoned=abandoned,
-                settled=[0] if settled else [],
-                now=now,
-            )
+            permanent = random.random() < 0.5
+            task.fail(task.lease, GiveUp(error, permanent, abandoned, settled), now=now)
 
 
 def _person(task: Task, random: Random, now: datetime) -> None:

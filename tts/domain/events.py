@@ -3,12 +3,14 @@
 An event's ``apply`` only assigns, because it also runs at replay, where a guard tightened later
 would break old logs. The topics and the names of the fields stand in every log that was ever
 written: a field can be added (with a default), and none can be renamed or removed.
+
+The ``…Facts`` beside an event are what its command is told; the task adds the rest.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
 
 from eventsourcing.domain import Aggregate
 from eventsourcing.utils import resolve_topic
@@ -27,6 +29,20 @@ class Created(Aggregate.Created):
     """Never triggered: the library defines one anyway, and then wants a topic for it."""
 
     TOPIC = "tts.task.created"
+
+
+class RequestedFacts(TypedDict):
+    """``segments`` are ``[start, end)`` ranges that cover the text."""
+
+    template_id: str
+    text_hash: str
+    text_length: int
+    segments: list[list[int]]
+    owner: str
+    max_attempts: int
+    deadline_at: datetime
+    idempotency_key: str | None
+    priority: NotRequired[str]
 
 
 class Requested(Created):
@@ -48,17 +64,7 @@ class Requested(Created):
         kind = resolve_topic(self.originator_topic)
         task = kind.__new__(kind)
         task.__base_init__(self.originator_id, self.originator_version, self.timestamp)
-        task.__init__(
-            template_id=self.template_id,
-            text_hash=self.text_hash,
-            text_length=self.text_length,
-            segments=self.segments,
-            owner=self.owner,
-            max_attempts=self.max_attempts,
-            deadline_at=self.deadline_at,
-            idempotency_key=self.idempotency_key,
-            priority=self.priority,
-        )
+        task.__init__(self)
         return task
 
 
@@ -86,6 +92,15 @@ class Dequeued(Event):
         _claim(task, self.worker, self.lease)
 
 
+class ProcessingStartedFacts(TypedDict):
+    """The template, and the segments of which a prediction is about to be created."""
+
+    transcript_hash: str
+    audio_url: str
+    audio_etag: str | None
+    segments: list[int]
+
+
 class ProcessingStarted(Event):
     """The template is at hand, and a prediction is about to be created for ``segments``."""
 
@@ -108,6 +123,15 @@ class ProcessingStarted(Event):
             segment.intent_lease = task.lease
 
 
+class PredictionCreatedFacts(TypedDict):
+    """``found`` says that Replicate's list told of the prediction, and not its own answer."""
+
+    segment: int
+    prediction_id: str
+    model_version: str
+    found: bool
+
+
 class PredictionCreated(Event):
     """Replicate answered with an id, or the list showed the one that was created."""
 
@@ -126,6 +150,14 @@ class PredictionCreated(Event):
         segment.prediction_id = self.prediction_id
 
 
+class DownloadStartedFacts(TypedDict):
+    """``predict_time`` is in seconds, as Replicate bills it."""
+
+    segment: int
+    predict_time: float | None
+    output_url: str
+
+
 class DownloadStarted(Event):
     """The prediction succeeded and its output is about to be fetched."""
 
@@ -141,6 +173,17 @@ class DownloadStarted(Event):
         segment = task.segments[self.segment]
         segment.predict_time = self.predict_time
         segment.output_url = self.output_url
+
+
+class DownloadCompletedFacts(TypedDict):
+    """``size`` in bytes, ``duration`` in seconds; ``part`` is the key of the stored part."""
+
+    segment: int
+    size: int
+    sha256: str
+    duration: float | None
+    part: NotRequired[str | None]
+    suspect: NotRequired[bool]
 
 
 class DownloadCompleted(Event):
@@ -170,6 +213,14 @@ class DownloadCompleted(Event):
         segment.duration = self.duration
 
 
+class SucceededFacts(TypedDict):
+    """``size`` in bytes, ``duration`` in seconds."""
+
+    object_key: str
+    size: int
+    duration: float | None
+
+
 class Succeeded(Event):
     """The audio is stored under ``object_key``."""
 
@@ -194,9 +245,7 @@ class Succeeded(Event):
 class RetryScheduled(Event):
     """The attempt ended without a result; ``attempt`` is the one that starts at ``due_at``.
 
-    ``abandoned`` segments lost their prediction, ``suspected`` ones because it was too short;
-    for ``settled`` ones it is certain that the intended creation did not happen. Every other
-    open intent stays open.
+    See :class:`~tts.domain.values.RetryLater`. An intent that is not settled stays open.
     """
 
     TOPIC = "tts.task.retry_scheduled"

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Literal
 
 from tts.domain.failures import StepError, Treatment
 from tts.domain.task import Task
-from tts.domain.values import TaskError
+from tts.domain.values import GiveUp, RetryLater, TaskError
 
 GRID_UNIT_SECONDS = 0.1
 PROPORTIONAL_JITTER = 0.25
@@ -46,28 +47,6 @@ class RetryPolicy:
         return on_grid(base)
 
 
-@dataclass(frozen=True)
-class RetryLater:
-    """Schedule a retry; ``attempt`` is the number that it will have."""
-
-    error: TaskError
-    attempt: int
-    delay: float
-    abandoned: list[int]
-    settled: list[int]
-    suspected: list[int] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class GiveUp:
-    """Fail the task."""
-
-    error: TaskError
-    permanent: bool
-    abandoned: list[int]
-    settled: list[int]
-
-
 def decide(
     task: Task,
     segment: int | None,
@@ -88,12 +67,13 @@ def decide(
     refused = creating and treatment is not Treatment.AMBIGUOUS
     settled = [segment] if refused and segment is not None else []
     abandoned = [segment] if row.worthless and segment is not None else []
+    give_up = partial(GiveUp, abandoned=abandoned, settled=settled)
     if row.new_prediction and segment is not None and creations(task, segment) >= MAX_CREATIONS:
-        return GiveUp(error, permanent=False, abandoned=abandoned, settled=settled)
+        return give_up(error, permanent=False)
     if treatment is Treatment.PERMANENT:
-        return GiveUp(error, permanent=True, abandoned=abandoned, settled=settled)
+        return give_up(error, permanent=True)
     if row.costs_attempt and task.attempt >= task.max_attempts:
-        return GiveUp(error, permanent=False, abandoned=abandoned, settled=settled)
+        return give_up(error, permanent=False)
     delay = policy.delay(task.attempt, random)
     if row.pauses:
         first, longest = PAUSE_SECONDS
@@ -108,14 +88,14 @@ def decide(
             f"no time is left for another try; the last failure was {error.code} at {error.step}: "
             f"{error.message}",
         )
-        return GiveUp(late, permanent=False, abandoned=abandoned, settled=settled)
+        return give_up(late, permanent=False)
     return RetryLater(
         error,
         task.attempt + row.costs_attempt,
         delay,
         abandoned=abandoned,
         settled=settled,
-        suspected=abandoned if failure.code == SUSPECT_TRUNCATION else [],
+        suspected=abandoned if abandoned and failure.code == SUSPECT_TRUNCATION else None,
     )
 
 
@@ -138,7 +118,8 @@ def combine(decisions: Sequence[RetryLater | GiveUp]) -> RetryLater | GiveUp:
         attempt=max(decision.attempt for decision in later),
         abandoned=abandoned,
         settled=settled,
-        suspected=sorted({index for decision in later for index in decision.suspected}),
+        suspected=sorted({index for decision in later for index in decision.suspected or ()})
+        or None,
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -78,3 +78,29 @@ class TaskError:
     code: str
     step: str
     message: str
+
+
+@dataclass(frozen=True)
+class RetryLater:
+    """End the attempt; ``attempt`` is the number of the next one, due in ``delay`` seconds.
+
+    ``abandoned`` segments lost their prediction, ``suspected`` ones because it was too short;
+    for ``settled`` ones it is certain that the intended creation did not happen.
+    """
+
+    error: TaskError
+    attempt: int
+    delay: float
+    abandoned: list[int] = field(default_factory=list)
+    settled: list[int] = field(default_factory=list)
+    suspected: list[int] | None = None
+
+
+@dataclass(frozen=True)
+class GiveUp:
+    """Fail the task; ``permanent`` says that no repetition can help."""
+
+    error: TaskError
+    permanent: bool
+    abandoned: list[int] = field(default_factory=list)
+    settled: list[int] = field(default_factory=list)

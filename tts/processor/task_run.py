@@ -13,7 +13,6 @@ from tts.domain import retry
 from tts.domain.errors import LeaseLost, TransitionRefused
 from tts.domain.failures import Treatment
 from tts.domain.naming import object_key
-from tts.domain.retry import GiveUp
 from tts.domain.steps import (
     Cancel,
     Claim,
@@ -29,7 +28,7 @@ from tts.domain.steps import (
     next_step,
 )
 from tts.domain.task import Task
-from tts.domain.values import TaskError
+from tts.domain.values import GiveUp, TaskError
 from tts.processor.assembly import Assembly
 from tts.processor.claimed_task import ClaimedTask
 from tts.processor.resources import Resources
@@ -178,11 +177,8 @@ class TaskRun:
         if all(segment.output_url is not None for segment in claimed.task.segments):
             return
         error = TaskError("deadline_exceeded", "deadline", "the task's deadline has passed")
-        await claimed.append(
-            lambda task, now: task.fail(
-                lease=claimed.lease, error=error, permanent=False, abandoned=[], settled=[], now=now
-            )
-        )
+        gave_up = GiveUp(error, permanent=False)
+        await claimed.append(lambda task, now: task.fail(claimed.lease, gave_up, now=now))
 
     async def _cancel(self) -> None:
         claimed = self._claimed
@@ -231,17 +227,8 @@ class TaskRun:
             ]
         )
         if isinstance(decision, GiveUp):
-            permanent = decision.permanent
-            await claimed.append(
-                lambda task, now: task.fail(
-                    lease=claimed.lease,
-                    error=decision.error,
-                    permanent=permanent,
-                    abandoned=decision.abandoned,
-                    settled=decision.settled,
-                    now=now,
-                )
-            )
+            gave_up = decision
+            await claimed.append(lambda task, now: task.fail(claimed.lease, gave_up, now=now))
             # What may still run has nobody any more who would give its place back.
             await asyncio.gather(
                 *(
@@ -252,16 +239,7 @@ class TaskRun:
         else:
             later = decision
             await claimed.append(
-                lambda task, now: task.schedule_retry(
-                    lease=claimed.lease,
-                    error=later.error,
-                    attempt=later.attempt,
-                    delay=later.delay,
-                    abandoned=later.abandoned,
-                    settled=later.settled,
-                    suspected=later.suspected or None,
-                    now=now,
-                )
+                lambda task, now: task.schedule_retry(claimed.lease, later, now=now)
             )
 
     async def _cancel_again(self) -> None:

@@ -21,7 +21,7 @@ from projections.tasks import TaskQueries, TasksProjection
 from tests.integration.gateway.gateway_under_test import PATIENCE_SECONDS, Running, running
 from tts.application import dead_letters
 from tts.domain.task import Task
-from tts.domain.values import TaskError
+from tts.domain.values import GiveUp, TaskError
 
 WHY = {"reason": "the provider is back"}
 
@@ -72,14 +72,8 @@ class Bench:
                     found=False,
                     now=now,
                 )
-            task.fail(
-                lease=lease,
-                error=TaskError(code, step, f"{code} at {step}"),
-                permanent=permanent,
-                abandoned=[0],
-                settled=[],
-                now=now,
-            )
+            error = TaskError(code, step, f"{code} at {step}")
+            task.fail(lease, GiveUp(error, permanent, abandoned=[0]), now=now)
 
         await self.its.application.change(task_id, command)
 

@@ -22,7 +22,7 @@ from tests.services.stores import Backend, Store
 from tts.application.tasks import Application
 from tts.cli.commands import main
 from tts.domain.task import Task
-from tts.domain.values import TaskError
+from tts.domain.values import GiveUp, TaskError
 
 WHY = ("--reason", "the provider is back")
 
@@ -101,14 +101,8 @@ async def _fail(application: Application, code: str, *, message: str = "reset") 
 
     def command(task: Task) -> None:
         now = datetime.now(UTC)
-        task.fail(
-            lease=task.claim(worker="w1", now=now),
-            error=TaskError(code, "poll", message),
-            permanent=code == "nsfw",
-            abandoned=[],
-            settled=[],
-            now=now,
-        )
+        gave_up = GiveUp(TaskError(code, "poll", message), permanent=code == "nsfw")
+        task.fail(task.claim(worker="w1", now=now), gave_up, now=now)
 
     await application.change(task.id, command)
     return str(task.id)

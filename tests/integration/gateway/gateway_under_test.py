@@ -24,7 +24,7 @@ from tts.application.tasks import Application
 from tts.audio.folder import FolderAudio
 from tts.config import Settings
 from tts.domain.task import Task
-from tts.domain.values import TaskError
+from tts.domain.values import GiveUp, TaskError
 from tts.gate.gate import Gate as UpstreamGate
 from tts.gate.state import Limits
 from tts.observability.health import Probe
@@ -187,14 +187,8 @@ async def fail(application: Application, task_id: UUID, *, permanent: bool) -> N
 
     def command(task: Task) -> None:
         now = datetime.now(UTC)
-        task.fail(
-            lease=task.claim(worker="w1", now=now),
-            error=TaskError("template_missing", "template", "the template is not there"),
-            permanent=permanent,
-            abandoned=[],
-            settled=[],
-            now=now,
-        )
+        error = TaskError("template_missing", "template", "the template is not there")
+        task.fail(task.claim(worker="w1", now=now), GiveUp(error, permanent), now=now)
 
     await application.change(task_id, command)
 

@@ -20,7 +20,7 @@ from projections.tasks import TaskPage, TaskQueries, TasksProjection
 from tests.histories import START, live, new_task, stored
 from tests.services.stores import Backend, Store
 from tts.domain.task import Task
-from tts.domain.values import Status, TaskError
+from tts.domain.values import GiveUp, Status, TaskError
 from tts.ports.errors import Unavailable
 from tts.ports.log import Payload
 from tts.store import sqlite_file
@@ -201,14 +201,8 @@ async def test_a_message_from_elsewhere_stops_no_read_model(store, database):
     """Not even with a character that PostgreSQL does not store."""
     task = new_task(Random(31))
     lease = task.claim(worker="w", now=START)
-    task.fail(
-        lease=lease,
-        error=TaskError("model", "poll", "bad\0 output"),
-        permanent=True,
-        abandoned=[],
-        settled=[],
-        now=START,
-    )
+    error = TaskError("model", "poll", "bad\0 output")
+    task.fail(lease, GiveUp(error, permanent=True), now=START)
     await store.append(stored(task))
     await project(store, database)
     assert (await listing(database)).tasks[0]["error"] == "bad\ufffd output"

@@ -14,7 +14,7 @@ from tests.integration.relay.relay_under_test import (
     statuses,
     until,
 )
-from tts.domain.values import Status, TaskError
+from tts.domain.values import RetryLater, Status, TaskError
 from tts.ports.queue import Destination
 
 
@@ -103,18 +103,8 @@ async def test_a_queue_that_was_lost_is_rebuilt_from_the_log(backend):
         now = datetime.now(UTC)
         await app.change(running, lambda task: task.claim(worker="w", now=now))
         await app.change(waiting, lambda task: task.claim(worker="w", now=now))
-        await app.change(
-            waiting,
-            lambda task: task.schedule_retry(
-                lease=1,
-                error=TaskError("code", "poll", "message"),
-                attempt=2,
-                delay=60,
-                abandoned=[],
-                settled=[],
-                now=now,
-            ),
-        )
+        later = RetryLater(TaskError("code", "poll", "message"), attempt=2, delay=60)
+        await app.change(waiting, lambda task: task.schedule_retry(1, later, now=now))
         await app.cancel(over, by="me", reason="")
         broker = Broker(marked=False)
         async with relaying(store, broker):

@@ -15,7 +15,7 @@ from tests.integration.relay.relay_under_test import (
     until,
 )
 from tts.domain.task import Task
-from tts.domain.values import TaskError
+from tts.domain.values import RetryLater, TaskError
 from tts.ports.errors import Unavailable
 from tts.ports.queue import Destination
 from tts.queue.rabbitmq import RabbitMQ
@@ -46,15 +46,8 @@ async def fall_back(app, task_id, *, due_in: float) -> None:
     now = datetime.now(UTC)
 
     def schedule(task: Task) -> None:
-        task.schedule_retry(
-            lease=task.lease,
-            error=TaskError("code", "poll", "message"),
-            attempt=2,
-            delay=due_in,
-            abandoned=[],
-            settled=[],
-            now=now,
-        )
+        later = RetryLater(TaskError("code", "poll", "message"), attempt=2, delay=due_in)
+        task.schedule_retry(task.lease, later, now=now)
 
     await app.change(task_id, schedule)
 

@@ -12,13 +12,12 @@ from tts.domain.failures import StepError, Treatment
 from tts.domain.retry import (
     MAX_CREATIONS,
     RETRY_AFTER_CAP_SECONDS,
-    GiveUp,
-    RetryLater,
     RetryPolicy,
     decide,
     on_grid,
 )
 from tts.domain.task import Task
+from tts.domain.values import GiveUp, RetryLater
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EXAMPLES = {
@@ -100,15 +99,7 @@ class TestDecisions:
             assert isinstance(decision, RetryLater)
             assert decision.attempt == 1
             delays.append(decision.delay)
-            task.schedule_retry(
-                lease=lease,
-                error=decision.error,
-                attempt=decision.attempt,
-                delay=decision.delay,
-                abandoned=[],
-                settled=[],
-                now=NOW,
-            )
+            task.schedule_retry(lease, decision, now=NOW)
         assert delays == [on_grid(seconds) for seconds in (5, 10, 20, 30, 30)]
 
     def test_what_a_gate_holds_back_waits_no_longer_than_others(self):

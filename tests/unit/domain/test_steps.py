@@ -25,7 +25,7 @@ from tts.domain.steps import (
     next_step,
 )
 from tts.domain.task import Task
-from tts.domain.values import TaskError
+from tts.domain.values import RetryLater, TaskError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ERROR = TaskError("code", "poll", "message")
@@ -139,15 +139,7 @@ class TestTime:
         """A message that comes early is held."""
         lease = started(task)
         due = NOW + timedelta(seconds=5)
-        task.schedule_retry(
-            lease=lease,
-            error=ERROR,
-            attempt=2,
-            delay=5,
-            abandoned=[],
-            settled=[0],
-            now=NOW,
-        )
+        task.schedule_retry(lease, RetryLater(ERROR, attempt=2, delay=5, settled=[0]), now=NOW)
         assert next_step(task, None, NOW) == WaitUntil(due)
         assert next_step(task, None, due) == Claim()
 

@@ -11,7 +11,7 @@ from tests.histories import START as NOW
 from tests.histories import new_task
 from tts.domain.errors import LeaseLost, TaskErased, TransitionRefused
 from tts.domain.task import Task
-from tts.domain.values import FINAL, Status, TaskError
+from tts.domain.values import FINAL, GiveUp, RetryLater, Status, TaskError
 
 ERROR = TaskError("network", "poll", "connection reset")
 LATER = NOW + timedelta(seconds=5)
@@ -70,15 +70,9 @@ def put_off(
     abandoned: tuple[int, ...] = (),
     settled: tuple[int, ...] = (0,),
 ) -> None:
-    task.schedule_retry(
-        lease=lease or task.lease,
-        error=ERROR,
-        attempt=attempt,
-        delay=(LATER - NOW).total_seconds(),
-        abandoned=list(abandoned),
-        settled=list(settled),
-        now=NOW,
-    )
+    delay = (LATER - NOW).total_seconds()
+    later = RetryLater(ERROR, attempt, delay, abandoned=list(abandoned), settled=list(settled))
+    task.schedule_retry(lease or task.lease, later, now=NOW)
 
 
 def fail(
@@ -88,14 +82,8 @@ def fail(
     abandoned: tuple[int, ...] = (),
     settled: tuple[int, ...] = (0,),
 ) -> None:
-    task.fail(
-        lease=lease or task.lease,
-        error=ERROR,
-        permanent=False,
-        abandoned=list(abandoned),
-        settled=list(settled),
-        now=LATER,
-    )
+    gave_up = GiveUp(ERROR, permanent=False, abandoned=list(abandoned), settled=list(settled))
+    task.fail(lease or task.lease, gave_up, now=LATER)
 
 
 def queue(task: Task) -> None:

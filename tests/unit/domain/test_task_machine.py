@@ -18,7 +18,7 @@ from projections.tasks import change
 from tests.histories import MAPPER, START, new_task, stored
 from tts.domain.errors import DomainError, LeaseLost
 from tts.domain.task import Task
-from tts.domain.values import Status, TaskError
+from tts.domain.values import GiveUp, RetryLater, Status, TaskError
 from tts.ports.log import Recorded
 from tts.wire import status_of, task_answer
 
@@ -247,12 +247,8 @@ class TaskLife(RuleBasedStateMachine):
         self.work(
             worker,
             lambda task: task.schedule_retry(
-                lease=worker.lease,
-                error=error,
-                attempt=task.attempt + costs,
-                delay=5.0,
-                abandoned=abandoned,
-                settled=settled,
+                worker.lease,
+                RetryLater(error, task.attempt + costs, 5.0, abandoned, settled),
                 now=self.now,
             ),
         )
@@ -268,17 +264,8 @@ class TaskLife(RuleBasedStateMachine):
         self, n: int, error: TaskError, abandoned: list[int], settled: list[int], *, permanent: bool
     ) -> None:
         worker = self.workers[n]
-        self.work(
-            worker,
-            lambda task: task.fail(
-                lease=worker.lease,
-                error=error,
-                permanent=permanent,
-                abandoned=abandoned,
-                settled=settled,
-                now=self.now,
-            ),
-        )
+        gave_up = GiveUp(error, permanent, abandoned, settled)
+        self.work(worker, lambda task: task.fail(worker.lease, gave_up, now=self.now))
 
     @rule()
     def retry_by_hand(self) -> None:
