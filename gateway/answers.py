@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
 
 import orjson
-from sanic import HTTPResponse
-from sanic.http import Stage
+
+from gateway.sanic_internals import WholeResponse
 
 _HEADS: dict[tuple[int, bool], bytes] = {
     (status, keep_alive): (
@@ -23,7 +22,7 @@ _HEADS: dict[tuple[int, bool], bytes] = {
 }
 
 
-class Success(HTTPResponse):
+class Success(WholeResponse):
     """The envelope ``{"success": true, "data": …}`` with one of two statuses and no more headers.
 
     It goes out in one write. That spares a fifth of what Sanic costs a request.
@@ -37,12 +36,8 @@ class Success(HTTPResponse):
         self.status = status
         self.body = orjson.dumps({"success": True, "data": data})
 
-    async def send(self, data: Any = None, end_stream: bool | None = None) -> None:  # noqa: ARG002, FBT001
-        """Called by Sanic once, after the handler; the request's body has been read by then."""
-        http: Any = self.stream
+    def whole(self, *, keep_alive: bool) -> bytes:
+        """Head and body."""
         assert self.body is not None  # noqa: S101 -- see above
-        head = _HEADS[self.status, http.keep_alive]
-        rest = b"%d\r\n%b\r\n%b" % (len(self.body), self.more_headers, self.body)
-        await http.protocol.send(head + rest)
-        http.response_func = None
-        http.stage = Stage.IDLE
+        head = _HEADS[self.status, keep_alive]
+        return head + b"%d\r\n%b\r\n%b" % (len(self.body), self.more_headers, self.body)

@@ -13,7 +13,6 @@ from typing import Any
 
 from sanic import HTTPResponse, Request, Sanic
 from sanic.exceptions import MethodNotAllowed
-from sanic.http import Http
 from sanic.log import logger as sanic_logger
 
 from gateway import errors
@@ -33,6 +32,7 @@ from gateway.routes import (
     webhooks,
     ws,
 )
+from gateway.sanic_internals import Server, skip_second_touch_up
 from gateway.services import Services, TaskQueries, Upstream, Webhooks
 from gateway.slow_requests import SlowRequests
 from gateway.streams.hub import Hub
@@ -54,9 +54,7 @@ def create_app(services: Services) -> Sanic[Any, Any]:
     name = f"gateway-{secrets.token_hex(8)}"
     app: Sanic[Any, Any] = Sanic(name, env_prefix=None, configure_logging=False)
     app.config.MOTD = False
-    # The touch-up takes the dispatch of signals, which nobody here uses, out of Sanic's own
-    # classes. It cannot be done twice, and need not: all apps share them.
-    app.config.TOUCHUP = not getattr(Http, "__touched__", False)
+    skip_second_touch_up(app)
     app.config.PROXIES_COUNT = services.settings.proxies_count or None
     app.config.REQUEST_MAX_SIZE = services.settings.request_max_bytes
     # A request may wait for its task; only then does an answer take long.
@@ -144,7 +142,7 @@ class Gateway:
             webhooks=webhooks,
         )
         self._app = create_app(services)
-        self._server: Any = None
+        self._server: Server | None = None
         self._watching: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
@@ -164,11 +162,10 @@ class Gateway:
         listener = listener or _listen(self._settings.host, self._settings.port)
         # At debug level only: it reports every client that goes away.
         sanic_logger.setLevel(logging.WARNING)
-        self._server = await self._app.create_server(
-            sock=listener, backlog=BACKLOG, access_log=False
-        )
-        await self._server.startup()
-        slow = SlowRequests(self._server.connections, self._settings.request_timeout_seconds)
+        server = Server(self._app)
+        await server.start(listener, backlog=BACKLOG)
+        self._server = server
+        slow = SlowRequests(server, self._settings.request_timeout_seconds)
         self._watching = [asyncio.create_task(slow.watch())]
         if self._settings.queue_max_tasks:
             self._watching.append(asyncio.create_task(self._queue_limit.watch()))
@@ -182,21 +179,17 @@ class Gateway:
         server, self._server = self._server, None
         if server is None:
             return
-        server.server.close()
+        server.refuse()
         for watching in self._watching:
             watching.cancel()
         await self.hub.aclose()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.shutdown_seconds):
                 while server.connections or self.hub.streams or self.hub.sockets:
-                    for connection in list(server.connections):
-                        connection.close_if_idle()
+                    server.close_idle()
                     await asyncio.sleep(DRAIN_POLL_SECONDS)
-        for connection in list(server.connections):
-            connection.abort()
         self.hub.abort()
-        await server.wait_closed()
-        Sanic.unregister_app(self._app)
+        await server.abort()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -12,9 +12,10 @@ from gateway import endpoint
 from gateway.access.roles import Need
 from gateway.cors import Cors
 from gateway.history import History, Start, Tasks, tasks_of
+from gateway.sanic_internals import Handover
 from gateway.services import Services
 from gateway.streams import sse as frames
-from gateway.streams.stream import HEAD, Begun, Stream, take_over
+from gateway.streams.stream import HEAD, Stream, take_over
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ class Events:
             take_over(request, stream)
             # The hub sends what comes after this position, and nothing else does.
             await self._begin(stream, self._head(request), start, until=self._hub.position)
-        return Begun()
+        return Handover()
 
     def _head(self, request: Request) -> bytes:
         cors: Cors | None = request.app.ctx.cors

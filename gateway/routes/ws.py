@@ -18,10 +18,11 @@ from gateway.access.roles import Need
 from gateway.commands import Commands
 from gateway.cors import ANY
 from gateway.errors import Forbidden, NotAWebSocket
+from gateway.sanic_internals import Handover
 from gateway.services import Services
 from gateway.session import Session
 from gateway.streams.socket import Socket
-from gateway.streams.stream import Begun, take_over
+from gateway.streams.stream import take_over
 
 
 def add_to(app: Sanic[Any, Any], services: Services) -> None:
@@ -51,7 +52,7 @@ class WebSockets:
             take_over(request, socket)
             session = Session(self._services, self._commands, socket, request.ctx.access)
             socket.session = asyncio.create_task(session.run(answer.serialize()))
-        return Begun(status=HTTPStatus.SWITCHING_PROTOCOLS)
+        return Handover(status=HTTPStatus.SWITCHING_PROTOCOLS)
 
     def _same_site(self, request: Request) -> bool:
         """Whether the page that asks, if it is one, may: browsers let any page open a WebSocket."""

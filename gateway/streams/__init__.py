@@ -1,4 +1,4 @@
 """The open streams: the hub that follows the log, SSE and WebSocket connections.
 
-It knows the log and the wire; whatever touches Sanic's privates lies here.
+It knows the log and the wire, and no route.
 """

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from sanic import HTTPResponse, Request
-from sanic.http import Stage
+from sanic import Request
 
 from gateway.access.admission import Visit
 from gateway.metrics import SLOW_STREAMS
+from gateway.sanic_internals import take_transport
 from gateway.streams import sse as frames
 from gateway.streams.hub import Hub
 from gateway.streams.subscribers import Subscribers
@@ -191,29 +191,11 @@ def discard(_frame: bytes) -> None:
     """Take the place of ``send`` when the connection is gone and the hub does not know yet."""
 
 
-class Begun(HTTPResponse):
-    """What a handler returns whose connection has become a stream: Sanic is to send nothing."""
-
-    async def send(self, data: Any = None, end_stream: bool | None = None) -> None:  # noqa: ARG002, FBT001
-        """Let Sanic believe that it has answered, and that the connection ends with that."""
-        http: Any = self.stream
-        http.keep_alive = False
-        http.stage = Stage.IDLE
-
-
 def take_over(request: Request, stream: Stream) -> None:
-    """Take the connection away from Sanic, whose objects for it (some 10 KiB) can then go.
-
-    Sanic leaves a connection alone whose ``transport`` is None; see its ``SanicProtocol.close``.
+    """Make the request's connection the stream's, if the client may have one more.
 
     Raises:
         TooManyStreams
     """
     visit = request.app.ctx.admission.enter(request, request.ctx.access)
-    connection: Any = request.protocol
-    transport = connection.transport
-    connection.transport = None
-    connection.connections.discard(connection)
-    if connection._callback_check_timeouts is not None:  # noqa: SLF001 -- Sanic has no other handle
-        connection._callback_check_timeouts.cancel()  # noqa: SLF001
-    stream.begin(transport, visit)
+    stream.begin(take_transport(request), visit)

@@ -1,0 +1,184 @@
+"""What ``gateway/sanic_internals.py`` relies on is there in the Sanic that is installed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from sanic import HTTPResponse, Request, Sanic
+from sanic.http import Http, Stage
+from sanic.response.types import BaseHTTPResponse
+from sanic.server.async_server import AsyncioServer
+from sanic.server.protocols.http_protocol import HttpProtocol
+
+from gateway.sanic_internals import (
+    Handover,
+    Server,
+    WholeResponse,
+    arriving_request,
+    skip_second_touch_up,
+    take_transport,
+    time_out,
+)
+
+PATIENCE_SECONDS = 10.0
+STREAM, ANSWERS, DRAIN = "streams cannot begin", "answers cannot be sent", "a stop does not drain"
+SLOW = "slow requests are not noticed"
+NAMES = [
+    (HttpProtocol, "transport", STREAM),
+    (HttpProtocol, "connections", STREAM),
+    (HttpProtocol, "_callback_check_timeouts", "a stream's connection is cut by a timeout"),
+    (HttpProtocol, "http", SLOW),
+    (HttpProtocol, "state", SLOW),
+    (HttpProtocol, "_task", SLOW),
+    (HttpProtocol, "abort", SLOW),
+    (HttpProtocol, "close_if_idle", DRAIN),
+    (HttpProtocol, "send", ANSWERS),
+    (Http, "keep_alive", ANSWERS),
+    (Http, "stage", ANSWERS),
+    (Http, "protocol", ANSWERS),
+    (Http, "response_func", ANSWERS),
+    (Http, "request_body", SLOW),
+    (Http, "exception", SLOW),
+    (BaseHTTPResponse, "stream", ANSWERS),
+    (Stage, "IDLE", ANSWERS),
+    (Stage, "REQUEST", SLOW),
+    (Stage, "HANDLER", SLOW),
+    (AsyncioServer, "startup", "the gateway does not start"),
+    (AsyncioServer, "connections", DRAIN),
+    (AsyncioServer, "server", DRAIN),
+    (AsyncioServer, "wait_closed", DRAIN),
+]
+
+
+@pytest.mark.parametrize(
+    ("owner", "name", "loss"), NAMES, ids=[f"{owner.__name__}.{name}" for owner, name, _ in NAMES]
+)
+def test_the_name_is_there(owner: type, name: str, loss: str):
+    """Without it something breaks, and here it is said what."""
+    assert hasattr(owner, name), f"Sanic has no {owner.__name__}.{name} any more: {loss}"
+
+
+class Greeting(WholeResponse):
+    """An answer in one piece."""
+
+    def whole(self, *, keep_alive: bool) -> bytes:
+        """It says whether the connection stays."""
+        connection = b"keep-alive" if keep_alive else b"close"
+        return b"HTTP/1.1 200 OK\r\nconnection: %b\r\ncontent-length: 2\r\n\r\nhi" % connection
+
+
+class Small:
+    """A Sanic app with a greeting and a connection that can be taken, and a client of it."""
+
+    def __init__(self, name: str) -> None:
+        self.app: Sanic[Any, Any] = Sanic(name, env_prefix=None, configure_logging=False)
+        self.app.config.MOTD = False
+        self.app.config.KEEP_ALIVE_TIMEOUT = 0.2
+        skip_second_touch_up(self.app)
+        self.app.add_route(self._greet, "/")
+        self.app.add_route(self._take, "/taken")
+        self.server = Server(self.app)
+        self.taken: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+    async def _greet(self, _request: Request) -> HTTPResponse:
+        return Greeting()
+
+    async def _take(self, request: Request) -> HTTPResponse:
+        self.taken.set_result(take_transport(request))
+        return Handover()
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection that nothing was sent on."""
+        return await asyncio.open_connection(*self.address)
+
+    async def connection(self) -> Any:
+        """The server's side of the only connection."""
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while not (connections := tuple(self.server.connections)):
+                await asyncio.sleep(0.01)
+        (connection,) = connections
+        return connection
+
+
+@contextlib.asynccontextmanager
+async def serving(name: str) -> AsyncIterator[Small]:
+    small = Small(name)
+    listener = socket.create_server(("127.0.0.1", 0))
+    small.address = listener.getsockname()
+    await small.server.start(listener, backlog=10)
+    yield small
+    small.server.refuse()
+    await small.server.abort()
+
+
+async def test_a_whole_response_leaves_the_connection_for_the_next_request():
+    """Two requests on one connection, each with one answer."""
+    async with asyncio.timeout(PATIENCE_SECONDS), serving("whole") as small:
+        reader, writer = await small.connect()
+        for _ in range(2):
+            writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+            head = await reader.readuntil(b"\r\n\r\n")
+            assert b"connection: keep-alive" in head
+            assert await reader.readexactly(2) == b"hi"
+        writer.close()
+
+
+async def test_a_taken_connection_is_out_of_sanics_hands():
+    """Sanic sends nothing, closes nothing when its timeouts are over, and has forgotten it."""
+    async with asyncio.timeout(PATIENCE_SECONDS), serving("taken") as small:
+        reader, writer = await small.connect()
+        writer.write(b"GET /taken HTTP/1.1\r\nhost: x\r\n\r\n")
+        transport = await small.taken
+        assert tuple(small.server.connections) == ()
+        deadline = asyncio.get_running_loop().time() + 5 * small.app.config.KEEP_ALIVE_TIMEOUT
+        while asyncio.get_running_loop().time() < deadline:
+            assert not transport.is_closing()
+            await asyncio.sleep(0.05)
+        transport.write(b"ours")
+        assert await reader.readexactly(4) == b"ours"
+        transport.abort()
+        writer.close()
+
+
+async def test_a_request_that_is_on_its_way_is_seen_and_can_be_timed_out():
+    """Its mark stays the same as long as it is the same request; 408 is its answer."""
+    async with asyncio.timeout(PATIENCE_SECONDS), serving("slow") as small:
+        reader, writer = await small.connect()
+        connection = await small.connection()
+        assert arriving_request(connection) is None
+        writer.write(b"GET / HT")
+        while (mark := arriving_request(connection)) is None:
+            await asyncio.sleep(0.01)
+        writer.write(b"TP/1.1\r\n")
+        assert arriving_request(connection) == mark
+        time_out(connection)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 408 ")
+        writer.close()
+
+
+async def test_a_stop_ends_idle_connections_and_leaves_busy_ones():
+    """Only a connection on which nothing is asked is closed."""
+    async with asyncio.timeout(PATIENCE_SECONDS), serving("stop") as small:
+        reader, writer = await small.connect()
+        connection = await small.connection()
+        writer.write(b"GET / HT")
+        while arriving_request(connection) is None:
+            await asyncio.sleep(0.01)
+        small.server.close_idle()
+        writer.write(b"TP/1.1\r\nhost: x\r\n\r\n")
+        assert (await reader.readuntil(b"hi")).endswith(b"hi")
+        small.server.close_idle()
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_a_process_can_have_two_apps():
+    """The touch-up rewrites Sanic's classes; a second one would fail."""
+    async with serving("first"), serving("second") as second:
+        _, writer = await second.connect()
+        writer.close()
