@@ -164,8 +164,7 @@ def _live(order: dict) -> None:
             mortal.arm(order["dies"], Path(f"epitaph.{os.getpid()}").absolute())
         from tts.cli.commands import main  # noqa: PLC0415
 
-        main(args=order["arguments"], prog_name="tts", standalone_mode=False)
-        status = 0
+        main(args=order["arguments"], prog_name="tts")
     except SystemExit as end:
         status = end.code if isinstance(end.code, int) else 1
     except BaseException:  # noqa: BLE001 -- the log is all that tells of it

@@ -8,25 +8,23 @@ from typing import Any
 
 import click
 
-from tts.cli import deployments
 from tts.cli.dead_letters import dead_letters
+from tts.cli.deployments import Role, deploy
+from tts.cli.deployments import sandbox as sandbox_alone
+from tts.cli.errors import Processes
 from tts.cli.keys import keys
+from tts.cli.options import data_option
 from tts.cli.process import run_process
 from tts.cli.retry_policy import retry_policy_command
 from tts.sandbox import BadRule
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-data_option = click.option(
-    "--data",
-    "data_dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    help="Folder for the SQLite files and the audio (DATA_DIR, default ./data).",
-)
+data_folder = data_option("the SQLite files and the audio")
 host_option = click.option("--host", help="Address to listen on (HOST, default 127.0.0.1).")
 port_option = click.option("--port", type=int, help="Port to listen on (PORT, default 3002).")
 
 
-@click.group(context_settings=HELP)
+@click.group(cls=Processes, context_settings=HELP)
 @click.version_option(package_name="tts-backend")
 def main() -> None:
     """Text-to-speech backend: takes texts over HTTP, has Replicate speak them, streams progress.
@@ -42,47 +40,47 @@ def main() -> None:
 @main.command()
 @host_option
 @port_option
-@data_option
+@data_folder
 def up(**overrides: Any) -> None:
     """Run gateway, relay, processor and projector in one process.
 
     Without EVENT_STORE_URL, RABBITMQ_URL and MINIO_ENDPOINT it keeps everything in the data folder.
     Without REPLICATE_API_TOKEN it starts the sandbox as well: it speaks locally and costs nothing.
     """
-    run_process(deployments.up, overrides)
+    run_process(partial(deploy, roles=list(Role)), overrides)
 
 
 @main.command()
 @host_option
 @port_option
-@data_option
+@data_folder
 def gateway(**overrides: Any) -> None:
     """Serve the HTTP API and the streams. Run as many as you like."""
-    run_process(deployments.gateway, overrides)
+    run_process(partial(deploy, roles=[Role.GATEWAY]), overrides)
 
 
 @main.command()
 @click.option(
     "--rebuild", is_flag=True, help="First put every unfinished task of the log into the queue."
 )
-@data_option
+@data_folder
 def relay(*, rebuild: bool, **overrides: Any) -> None:
     """Publish to RabbitMQ what the log orders. One leads, the others stand by."""
-    run_process(partial(deployments.relay, rebuild=rebuild), overrides)
+    run_process(partial(deploy, roles=[Role.RELAY], rebuild=rebuild), overrides)
 
 
 @main.command()
-@data_option
+@data_folder
 def processor(**overrides: Any) -> None:
     """Take tasks from RabbitMQ and speak them. Run as many as you like."""
-    run_process(deployments.processor, overrides)
+    run_process(partial(deploy, roles=[Role.PROCESSOR]), overrides)
 
 
 @main.command()
-@data_option
+@data_folder
 def projector(**overrides: Any) -> None:
     """Keep the read models up to date. One leads, the others stand by."""
-    run_process(deployments.projector, overrides)
+    run_process(partial(deploy, roles=[Role.PROJECTOR]), overrides)
 
 
 @main.command()
@@ -93,14 +91,14 @@ def projector(**overrides: Any) -> None:
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="JSON file with rules of what is to go wrong.",
 )
-@data_option
+@data_folder
 def sandbox(*, faults: Path | None, **overrides: Any) -> None:
     """Serve a local stand-in for Replicate and for the template host.
 
     Point REPLICATE_BASE_URL and TEMPLATE_BASE_URL at it; GET /sandbox tells what it can do.
     """
     try:
-        run_process(partial(deployments.sandbox, faults=faults), overrides)
+        run_process(partial(sandbox_alone, faults=faults), overrides)
     except BadRule as error:
         raise click.BadParameter(str(error), param_hint="--faults") from error
 

@@ -1,10 +1,12 @@
-"""Which parts each command puts together."""
+"""What a process runs: the parts of its roles, over one composition."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+from enum import StrEnum
 from pathlib import Path
 
 import click
@@ -15,86 +17,139 @@ from projections.database import open_database
 from projections.dead_letters import DeadLetterQueries
 from projections.runner import Projector
 from projections.tasks import TaskQueries, TasksProjection
-from tts import bootstrap
 from tts.audio.minio import MinioAudio
-from tts.cli.process import (
-    Part,
-)
+from tts.bootstrap import Composition, compose
+from tts.cli.process import Part
 from tts.config import ConfigError, Settings
-from tts.gate.gate import Gate
 from tts.observability.health import Probe
 from tts.observability.monitor import monitor
-from tts.ports.coordination import Signals
 from tts.queue.rabbitmq import RabbitMQ
 from tts.sandbox import start_sandbox
 
 
-async def up(settings: Settings, stack: AsyncExitStack) -> list[Part]:
-    """Everything in one process."""
-    if settings.sandboxed:
+class Role(StrEnum):
+    """What a process can do, in the order of stopping.
+
+    Who takes orders in stops before who works them off.
+    """
+
+    GATEWAY = "gateway"
+    PROCESSOR = "processor"
+    RELAY = "relay"
+    PROJECTOR = "projector"
+
+
+@dataclass
+class Deployment:
+    """A process under construction: each role adds its part, and probes of what it needs."""
+
+    composition: Composition
+    stack: AsyncExitStack
+    rebuild: bool
+    probes: dict[str, Probe] = field(default_factory=dict)
+    leading: Callable[[], bool] | None = None
+
+
+async def deploy(
+    settings: Settings, stack: AsyncExitStack, roles: Collection[Role], *, rebuild: bool = False
+) -> list[Part]:
+    """The parts of a process with these roles; with ``rebuild`` the relay first fills the queue."""
+    _need_shared_queue(settings, roles)
+    if len(roles) == len(Role) and settings.sandboxed:
         settings = await _with_sandbox(settings, stack)
-    store = await stack.enter_async_context(bootstrap.open_store(settings))
-    queue = await stack.enter_async_context(bootstrap.open_queue(settings))
-    audio = await stack.enter_async_context(bootstrap.open_audio(settings))
-    app = bootstrap.application(settings, store)
-    gate = bootstrap.gate(settings, store)
-    signals = bootstrap.signals(settings, store, alone=True)
-    working = await bootstrap.processor(settings, stack, app, store, queue, audio, gate, signals)
-    projecting = await _projecting(settings, stack, store)
-    probes = _probes(store, queue, audio, projecting)
-    serving = await _serving(settings, stack, store, audio, gate, signals, probes)
-    _greet(settings)
-    relaying = bootstrap.relay(settings, app, store, queue)
-    return [serving.run(), working.run(), relaying.run(), projecting.run()]
+    alone = Role.GATEWAY in roles and Role.PROCESSOR in roles
+    composition = await stack.enter_async_context(compose(settings, alone=alone))
+    deployment = Deployment(composition, stack, rebuild)
+    deployment.probes["store"] = composition.store.ready
+    parts = [await PARTS[role](deployment) for role in Role if role in roles]
+    if Role.GATEWAY in roles:
+        _greet(settings)
+    elif settings.metrics_port:
+        await _monitored(deployment)
+    return parts
 
 
-async def gateway(settings: Settings, stack: AsyncExitStack) -> list[Part]:
-    """The HTTP API and the streams."""
-    store = await stack.enter_async_context(bootstrap.open_store(settings))
-    audio = await stack.enter_async_context(bootstrap.open_audio(settings))
-    gate = bootstrap.gate(settings, store)
-    signals = bootstrap.signals(settings, store, alone=False)
-    # What it accepts is in the log, so it need not wait for the broker nor for the audio's place.
-    serving = await _serving(settings, stack, store, audio, gate, signals, _probes(store))
-    _greet(settings)
-    return [serving.run()]
+async def _gateway(deployment: Deployment) -> Part:
+    # What it accepts is in the log, so it needs neither the broker nor the audio's place.
+    parts = deployment.composition
+    database = await deployment.stack.enter_async_context(open_database(parts.settings.store_url))
+    return Gateway(
+        settings=parts.settings,
+        application=parts.application,
+        log=parts.store,
+        audio=parts.audio,
+        tasks=TaskQueries(database),
+        dead_letters=DeadLetterQueries(database),
+        probes=deployment.probes,
+        upstream=parts.gate.state,
+        webhooks=Webhooks(parts.webhook_secret, parts.signals) if parts.signals else None,
+    ).run
 
 
-async def relay(settings: Settings, stack: AsyncExitStack, *, rebuild: bool) -> list[Part]:
-    """The relay; with ``rebuild`` it first fills the queue."""
-    _need(settings, "relay")
-    store = await stack.enter_async_context(bootstrap.open_store(settings))
-    queue = await stack.enter_async_context(bootstrap.open_queue(settings))
-    app = bootstrap.application(settings, store)
-    relaying = bootstrap.relay(settings, app, store, queue)
-    probes = _probes(store, queue)
-    await _monitored(settings, stack, probes, leading=lambda: relaying.leading)
-    if rebuild:
-        await relaying.rebuild()
-    return [relaying.run()]
+async def _processor(deployment: Deployment) -> Part:
+    parts = deployment.composition
+    _probe_queue(deployment)
+    if isinstance(parts.audio, MinioAudio):
+        deployment.probes["audio"] = parts.audio.ready
+    return (await parts.processor()).run
 
 
-async def processor(settings: Settings, stack: AsyncExitStack) -> list[Part]:
-    """The processor."""
-    _need(settings, "processor")
-    store = await stack.enter_async_context(bootstrap.open_store(settings))
-    queue = await stack.enter_async_context(bootstrap.open_queue(settings))
-    audio = await stack.enter_async_context(bootstrap.open_audio(settings))
-    app = bootstrap.application(settings, store)
-    gate = bootstrap.gate(settings, store)
-    signals = bootstrap.signals(settings, store, alone=False)
-    working = await bootstrap.processor(settings, stack, app, store, queue, audio, gate, signals)
-    await _monitored(settings, stack, _probes(store, queue, audio))
-    return [working.run()]
+async def _relay(deployment: Deployment) -> Part:
+    relay = deployment.composition.relay()
+    _probe_queue(deployment)
+    deployment.leading = lambda: relay.leading
+
+    async def run() -> None:
+        if deployment.rebuild:
+            await relay.rebuild()
+        await relay.run()
+
+    return run
 
 
-async def projector(settings: Settings, stack: AsyncExitStack) -> list[Part]:
-    """The projector."""
-    store = await stack.enter_async_context(bootstrap.open_store(settings))
-    projecting = await _projecting(settings, stack, store)
-    probes = _probes(store, projector=projecting)
-    await _monitored(settings, stack, probes, leading=lambda: projecting.leading)
-    return [projecting.run()]
+async def _projector(deployment: Deployment) -> Part:
+    store = deployment.composition.store
+    url = deployment.composition.settings.store_url
+    database = await deployment.stack.enter_async_context(open_database(url))
+    projector = Projector(store, store, database, [TasksProjection()])
+    deployment.probes["projector"] = projector.ready
+    deployment.leading = lambda: projector.leading
+    return projector.run
+
+
+PARTS: dict[Role, Callable[[Deployment], Awaitable[Part]]] = {
+    Role.GATEWAY: _gateway,
+    Role.PROCESSOR: _processor,
+    Role.RELAY: _relay,
+    Role.PROJECTOR: _projector,
+}
+
+
+def _probe_queue(deployment: Deployment) -> None:
+    queue = deployment.composition.queue
+    if isinstance(queue, RabbitMQ):
+        deployment.probes["queue"] = queue.healthy
+
+
+async def _monitored(deployment: Deployment) -> None:
+    """Serve /health and /metrics of a process without a gateway."""
+    settings = deployment.composition.settings
+    host, port = settings.host, settings.metrics_port
+    monitoring = monitor(host, port, deployment.probes, leading=deployment.leading)
+    try:
+        await deployment.stack.enter_async_context(monitoring)
+    except OSError as error:
+        raise ConfigError(f"METRICS_PORT: cannot listen on {host}:{port}: {error}") from error
+
+
+def _need_shared_queue(settings: Settings, roles: Collection[Role]) -> None:
+    """A relay without a processor, or the other way round, needs a queue that both can reach."""
+    ends = [role for role in (Role.RELAY, Role.PROCESSOR) if role in roles]
+    if len(ends) == 1 and not settings.rabbitmq_url.get_secret_value():
+        raise ConfigError(
+            f"RABBITMQ_URL is not set: `tts {ends[0]}` shares its queue with other processes "
+            "(`tts up` runs everything in one)"
+        )
 
 
 async def sandbox(settings: Settings, stack: AsyncExitStack, faults: Path | None) -> list[Part]:
@@ -107,7 +162,7 @@ async def sandbox(settings: Settings, stack: AsyncExitStack, faults: Path | None
     )
     stack.push_async_callback(running.stop)
     click.echo(f"Sandbox: {running.url}  (GET {running.url}/sandbox tells what it can do)")
-    return [_for_ever()]
+    return [_for_ever]
 
 
 async def _for_ever() -> None:
@@ -126,84 +181,6 @@ async def _with_sandbox(settings: Settings, stack: AsyncExitStack) -> Settings:
     if "template_base_url" not in settings.model_fields_set:
         changes["template_base_url"] = running.url
     return settings.model_copy(update=changes)
-
-
-async def _serving(
-    settings: Settings,
-    stack: AsyncExitStack,
-    store: bootstrap.Store,
-    audio: bootstrap.Audio,
-    gate: Gate,
-    signals: Signals | None,
-    probes: Mapping[str, Probe],
-) -> Gateway:
-    database = await stack.enter_async_context(open_database(settings.store_url))
-    webhooks = None
-    if signals is not None:
-        webhooks = Webhooks(bootstrap.webhook_secret(settings, stack), signals)
-    return Gateway(
-        settings=settings,
-        application=bootstrap.application(settings, store),
-        log=store,
-        audio=audio,
-        tasks=TaskQueries(database),
-        dead_letters=DeadLetterQueries(database),
-        probes=probes,
-        upstream=gate.state,
-        webhooks=webhooks,
-    )
-
-
-def _probes(
-    store: bootstrap.Store,
-    queue: bootstrap.Queue | None = None,
-    audio: bootstrap.Audio | None = None,
-    projector: Projector | None = None,
-) -> Mapping[str, Probe]:
-    """What a process needs that uses these parts."""
-    probes: dict[str, Probe] = {"store": store.ready}
-    if isinstance(queue, RabbitMQ):
-        probes["queue"] = queue.healthy
-    if projector is not None:
-        probes["projector"] = projector.ready
-    if isinstance(audio, MinioAudio):
-        probes["audio"] = audio.ready
-    return probes
-
-
-async def _monitored(
-    settings: Settings,
-    stack: AsyncExitStack,
-    probes: Mapping[str, Probe],
-    *,
-    leading: Callable[[], bool] | None = None,
-) -> None:
-    """Serve /health and /metrics of a process without a gateway, if a port is given for them."""
-    port = settings.metrics_port
-    if not port:
-        return
-    try:
-        await stack.enter_async_context(monitor(settings.host, port, probes, leading=leading))
-    except OSError as error:
-        raise ConfigError(
-            f"METRICS_PORT: cannot listen on {settings.host}:{port}: {error}"
-        ) from error
-
-
-async def _projecting(
-    settings: Settings, stack: AsyncExitStack, store: bootstrap.Store
-) -> Projector:
-    database = await stack.enter_async_context(open_database(settings.store_url))
-    return Projector(store, store, database, [TasksProjection()])
-
-
-def _need(settings: Settings, part: str) -> None:
-    """A part on its own needs a queue that other processes can reach."""
-    if not settings.rabbitmq_url.get_secret_value():
-        raise ConfigError(
-            f"RABBITMQ_URL is not set: `tts {part}` shares its queue with other processes "
-            "(`tts up` runs everything in one)"
-        )
 
 
 def _greet(settings: Settings) -> None:

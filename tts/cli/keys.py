@@ -12,11 +12,12 @@ import click
 
 from gateway.access import keys as key_file
 from gateway.access.roles import Role
+from tts.cli.errors import Tools
 from tts.config import ConfigError, load
 
 
 def _of_file(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command the file of keys, and its mistakes a sentence."""
+    """Give a command the file of keys."""
 
     @click.option(
         "--file",
@@ -25,10 +26,7 @@ def _of_file(command: Callable[..., None]) -> Callable[..., None]:
     )
     @wraps(command)
     def with_file(file: Path | None, **options: Any) -> None:
-        try:
-            command(_path(file), **options)
-        except ConfigError as error:
-            raise click.ClickException(str(error)) from error
+        command(_path(file), **options)
 
     return with_file
 
@@ -40,7 +38,7 @@ def _path(file: Path | None) -> Path:
     return path
 
 
-@click.group()
+@click.group(cls=Tools)
 def keys() -> None:
     """Make, list and revoke API keys. Running gateways notice within a second."""
 

@@ -5,38 +5,26 @@ from __future__ import annotations
 import asyncio
 import resource
 import signal
-import sys
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
-import click
 import uvloop
 
-from tts.config import ConfigError, Settings, load
+from tts.config import Settings, load
 from tts.observability.logs import configure_logging
-from tts.ports.errors import Unavailable
 
-Part = Coroutine[Any, Any, None]
-
-
+Part = Callable[[], Coroutine[Any, Any, None]]
 Build = Callable[[Settings, AsyncExitStack], Awaitable[list[Part]]]
 
 
 def run_process(build: Build, overrides: dict[str, Any]) -> None:
     """Build the parts, run them until a signal or a failure, and close what was opened."""
-    try:
-        settings = load(**overrides)
-        configure_logging(settings.log_level, settings.log_format)
-        _raise_file_limit()
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_until_stopped(build, settings))
-    except ConfigError as error:
-        click.echo(f"tts: a setting is wrong\n{error}", err=True)
-        sys.exit(2)
-    except Unavailable as error:
-        click.echo(f"tts: cannot start: {error}", err=True)
-        sys.exit(1)
+    settings = load(**overrides)
+    configure_logging(settings.log_level, settings.log_format)
+    _raise_file_limit()
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(_until_stopped(build, settings))
 
 
 def _raise_file_limit() -> None:
@@ -51,7 +39,7 @@ async def _until_stopped(build: Build, settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with AsyncExitStack() as stack:
-        parts = [asyncio.ensure_future(part) for part in await build(settings, stack)]
+        parts = [asyncio.create_task(part()) for part in await build(settings, stack)]
         stopped = asyncio.create_task(stop.wait())
         try:
             await asyncio.wait([*parts, stopped], return_when=asyncio.FIRST_COMPLETED)

@@ -12,7 +12,8 @@ from typing import Any
 import click
 
 from tts.bootstrap import retry_policy
-from tts.config import ConfigError, load
+from tts.cli.options import json_option
+from tts.config import load
 from tts.domain.failures import TABLE, Failure, Treatment
 from tts.domain.retry import MAX_CREATIONS, PAUSE_SECONDS, RETRY_AFTER_CAP_SECONDS, RetryPolicy
 
@@ -21,14 +22,10 @@ WIDTH = 100  # where there is no terminal, and the widest that reads well
 
 
 @click.command(name="retry-policy")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, for programs.")
+@json_option("As JSON, for programs.")
 def retry_policy_command(*, as_json: bool) -> None:
     """Print when a failed step is tried again, and what is done about each failure."""
-    try:
-        settings = load()
-    except ConfigError as error:
-        click.echo(f"tts: a setting is wrong\n{error}", err=True)
-        raise SystemExit(2) from error
+    settings = load()
     policy = retry_policy(settings)
     shown = _shown(policy, settings.retry_max_attempts)
     if as_json:

@@ -1,0 +1,45 @@
+"""Where commands end that cannot go on: in a sentence and an exit code, not in a traceback."""
+
+from __future__ import annotations
+
+from typing import IO, Any
+
+import click
+
+from tts.application.dead_letters import NotADeadLetter
+from tts.application.tasks import TaskNotFound
+from tts.config import ConfigError
+from tts.ports.errors import Unavailable
+
+
+class Tools(click.Group):
+    """Commands that do one thing and end; each of these errors says what to do."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except (ConfigError, Unavailable, TaskNotFound, NotADeadLetter) as error:
+            raise click.ClickException(str(error)) from error
+
+
+class Processes(click.Group):
+    """Commands that a supervisor runs: 2 is for a wrong setting, which no restart mends."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command."""
+        try:
+            return super().invoke(ctx)
+        except ConfigError as error:
+            raise _WrongSetting(f"tts: a setting is wrong\n{error}") from error
+        except Unavailable as error:
+            raise _Unavailable(f"tts: cannot start: {error}") from error
+
+
+class _Unavailable(click.ClickException):
+    def show(self, file: IO[Any] | None = None) -> None:
+        click.echo(self.message, file, err=True)
+
+
+class _WrongSetting(_Unavailable):
+    exit_code = 2
