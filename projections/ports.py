@@ -72,7 +72,3 @@ class Projection(Protocol):
     async def apply(self, transaction: Transaction, events: Sequence[Recorded]) -> None:
         """Bring the rows up to date with events that were never applied before, in order."""
         ...
-
-    async def reset(self, transaction: Transaction) -> None:
-        """Remove every row."""
-        ...

@@ -119,12 +119,6 @@ class TasksProjection:
         await transaction.execute_many(_COUNT, [(s, n) for s, n in counts.items() if n])
         await dead_letters.apply(transaction, events, rows)
 
-    async def reset(self, transaction: Transaction) -> None:
-        """Remove every row."""
-        await transaction.execute("DELETE FROM rm_tasks")
-        await transaction.execute("DELETE FROM rm_task_counts")
-        await transaction.execute("DELETE FROM rm_dead_letters")
-
     async def _rows(self, transaction: Transaction, task_ids: list[str]) -> dict[str, Values]:
         marks = ", ".join("?" * len(task_ids))
         sql = (

@@ -22,7 +22,7 @@ async def on_postgres(url: str, processes: int):
     for store in stores:
         await store.open()
     try:
-        yield [PostgresDocuments(store) for store in stores]
+        yield [PostgresDocuments(store.server) for store in stores]
     finally:
         for store in stores:
             await store.aclose()
@@ -77,7 +77,7 @@ async def test_what_the_change_raises_leaves_the_document_alone(processes):
 async def test_a_server_that_is_away_is_said_to_be(postgres):
     """Nothing was changed, or perhaps it was: the caller asks again."""
     async with on_postgres(postgres.create_database(), 1) as (documents,):
-        await documents._store._pool.close()
+        await documents._server.aclose()
         with pytest.raises(Unavailable):
             await documents.update("a", count)
 

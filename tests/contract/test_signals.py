@@ -23,7 +23,7 @@ async def on_postgres(url: str, stack: AsyncExitStack) -> PostgresSignals:
     store = PostgresStore(url)
     await store.open()
     stack.push_async_callback(store.aclose)
-    return PostgresSignals(store)
+    return PostgresSignals(store.server)
 
 
 @pytest.fixture(params=["local", "postgres"])

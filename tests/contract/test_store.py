@@ -254,19 +254,6 @@ async def test_state_comes_back_as_it_was_stored(store):
     assert (recorded.state, recorded.topic, recorded.task_id) == (state, "topic", task)
 
 
-async def test_the_newest_event_of_each_task_in_the_order_of_the_log(store):
-    """Tasks whose newest has an excluded topic are left out, whatever they had before."""
-    going, over = uuid4(), uuid4()
-    await store.append([StoredEvent(over, 1, "begun", b"{}")])
-    await store.append([StoredEvent(going, 1, "begun", b"{}")])
-    await store.append([StoredEvent(over, 2, "done", b"{}")])
-    await store.append([StoredEvent(going, 2, "on", b"{}")])
-    newest = await store.newest(excluding=["done", "lost"])
-    assert [(r.task_id, r.version) for r in newest] == [(going, 2)]
-    both = await store.newest(excluding=["nothing"])
-    assert [r.task_id for r in both] == [over, going]
-
-
 # --- who else uses the database
 
 

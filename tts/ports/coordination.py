@@ -11,7 +11,11 @@ class Coordination(Protocol):
     """What makes one process of several the one that acts, and lets it resume."""
 
     def leadership(self, name: str) -> AbstractAsyncContextManager[Leadership]:
-        """Wait until this process leads ``name`` and lead while the context is open."""
+        """Wait until this process leads ``name`` and lead while the context is open.
+
+        Raises:
+            Unavailable: nobody can say who leads.
+        """
         ...
 
     async def checkpoint(self, name: str) -> int:

@@ -68,13 +68,6 @@ class Log(Protocol):
         """The position of the newest event, 0 for an empty log."""
         ...
 
-    async def newest(self, *, excluding: Sequence[str]) -> list[Recorded]:
-        """Each task's newest event, save for tasks whose newest one has a topic of ``excluding``.
-
-        It looks at the whole log: for starts and rescues, not for every day.
-        """
-        ...
-
     def follow(
         self, after: int, *, batch: int = 500, topics: Collection[str] = ()
     ) -> AsyncIterator[list[Recorded]]:

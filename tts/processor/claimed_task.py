@@ -14,12 +14,11 @@ from tts.application.tasks import Application
 from tts.domain.errors import DomainError, LeaseLost
 from tts.domain.failures import StepError
 from tts.domain.task import Task
+from tts.patience import Outage
 from tts.ports.errors import Conflict, Unavailable
 from tts.processor.resources import Resources
 
 logger = logging.getLogger(__name__)
-
-STORE_RETRY_SECONDS = 1.0
 
 
 class ClaimedTask:
@@ -164,14 +163,5 @@ class ClaimedTask:
 
     async def _persist(self, events: list[StoredEvent]) -> None:
         """Append, however long the store is away: what happened outside must not be forgotten."""
-        waiting = False
-        while True:
-            try:
-                await self._application.store.append(events)
-            except Unavailable as error:
-                if not waiting:
-                    logger.warning("Waiting for the store: %s", error, extra=self.about())
-                waiting = True
-                await asyncio.sleep(STORE_RETRY_SECONDS)
-            else:
-                return
+        outage = Outage("Waiting for the store", about=self.about())
+        await outage.wait_out(lambda: self._application.store.append(events))

@@ -15,6 +15,7 @@ from uuid import UUID
 
 from tts.application.tasks import Application
 from tts.domain.task import Task
+from tts.patience import Outage
 from tts.ports.coordination import Signals
 from tts.ports.errors import Unavailable
 from tts.ports.log import Recorded
@@ -94,18 +95,11 @@ class Processor:
         While all hands are full, the message that says so waits behind the very tasks it is about.
         """
         log = self._resources.log
-        async for events in log.follow(await self._newest(), topics=CANCELLATIONS):
+        start = await Outage("The log cannot be read yet").wait_out(log.position)
+        async for events in log.follow(start, topics=CANCELLATIONS):
             for event in events:
                 if (busy := self._busy.get(event.task_id)) is not None:
                     busy.changed.set()
-
-    async def _newest(self) -> int:
-        while True:
-            try:
-                return await self._resources.log.position()
-            except Unavailable as error:
-                logger.warning("The log cannot be read yet: %s", error)
-                await asyncio.sleep(BREATHER_SECONDS)
 
     async def _drain(self, handling: set[asyncio.Task[None]]) -> None:
         if handling:

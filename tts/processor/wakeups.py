@@ -7,18 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import time
 from collections.abc import Callable, Iterator
 
+from tts.patience import Outage
 from tts.ports.coordination import Signals
-from tts.ports.errors import Unavailable
-
-logger = logging.getLogger(__name__)
 
 REMEMBERED_SECONDS = 60.0  # a webhook can be faster than the reply to the creation
 REMEMBERED_MOST = 10_000
-BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
 class Wakeups:
@@ -62,22 +58,16 @@ class Wakeups:
 
         Whoever waits when the listening begins (again) is woken: his signal may have been lost.
         """
-        failures = 0
-        while True:
-            try:
-                async with signals.listen() as prediction_ids:
-                    if failures:
-                        logger.info("Webhooks are heard of again")
-                    self._wake_all()
-                    failures = 0
-                    async for prediction_id in prediction_ids:
-                        self.wake(prediction_id)
-            except Unavailable as error:
-                if failures == 0:
-                    logger.warning("No webhook is heard of, connecting again: %s", error)
-            delay = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
-            failures += 1
-            await asyncio.sleep(delay)
+        outage = Outage("No webhook is heard of")
+
+        async def listen() -> None:
+            async with signals.listen() as prediction_ids:
+                outage.over()
+                self._wake_all()
+                async for prediction_id in prediction_ids:
+                    self.wake(prediction_id)
+
+        await outage.wait_out(listen)
 
     def _wake_all(self) -> None:
         for events in self._waiting.values():

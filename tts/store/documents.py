@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from tts.store.postgres import PostgresStore
+from tts.store.postgres_server import PostgresServer
 
 T = TypeVar("T")
 
@@ -23,20 +23,20 @@ _WRITE = (
 
 
 class PostgresDocuments:
-    """Implements SharedDocument of :mod:`tts.ports.log` by comparing and swapping.
+    """Implements SharedDocument of :mod:`tts.ports.coordination` by comparing and swapping.
 
     Nobody holds a lock between the reading and the writing, so nobody who dies there is waited for.
     """
 
-    def __init__(self, store: PostgresStore) -> None:
-        self._store = store
+    def __init__(self, server: PostgresServer) -> None:
+        self._server = server
 
     async def update(self, name: str, change: Callable[[bytes, float], tuple[bytes, T]]) -> T:
         """See :class:`tts.ports.coordination.SharedDocument`."""
         while True:
-            ((body, version, now),) = await self._store.query(_READ, (name,))
+            ((body, version, now),) = await self._server.query(_READ, (name,))
             document, result = change(body, now)
             if document == body:
                 return result
-            if await self._store.query(_WRITE, (name, document, version)):
+            if await self._server.query(_WRITE, (name, document, version)):
                 return result

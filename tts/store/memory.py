@@ -1,4 +1,4 @@
-"""Shared documents of a service that is one process."""
+"""Shared documents and signals of a service that is one process."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-
 BUFFERED = 10_000  # words that a slow listener may be behind; older ones are lost on him
 
 
 class MemoryDocuments:
-    """Implements SharedDocument of :mod:`tts.ports.log`; what it holds ends with the process."""
+    """Implements SharedDocument of :mod:`tts.ports.coordination`; it ends with the process."""
 
     def __init__(self, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
@@ -29,7 +28,7 @@ class MemoryDocuments:
 
 
 class LocalSignals:
-    """Implements Signals of :mod:`tts.ports.log` for those who share this object."""
+    """Implements Signals of :mod:`tts.ports.coordination` for those who share this object."""
 
     def __init__(self) -> None:
         self._listeners: set[asyncio.Queue[str]] = set()

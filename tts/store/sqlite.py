@@ -52,12 +52,6 @@ _EVENTS = (
     "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events "
     "WHERE originator_id = ? ORDER BY originator_version"
 )
-_NEWEST = (
-    "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events e "
-    "WHERE topic NOT IN ({marks}) AND NOT EXISTS (SELECT 1 FROM stored_events later "
-    "WHERE later.originator_id = e.originator_id "
-    "AND later.originator_version = e.originator_version + 1) ORDER BY rowid"
-)
 
 
 class SQLiteStore:
@@ -136,10 +130,6 @@ class SQLiteStore:
         """See :class:`tts.ports.log.Log`."""
         row = await self._read_one("SELECT max(rowid) FROM stored_events", ())
         return int(row[0] or 0) if row else 0
-
-    async def newest(self, *, excluding: Sequence[str]) -> list[Recorded]:
-        """See :class:`tts.ports.log.Log`."""
-        return await self._select(_NEWEST.format(marks=",".join("?" * len(excluding))), excluding)
 
     def follow(
         self, after: int, *, batch: int = 500, topics: Collection[str] = ()

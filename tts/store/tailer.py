@@ -4,16 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from functools import partial
 
-from tts.ports.errors import Unavailable
+from tts.patience import Outage
 from tts.ports.log import Recorded
 
-logger = logging.getLogger(__name__)
-
 SAFETY_POLL_SECONDS = 1.0  # a wake-up can be lost; the log is read this often all the same
-BACKOFF_SECONDS = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
 
 class Bell:
@@ -51,21 +48,12 @@ async def follow(
 
     Outages of the store are waited out: the next read starts where the last one ended.
     """
-    failures = 0
+    outage = Outage("The log cannot be read")
     with bell.listener() as woken:
         while True:
             # Cleared before the read: what commits during the read sets it again.
             woken.clear()
-            try:
-                rows = await read(after, batch)
-            except Unavailable as error:
-                delay = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
-                if failures == 0:
-                    logger.warning("The log cannot be read, trying again: %s", error)
-                failures += 1
-                await asyncio.sleep(delay)
-                continue
-            failures = 0
+            rows = await outage.wait_out(partial(read, after, batch))
             if rows:
                 after = rows[-1].position
                 yield rows

@@ -27,7 +27,7 @@ async def gates_of(postgres):
         for store in stores:
             await store.open()
             stack.push_async_callback(store.aclose)
-        yield lambda limits: [Gate(PostgresDocuments(store), limits) for store in stores]
+        yield lambda limits: [Gate(PostgresDocuments(store.server), limits) for store in stores]
 
 
 async def test_two_processors_keep_the_bound_on_predictions_in_flight(world, gates_of):

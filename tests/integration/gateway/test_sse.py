@@ -223,7 +223,6 @@ class LateLog:
         self._gate = gate
         self.read = store.read
         self.position = store.position
-        self.newest = store.newest
 
     async def follow(self, after: int, *, batch: int = 500) -> AsyncIterator[list[Recorded]]:
         """See the port."""

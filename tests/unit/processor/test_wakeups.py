@@ -8,7 +8,6 @@ import contextlib
 import pytest
 
 from tts.ports.errors import Unavailable
-from tts.processor import wakeups
 from tts.processor.wakeups import REMEMBERED_MOST, REMEMBERED_SECONDS, Wakeups
 from tts.store.memory import LocalSignals
 
@@ -80,9 +79,8 @@ def test_what_came_is_remembered_in_bounded_memory():
     assert len(it._came) == 1
 
 
-async def test_an_outage_of_the_signals_is_survived_and_wakes_who_waited(monkeypatch):
+async def test_an_outage_of_the_signals_is_survived_and_wakes_who_waited():
     """His webhook may have come during it; from then on signals are heard again."""
-    monkeypatch.setattr(wakeups, "BACKOFF_SECONDS", (0.01,))
     it, signals = Wakeups(), FailingSignals()
     with it.expect("a") as event:
         running = asyncio.create_task(it.run(signals))

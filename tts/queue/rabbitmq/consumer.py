@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from yarl import URL
 
+from tts.patience import Outage
 from tts.ports.errors import Unavailable
 from tts.ports.queue import Destination, Message
 from tts.queue.rabbitmq import codec, topology
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-BACKOFF_SECONDS = 0.1  # doubled with each failure
-BACKOFF_MAX_SECONDS = 3.0
-
 
 class Consumer:
     """Takes from both queues, at most ``limit`` unsettled messages of each."""
@@ -36,23 +33,13 @@ class Consumer:
         self._url = url
         self._timeout = timeout
         self._limit = limit
+        self._outage = Outage("Consuming is interrupted")
         self._inbox: asyncio.Queue[RabbitDelivery | None] = asyncio.Queue()
 
     async def run(self) -> None:
         """Stay connected until canceled."""
-        loop = asyncio.get_running_loop()
-        failures = 0
         try:
-            while True:
-                started = loop.time()
-                try:
-                    await self._live()
-                except Unavailable as error:
-                    failures = 1 if loop.time() - started > BACKOFF_MAX_SECONDS else failures + 1
-                    if failures == 1:
-                        logger.warning("Consuming is interrupted: %s", error)
-                backoff = min(BACKOFF_SECONDS * 2**failures, BACKOFF_MAX_SECONDS)
-                await asyncio.sleep(backoff * random.uniform(0.5, 1))  # noqa: S311 -- jitter
+            await self._outage.wait_out(self._live)
         finally:
             # Should this end by a defect of ours, it must be heard: see take().
             self._inbox.put_nowait(None)
@@ -64,7 +51,7 @@ class Consumer:
                 yield delivery
         await running
 
-    async def _live(self) -> None:
+    async def _live(self) -> NoReturn:
         """One life of a connection: until something about it breaks, which is raised."""
         life = _Life()
         channels: list[AbstractChannel] = []
@@ -77,6 +64,7 @@ class Consumer:
                     channels.append(channel)
                     await self._subscribe(channel, kind, life)
             self.consuming = True
+            self._outage.over()
             logger.info("Consuming")
             raise Unavailable(f"RabbitMQ: {await life.over}")
         finally:
