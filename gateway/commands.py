@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from time import perf_counter
-from typing import Any
 
 from gateway.access.roles import Access
 from gateway.errors import InvalidRequest, TaskMismatch
@@ -13,6 +12,7 @@ from gateway.models import CancelRequest, RetryRequest, SpeechRequest, speech_re
 from gateway.services import Services
 from gateway.tasks import task_id_of
 from tts.domain.task import Task
+from tts.wire import Accepted, CancelAccepted, RetryAccepted
 
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
 
@@ -51,7 +51,7 @@ class Commands:
         REQUESTS.accepted(perf_counter() - began)
         return accepted
 
-    async def retry(self, order: RetryRequest, access: Access) -> dict[str, Any]:
+    async def retry(self, order: RetryRequest, access: Access) -> RetryAccepted:
         """Give a failed task another round of attempts; returns the answer.
 
         Raises:
@@ -84,7 +84,7 @@ class Commands:
             "position": position,
         }
 
-    async def cancel(self, order: CancelRequest, access: Access) -> dict[str, Any]:
+    async def cancel(self, order: CancelRequest, access: Access) -> CancelAccepted:
         """Ask for the end of a task; the answer's status says whether it is there already.
 
         Raises:
@@ -105,7 +105,7 @@ class Commands:
         }
 
 
-def started(task: Task, position: int) -> dict[str, Any]:
+def started(task: Task, position: int) -> Accepted:
     """The answer to a request that was accepted and goes on."""
     return {
         "taskId": str(task.id),

@@ -17,6 +17,7 @@ from tts.application.tasks import IdempotencyMismatch, TaskNotFound
 from tts.domain.errors import TaskErased, TransitionRefused
 from tts.domain.failures import StepError
 from tts.ports.errors import Conflict, Unavailable
+from tts.wire import Refusal
 
 logger = logging.getLogger(__name__)
 
@@ -179,14 +180,14 @@ def answer(request: Request, error: Exception) -> HTTPResponse:
     return HTTPResponse(orjson.dumps(body), status, headers, "application/json")
 
 
-def told(error: Exception, what: str) -> tuple[HTTPStatus, dict[str, object]]:
+def told(error: Exception, what: str) -> tuple[HTTPStatus, Refusal]:
     """The status and the body of the answer when ``what`` ended in ``error``."""
     status, code = _classify(error)
     message = str(error)
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("%s failed", what, exc_info=error)
         message = "internal error"
-    body: dict[str, object] = {"success": False, "error": message, "code": code}
+    body: Refusal = {"success": False, "error": message, "code": code}
     task_id = getattr(error, "task_id", None)
     if task_id is not None:
         body["taskId"] = task_id

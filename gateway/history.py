@@ -10,6 +10,7 @@ from gateway.errors import InvalidRequest
 from gateway.services import Services
 from gateway.tasks import task_id_of
 from tts.ports.log import Recorded
+from tts.wire import ResetReason
 
 TASKS_MAX = 100  # named in one subscription
 BATCH = 500  # events of history read and encoded at a time: a few milliseconds
@@ -24,7 +25,7 @@ class Start:
     """Where a stream starts: after ``cursor``; ``refused`` says why it is not where ``asked``."""
 
     cursor: int
-    refused: str = ""
+    refused: ResetReason | None = None
     asked: str = ""
 
 

@@ -17,8 +17,9 @@ from tts.observability.health import Probe
 from tts.ports.audio import AudioStore
 from tts.ports.coordination import Signals
 from tts.ports.log import Log
+from tts.wire import Gate
 
-Upstream = Callable[[], Awaitable[Mapping[str, object]]]
+Upstream = Callable[[], Awaitable[Gate]]
 """The state of the gate before Replicate, as ``/system`` shows it."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import secrets
 from collections.abc import Awaitable, Callable
-from typing import Annotated, Any
+from typing import Annotated
 from uuid import UUID
 
 import orjson
@@ -21,7 +21,7 @@ from gateway.models import Body, CancelRequest, RetryRequest, parse_body
 from gateway.services import Services
 from gateway.streams import ws_messages as messages
 from gateway.streams.socket import Socket
-from gateway.streams.ws_messages import RequestId
+from tts.wire import AckData, RequestId, Subscribed, Unsubscribed
 
 logger = logging.getLogger(__name__)
 
@@ -115,7 +115,7 @@ class Session:
         socket, until = self._socket, self._hub.position
         socket.hold()
         self._hub.sockets.change(socket, together)
-        answer = {"taskIds": wanted.task_ids, "position": start.cursor}
+        answer: Subscribed = {"taskIds": wanted.task_ids, "position": start.cursor}
         head = messages.ack(request_id, answer)
         if start.refused:
             head += messages.reset(request_id, start.refused, start.asked, start.cursor)
@@ -138,7 +138,8 @@ class Session:
                 raise InvalidRequest("taskIds: everything is subscribed; unsubscribe from that")
             left = self._socket.tasks - tasks_of(wanted.task_ids)
         self._hub.sockets.change(self._socket, left)
-        self._ack(request_id, {"taskIds": wanted.task_ids})
+        answer: Unsubscribed = {"taskIds": wanted.task_ids}
+        self._ack(request_id, answer)
 
     async def generate(self, request_id: RequestId, raw: bytes) -> None:
         """Accept a text."""
@@ -161,7 +162,7 @@ class Session:
         """Show that somebody is here."""
         self._socket.send(messages.pong(request_id))
 
-    def _ack(self, request_id: RequestId, data: dict[str, Any]) -> None:
+    def _ack(self, request_id: RequestId, data: AckData) -> None:
         self._socket.send(messages.ack(request_id, data))
 
 

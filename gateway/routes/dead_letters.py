@@ -23,6 +23,7 @@ from gateway.models import (
 from gateway.services import Services
 from gateway.tasks import task_id_of
 from tts.application.dead_letters import Bulk, DeadLetters, Outcome, Selection, reason_of
+from tts.wire import BulkAnswer, DismissedAnswer, Redriven
 
 PATH = "/api/dead-letters"
 
@@ -71,7 +72,9 @@ class Routes:
             )
         except ValueError as error:
             raise InvalidCursor(f"cursor: {error}") from error
-        return Success(_told(outcome, "redriven", dry_run=wanted.dry_run))
+        bulk_answer = _answer(outcome, dry_run=wanted.dry_run)
+        answer: Redriven = {**bulk_answer, "redriven": len(outcome.done)}
+        return Success(answer)
 
     async def dismiss(self, request: Request) -> HTTPResponse:
         """Take the chosen ones off the list, as many as a request has time for."""
@@ -80,7 +83,9 @@ class Routes:
             outcome = await self._letters.dismiss(_bulk(wanted, request.ctx.access))
         except ValueError as error:
             raise InvalidCursor(f"cursor: {error}") from error
-        return Success(_told(outcome, "dismissed", dry_run=wanted.dry_run))
+        bulk_answer = _answer(outcome, dry_run=wanted.dry_run)
+        answer: DismissedAnswer = {**bulk_answer, "dismissed": len(outcome.done)}
+        return Success(answer)
 
 
 def _selection(wanted: DeadLetterFilter, access: Access) -> Selection:
@@ -114,10 +119,9 @@ def _tasks(names: Iterable[str]) -> list[UUID]:
     return [task_id_of(name) for name in names]
 
 
-def _told(outcome: Outcome, done: str, *, dry_run: bool) -> dict[str, Any]:
+def _answer(outcome: Outcome, *, dry_run: bool) -> BulkAnswer:
     return {
         "matched": outcome.matched,
-        done: len(outcome.done),
         "taskIds": [str(task_id) for task_id in outcome.done],
         "skipped": len(outcome.skipped),
         "reasons": [

@@ -5,7 +5,7 @@ from __future__ import annotations
 import platform
 import time
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
@@ -15,6 +15,8 @@ from gateway import endpoint
 from gateway.access.roles import Need
 from gateway.answers import Success
 from gateway.services import Services
+from tts import wire
+from tts.config import Settings
 from tts.domain.values import Status
 from tts.observability.health import examine
 
@@ -42,18 +44,11 @@ class System:
 
     async def system(self, _request: Request) -> HTTPResponse:
         """What runs here, and how much of it. No settings: some are secrets."""
-        settings = self._services.settings
-        parts = {
-            "store": "postgresql" if settings.store_url.startswith("postgres") else "sqlite",
-            "queue": "rabbitmq" if settings.rabbitmq_url.get_secret_value() else "memory",
-            "audio": "s3" if settings.minio_endpoint else "folder",
-        }
-        embedded = parts == {"store": "sqlite", "queue": "memory", "audio": "folder"}
-        answer = {
+        answer: wire.System = {
             "version": version("tts-backend"),
             "python": platform.python_version(),
             "uptimeSeconds": round(time.time() - self._started, 1),
-            "deployment": {"kind": "embedded" if embedded else "distributed", **parts},
+            "deployment": _deployment(self._services.settings),
             "position": await self._services.log.position(),
             "streams": len(self._services.hub.streams),
             "gate": await self._services.upstream(),
@@ -63,8 +58,24 @@ class System:
     async def stats(self, _request: Request) -> HTTPResponse:
         """How many tasks there are, everybody's, from the read model."""
         counts = await self._services.tasks.counts()
-        return Success({"tasks": {status.value: counts.get(status, 0) for status in Status}})
+        answer: wire.Stats = {"tasks": {status.value: counts.get(status, 0) for status in Status}}
+        return Success(answer)
 
     async def metrics(self, _request: Request) -> HTTPResponse:
         """Prometheus metrics of the whole process."""
         return HTTPResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+
+
+def _deployment(settings: Settings) -> wire.Deployment:
+    store: Literal["postgresql", "sqlite"]
+    store = "postgresql" if settings.store_url.startswith("postgres") else "sqlite"
+    queue: Literal["rabbitmq", "memory"]
+    queue = "rabbitmq" if settings.rabbitmq_url.get_secret_value() else "memory"
+    audio: Literal["s3", "folder"] = "s3" if settings.minio_endpoint else "folder"
+    embedded = (store, queue, audio) == ("sqlite", "memory", "folder")
+    return {
+        "kind": "embedded" if embedded else "distributed",
+        "store": store,
+        "queue": queue,
+        "audio": audio,
+    }

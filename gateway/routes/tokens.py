@@ -10,6 +10,7 @@ from gateway import endpoint
 from gateway.access.roles import Need
 from gateway.answers import Success
 from gateway.services import Services
+from tts.wire import StreamToken
 
 
 def add_to(app: Sanic[Any, Any], services: Services) -> None:
@@ -18,6 +19,7 @@ def add_to(app: Sanic[Any, Any], services: Services) -> None:
 
     async def issue(request: Request) -> HTTPResponse:
         token, ends = gate.stream_token(request.ctx.access)
-        return Success({"token": token, "expiresAt": ends.isoformat()})
+        answer: StreamToken = {"token": token, "expiresAt": ends.isoformat()}
+        return Success(answer)
 
     endpoint.add(app, "POST", "/api/stream-token", issue, need=Need.READ)

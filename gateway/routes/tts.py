@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from http import HTTPStatus
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import orjson
@@ -29,7 +29,7 @@ from tts.application.tasks import TaskNotFound
 from tts.domain.errors import TaskErased
 from tts.domain.task import Task
 from tts.ports.log import Recorded
-from tts.wire import task_answer, timeline
+from tts.wire import Erasure, Spoken, TaskList, TaskRow, task_answer, timeline
 
 PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 
@@ -98,7 +98,7 @@ class Tts:
             uuid, self._services.audio, by=access.owner or "client", scope=access.scope
         )
         assert task.erased_at is not None  # noqa: S101 -- that is what erase does
-        answer = {
+        answer: Erasure = {
             "taskId": str(uuid),
             "message": "Text and audio erased",
             "status": task.status.value,
@@ -125,7 +125,11 @@ class Tts:
         for task in page.tasks:
             key = task.pop("objectKey", None)
             task["audioUrl"] = audio_url(key) if key else None
-        answer = {"tasks": page.tasks, "nextCursor": page.next_cursor, "position": page.position}
+        answer: TaskList = {
+            "tasks": cast("list[TaskRow]", page.tasks),
+            "nextCursor": page.next_cursor,
+            "position": page.position,
+        }
         return Success(answer)
 
     async def _events(self, request: Request, task_id: str) -> list[Recorded]:
@@ -139,14 +143,17 @@ class Tts:
             raise TaskNotFound(f"task {uuid} did not exist at position {as_of}")
         return [event for event in events if event.position <= as_of]
 
-    def _outcome(self, task_id: UUID, ended: Recorded) -> dict[str, str]:
+    def _outcome(self, task_id: UUID, ended: Recorded) -> Spoken:
         state = orjson.loads(ended.state)
         if ended.topic == Task.Succeeded.TOPIC:
-            return {
+            answer: Spoken = {
                 "taskId": str(task_id),
                 "audio_url": self._services.audio.url(state["object_key"]),
                 "status": "succeeded",
             }
+            if state.get("suspects"):
+                answer["suspectSegments"] = state["suspects"]
+            return answer
         if ended.topic == Task.Failed.TOPIC:
             raise SpeechFailed(
                 state["message"],

@@ -14,6 +14,7 @@ from gateway.answers import Success
 from gateway.errors import RouteNotFound
 from gateway.models import PredictionNews, parse_body
 from gateway.services import Services
+from tts.wire import WebhookTaken
 
 OVER = frozenset({"succeeded", "failed", "canceled", "aborted"})
 
@@ -36,6 +37,7 @@ def add_to(app: Sanic[Any, Any], services: Services) -> None:
         over = news.status in OVER
         if over:
             await webhooks.signals.send(news.id)
-        return Success({"heeded": over})
+        answer: WebhookTaken = {"heeded": over}
+        return Success(answer)
 
     endpoint.add(app, "POST", "/webhooks/replicate", replicate, need=Need.NOTHING)

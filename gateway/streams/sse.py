@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
 
 import orjson
 
+from tts import wire
 from tts.ports.log import Recorded
-from tts.wire import task_update as update_of
 
 RETRY_MS = 2000
 
 
 def task_update(event: Recorded, audio_url: Callable[[str], str]) -> bytes:
     """One event of the log; its ``id`` is the position, from where a client resumes."""
-    data = orjson.dumps(update_of(event, audio_url))
+    data = orjson.dumps(wire.task_update(event, audio_url))
     return b"id: %d\nevent: task_update\ndata: %b\n\n" % (event.position, data)
 
 
@@ -26,22 +25,17 @@ def connected(client_id: str, cursor: int, heartbeat_ms: int) -> bytes:
     says after which time a client that lost the connection comes back, and how often to expect a
     heartbeat.
     """
-    data = {
-        "clientId": client_id,
-        "timestamp": _now(),
-        "position": cursor,
-        "heartbeatInterval": heartbeat_ms,
-    }
+    data = wire.connected(client_id, cursor, heartbeat_ms)
     head = b"retry: %d\nid: %d\nevent: connected\n" % (RETRY_MS, cursor)
     return head + b"data: %b\n\n" % orjson.dumps(data)
 
 
-def reset(reason: str, requested: str, position: int) -> bytes:
+def reset(reason: wire.ResetReason, requested: str, position: int) -> bytes:
     """The stream cannot go on where the client asked; it goes on after ``position``.
 
     What happened before has to be fetched from the API.
     """
-    data = {"reason": reason, "requested": requested, "position": position, "timestamp": _now()}
+    data = wire.reset(reason, requested, position)
     return b"id: %d\nevent: reset\ndata: %b\n\n" % (position, orjson.dumps(data))
 
 
@@ -51,14 +45,10 @@ def heartbeat(position: int) -> bytes:
     Else the cursor of one who hears of nothing would fall behind while others are busy, in the end
     beyond the replay limit. Everything up to ``position`` must have been sent before.
     """
-    data = {"timestamp": _now(), "position": position}
-    return b"id: %d\nevent: heartbeat\ndata: %b\n\n" % (position, orjson.dumps(data))
+    data = orjson.dumps(wire.heartbeat(position))
+    return b"id: %d\nevent: heartbeat\ndata: %b\n\n" % (position, data)
 
 
 def retry(seconds: float) -> bytes:
     """How long a client that is sent away waits before it connects again."""
     return b"retry: %d\n\n" % (seconds * 1000)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat()

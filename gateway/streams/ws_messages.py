@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
-from typing import Any
+from collections.abc import Callable
 
 import orjson
 from websockets.frames import Frame, Opcode
 
+from tts import wire
 from tts.ports.log import Recorded
-from tts.wire import task_update as update_of
+from tts.wire import RequestId
 
 PING = Frame(Opcode.PING, b"").serialize(mask=False)
-
-RequestId = str | int | None
-"""What a client gave its message, to find the answer by."""
 
 
 def task_update(event: Recorded, audio_url: Callable[[str], str]) -> bytes:
     """One event of the log; its data is the same as in a server-sent event."""
-    return _message("task_update", data=update_of(event, audio_url))
+    update = wire.task_update(event, audio_url)
+    message: wire.TaskUpdateMessage = {"type": "task_update", "data": update}
+    return _frame(message)
 
 
 def connected(client_id: str, position: int, heartbeat_ms: int) -> bytes:
     """The first message; nothing is subscribed yet."""
-    data = {
-        "clientId": client_id,
-        "timestamp": _now(),
-        "position": position,
-        "heartbeatInterval": heartbeat_ms,
-    }
-    return _message("connected", data=data)
+    data = wire.connected(client_id, position, heartbeat_ms)
+    message: wire.ConnectedMessage = {"type": "connected", "data": data}
+    return _frame(message)
 
 
 def heartbeat(position: int) -> bytes:
@@ -39,35 +33,41 @@ def heartbeat(position: int) -> bytes:
 
     What is subscribed has been sent up to ``position``.
     """
-    return _message("heartbeat", data={"timestamp": _now(), "position": position}) + PING
+    message: wire.HeartbeatMessage = {"type": "heartbeat", "data": wire.heartbeat(position)}
+    return _frame(message) + PING
 
 
-def reset(request_id: RequestId, reason: str, requested: str, position: int) -> bytes:
+def reset(request_id: RequestId, reason: wire.ResetReason, requested: str, position: int) -> bytes:
     """The subscription cannot start where the client asked; it goes on after ``position``."""
-    data = {"reason": reason, "requested": requested, "position": position, "timestamp": _now()}
-    return _message("reset", id=request_id, data=data)
+    data = wire.reset(reason, requested, position)
+    message: wire.ResetMessage = {"type": "reset", "id": request_id, "data": data}
+    return _frame(message)
 
 
-def ack(request_id: RequestId, data: Mapping[str, Any]) -> bytes:
+def ack(request_id: RequestId, data: wire.AckData) -> bytes:
     """The client's message was carried out."""
-    return _message("ack", id=request_id, data=data)
+    message: wire.AckMessage = {"type": "ack", "id": request_id, "data": data}
+    return _frame(message)
 
 
 def pong(request_id: RequestId) -> bytes:
     """The answer to ``ping``."""
-    return _message("pong", id=request_id)
+    message: wire.PongMessage = {"type": "pong", "id": request_id}
+    return _frame(message)
 
 
-def error(request_id: RequestId, body: Mapping[str, object]) -> bytes:
-    """The client's message was refused; ``body`` is what HTTP would answer."""
-    told = {name: value for name, value in body.items() if name != "success"}
-    return _message("error", id=request_id, **told)
+def error(request_id: RequestId, refusal: wire.Refusal) -> bytes:
+    """The client's message was refused; ``refusal`` is what HTTP would answer."""
+    message: wire.ErrorMessage = {
+        "type": "error",
+        "id": request_id,
+        "error": refusal["error"],
+        "code": refusal["code"],
+    }
+    if "taskId" in refusal:
+        message["taskId"] = refusal["taskId"]
+    return _frame(message)
 
 
-def _message(kind: str, **fields: object) -> bytes:
-    data = orjson.dumps({"type": kind, **fields})
-    return Frame(Opcode.TEXT, data).serialize(mask=False)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat()
+def _frame(message: object) -> bytes:
+    return Frame(Opcode.TEXT, orjson.dumps(message)).serialize(mask=False)

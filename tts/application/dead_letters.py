@@ -11,14 +11,21 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID
 
 from tts.application.tasks import Application, TaskNotFound
 from tts.domain.errors import DomainError, TaskErased
 from tts.domain.values import Status
 from tts.ports.errors import Conflict
-from tts.wire import dead_letter, predictions, timeline
+from tts.wire import (
+    DeadLetterDetails,
+    DeadLetterList,
+    SkipReason,
+    dead_letter,
+    predictions,
+    timeline,
+)
 
 WORK_SECONDS = 5.0  # of one call, well under the patience of any proxy
 CHUNKS_PER_SECOND = 10
@@ -102,7 +109,7 @@ class DeadLetters:
         self._application = application
         self._queries = queries
 
-    async def page(self, selection: Selection, *, cursor: str | None, limit: int) -> dict[str, Any]:
+    async def page(self, selection: Selection, *, cursor: str | None, limit: int) -> DeadLetterList:
         """One page on the wire, and the counts by code.
 
         A letter that was retried or dismissed a moment ago is left out before the read model knows.
@@ -130,7 +137,7 @@ class DeadLetters:
 
     async def inspect(
         self, task_id: UUID, audio_url: Callable[[str], str], scope: str | None = None
-    ) -> dict[str, Any]:
+    ) -> DeadLetterDetails:
         """A failed task with all that is known of it, dismissed or not.
 
         Raises:
@@ -142,7 +149,8 @@ class DeadLetters:
         if task.status is not Status.FAILED:
             raise NotADeadLetter(f"task {task.id} has not failed: it is {task.status}")
         payload = await self._application.store.payload(task_id)
-        return dead_letter(task, events) | {
+        return {
+            **dead_letter(task, events),
             "ttsText": payload.text if payload else None,
             "instruction": (payload.instruction or None) if payload else None,
             "dismissedAt": task.dismissed_at.isoformat() if task.dismissed_at else None,
@@ -239,7 +247,7 @@ class DeadLetters:
             left = None if left is None else left - len(chunk)
 
 
-def reason_of(refusal: Exception) -> str:
+def reason_of(refusal: Exception) -> SkipReason:
     """Why a task was skipped, for machines."""
     if isinstance(refusal, TaskNotFound):
         return "task_not_found"

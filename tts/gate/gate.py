@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from typing import Protocol
 
+from tts import wire
 from tts.domain.failures import StepError, Treatment, lookup
 from tts.gate import state as gate_state
 from tts.gate.state import Breaker, GateState, Limits, News, Outcome
@@ -156,7 +157,7 @@ class Gate:
         """The prediction is over, or given up. While the store is away it is done later."""
         await self._edit(lambda state, _: gate_state.leave(state, key))
 
-    async def state(self) -> dict[str, object]:
+    async def state(self) -> wire.Gate:
         """The shared state for people, with ``waiting`` of this process alone.
 
         Raises:

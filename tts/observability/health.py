@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
 from tts.ports.errors import Unavailable
+from tts.wire import Healthy, Unhealthy
 
 PROBE_SECONDS = 2.0
 
@@ -14,7 +14,7 @@ Probe = Callable[[], Awaitable[None]]
 """Returns while a needed part answers; raises :class:`tts.ports.errors.Unavailable` otherwise."""
 
 
-async def examine(probes: Mapping[str, Probe]) -> tuple[int, dict[str, Any]]:
+async def examine(probes: Mapping[str, Probe]) -> tuple[int, Healthy | Unhealthy]:
     """Ask all parts at once; 200 and ``ok`` for each, or 503 and what is wrong with some."""
     answers = await asyncio.gather(*map(_ask, probes.values()))
     parts = dict(zip(probes, answers, strict=True))

@@ -40,6 +40,7 @@ from tts.wire.service import (
     Unhealthy,
 )
 from tts.wire.streams import (
+    AckData,
     AckMessage,
     Connected,
     ConnectedMessage,
@@ -51,7 +52,9 @@ from tts.wire.streams import (
     Reset,
     ResetMessage,
     ResetReason,
+    Subscribed,
     TaskUpdateMessage,
+    Unsubscribed,
     connected,
     heartbeat,
     reset,
@@ -70,6 +73,7 @@ from tts.wire.updates import (
 __all__ = [
     "UPDATES",
     "Accepted",
+    "AckData",
     "AckMessage",
     "BulkAnswer",
     "CancelAccepted",
@@ -103,6 +107,7 @@ __all__ = [
     "Spoken",
     "Stats",
     "StreamToken",
+    "Subscribed",
     "System",
     "TaskAnswer",
     "TaskList",
@@ -112,6 +117,7 @@ __all__ = [
     "Timeline",
     "TimelineEvent",
     "Unhealthy",
+    "Unsubscribed",
     "WebhookTaken",
     "connected",
     "dead_letter",

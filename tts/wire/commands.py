@@ -7,8 +7,7 @@ from typing import Annotated, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from tts.domain.values import Status
-from tts.wire.fields import Position, Suspects, TaskId, Time, Url
+from tts.wire.fields import Position, StatusName, Suspects, TaskId, Time, Url
 
 
 class Accepted(TypedDict):
@@ -42,7 +41,7 @@ class CancelAccepted(TypedDict):
 
     taskId: TaskId
     message: str
-    status: Status
+    status: StatusName
     position: Position
 
 
@@ -51,7 +50,7 @@ class Erasure(TypedDict):
 
     taskId: TaskId
     message: str
-    status: Annotated[Status, Field(description="How the task ended, which stays.")]
+    status: Annotated[StatusName, Field(description="How the task ended, which stays.")]
     erasedAt: Time
     position: Position
 

@@ -7,8 +7,7 @@ from typing import Annotated, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from tts.domain.values import Status
-from tts.wire.fields import ErrorCode, ErrorText, Position, Seconds, Time
+from tts.wire.fields import ErrorCode, ErrorText, Position, Seconds, StatusName, Time
 
 
 class Refusal(TypedDict):
@@ -108,4 +107,4 @@ class System(TypedDict):
 class Stats(TypedDict):
     """How many tasks there are in each status, whoever owns them."""
 
-    tasks: dict[Status, int]
+    tasks: dict[StatusName, int]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Literal, NotRequired
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from tts.wire.commands import Accepted, CancelAccepted, RetryAccepted
 from tts.wire.fields import Position, Time
 from tts.wire.updates import TaskUpdate
 
@@ -99,12 +99,28 @@ class ResetMessage(TypedDict):
     data: Reset
 
 
+class Subscribed(TypedDict):
+    """The updates of the tasks, or of all for null, follow from ``position`` on."""
+
+    taskIds: list[str] | None
+    position: Position
+
+
+class Unsubscribed(TypedDict):
+    """No more updates of the tasks follow, or none at all for null."""
+
+    taskIds: list[str] | None
+
+
+AckData = Subscribed | Unsubscribed | Accepted | RetryAccepted | CancelAccepted
+
+
 class AckMessage(TypedDict):
     """The client's message was carried out."""
 
     type: Literal["ack"]
     id: RequestId
-    data: Mapping[str, Any]
+    data: AckData
 
 
 class ErrorMessage(TypedDict):

@@ -9,7 +9,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from tts.domain.task import Task
-from tts.domain.values import Priority, Status
+from tts.domain.values import Status
 from tts.wire.fields import (
     Attempt,
     Bytes,
@@ -19,7 +19,9 @@ from tts.wire.fields import (
     NextCursor,
     NullableDuration,
     Position,
+    PriorityName,
     SpokenText,
+    StatusName,
     Suspects,
     TaskId,
     Time,
@@ -31,7 +33,7 @@ class TaskAnswer(TypedDict):
     """One task as the log has it."""
 
     taskId: TaskId
-    status: Status
+    status: StatusName
     templateId: str
     ttsText: SpokenText
     instruction: str | None
@@ -41,7 +43,7 @@ class TaskAnswer(TypedDict):
     completedAt: Time | None
     attempt: Attempt
     maxAttempts: int
-    priority: Priority
+    priority: PriorityName
     position: Position
     error: NotRequired[ErrorText]
     code: NotRequired[ErrorCode]
@@ -76,7 +78,7 @@ class TaskRow(TypedDict):
     """One task in a list."""
 
     taskId: TaskId
-    status: Status
+    status: StatusName
     templateId: str
     attempt: Attempt
     error: ErrorText | None
@@ -109,7 +111,7 @@ def task_answer(
     """
     answer: TaskAnswer = {
         "taskId": str(task.id),
-        "status": task.status,
+        "status": task.status.value,
         "templateId": task.template_id,
         "ttsText": words[0] if words else None,
         "instruction": (words[1] or None) if words else None,
@@ -119,7 +121,7 @@ def task_answer(
         "completedAt": task.completed_at.isoformat() if task.completed_at else None,
         "attempt": task.attempt,
         "maxAttempts": task.max_attempts,
-        "priority": Priority(task.priority),
+        "priority": task.priority,
         "position": position,
     }
     if task.error is not None:

@@ -25,6 +25,7 @@ from tts.wire.fields import (
     Position,
     Seconds,
     SegmentIndex,
+    StatusName,
     Suspects,
     TaskId,
     Time,
@@ -36,7 +37,7 @@ class TaskUpdate(TypedDict):
     """One event of a task. Fields that do not belong to its status are left out."""
 
     taskId: TaskId
-    status: Status
+    status: StatusName
     timestamp: Time
     position: Position
     templateId: NotRequired[str]
@@ -95,7 +96,7 @@ class Timeline(TypedDict):
     """Everything that happened to a task, in order."""
 
     taskId: TaskId
-    status: Status
+    status: StatusName
     position: Position
     events: list[TimelineEvent]
 
@@ -162,10 +163,10 @@ def task_update(event: Recorded, audio_url: Callable[[str], str]) -> TaskUpdate:
     to the status. An unknown topic is a KeyError: a log from a newer version needs newer readers.
     """
     state = orjson.loads(event.state)
-    status, fields = UPDATES[event.topic]
+    _, fields = UPDATES[event.topic]
     update: TaskUpdate = {
         "taskId": str(event.task_id),
-        "status": status or state["status"],
+        "status": status_of(event.topic, state),
         "timestamp": state["timestamp"],
         "position": event.position,
     }
