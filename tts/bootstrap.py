@@ -1,4 +1,4 @@
-"""Turns settings into the parts of this package; which implementation is decided here alone."""
+"""Composes a process out of its parts; which implementation each one has is decided here alone."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import contextlib
 import logging
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
+from datetime import datetime
+from functools import cached_property
 from pathlib import Path
+from typing import Protocol, TypedDict, TypeVar, Unpack
 
-from tts.application.tasks import Application
+from tts.application.tasks import Application, utc_now
 from tts.audio.folder import FolderAudio
 from tts.audio.minio import MinioAudio
 from tts.config import ConfigError, Settings
@@ -21,6 +24,7 @@ from tts.gate.state import Limits
 from tts.observability.metrics import GateMetrics, observe_relay, observe_step
 from tts.patience import Outage
 from tts.ports.coordination import SharedDocument, Signals
+from tts.ports.speech import Predictions, Templates
 from tts.processor.prediction_owners import PredictionOwners
 from tts.processor.processor import Processor
 from tts.processor.resources import Resources
@@ -46,10 +50,252 @@ Queue = MemoryQueue | RabbitMQ
 Audio = FolderAudio | MinioAudio
 
 
+class Substitutes(TypedDict, total=False):
+    """Parts that are given; who gives one closes it."""
+
+    store: Store
+    queue: Queue
+    audio: Audio
+    predictions: Predictions
+    templates: Templates
+    documents: SharedDocument
+    gate: Gate
+    signals: Signals | None
+    now: Callable[[], datetime]
+    worker: str
+
+
 @contextlib.asynccontextmanager
-async def open_store(settings: Settings) -> AsyncIterator[Store]:
-    """The event store, open while the context is."""
-    url = settings.store_url
+async def compose(
+    settings: Settings, *, alone: bool = False, **substitutes: Unpack[Substitutes]
+) -> AsyncIterator[Composition]:
+    """A process's parts, with the event store open; what is made is closed with the context.
+
+    ``alone`` says that gateway and processor are this one process.
+
+    Raises:
+        Unavailable: there is no event store, a minute long.
+    """
+    async with AsyncExitStack() as stack:
+        if "store" not in substitutes:
+            substitutes["store"] = await stack.enter_async_context(_open_store(settings.store_url))
+        yield Composition(settings, stack, substitutes, alone=alone)
+
+
+class Composition:
+    """The parts of one process, each made from the settings when it is first asked for."""
+
+    store: Store
+    now: Callable[[], datetime] = staticmethod(utc_now)
+
+    def __init__(
+        self, settings: Settings, stack: AsyncExitStack, substitutes: Substitutes, *, alone: bool
+    ) -> None:
+        self.settings = settings
+        self._stack = stack
+        self._alone = alone
+        vars(self).update(substitutes)  # where a cached property looks first
+
+    @cached_property
+    def application(self) -> Application:
+        """The use cases over the store."""
+        return Application(
+            self.store,
+            max_attempts=self.settings.retry_max_attempts,
+            deadline_seconds=self.settings.task_deadline_seconds,
+            segment_max_chars=self.settings.segment_max_chars,
+            now=self.now,
+        )
+
+    @cached_property
+    def queue(self) -> Queue:
+        """The queue between relay and processor."""
+        url = self.settings.rabbitmq_url.get_secret_value()
+        return self._closing(RabbitMQ(url) if url else MemoryQueue())
+
+    @cached_property
+    def audio(self) -> Audio:
+        """Where audio lies."""
+        settings = self.settings
+        if not settings.minio_endpoint:
+            return self._closing(FolderAudio(settings.data_dir / "audio", settings.gateway_url))
+        return self._closing(
+            MinioAudio(
+                settings.minio_endpoint,
+                access_key=settings.minio_access_key,
+                secret_key=settings.minio_secret_key.get_secret_value(),
+                bucket=settings.minio_bucket,
+                region=settings.minio_region,
+                secure=settings.minio_secure,
+                public_endpoint=settings.minio_public_endpoint,
+                presign_seconds=settings.minio_presign_seconds,
+                threads=settings.tts_concurrency,
+            )
+        )
+
+    @cached_property
+    def predictions(self) -> Predictions:
+        """Replicate, which sends webhooks if there are signals to pass them on.
+
+        Raises:
+            ConfigError: nothing says whom to ask.
+        """
+        settings = self.settings
+        token = settings.replicate_api_token.get_secret_value()
+        if not token and not settings.replicate_is_local:
+            raise ConfigError(
+                "REPLICATE_API_TOKEN is not set: set it, or start `tts sandbox` and point "
+                "REPLICATE_BASE_URL and TEMPLATE_BASE_URL at it"
+            )
+        return self._closing(
+            ReplicatePredictions(
+                token=token or "sandbox",
+                base_url=settings.replicate_base_url,
+                model_version=settings.replicate_model_version,
+                timeout=settings.replicate_timeout_ms / 1000,
+                max_bytes=settings.audio_max_bytes,
+                webhook=settings.webhook_url if self.signals else "",
+                output_hosts=settings.output_hosts,
+            )
+        )
+
+    @cached_property
+    def templates(self) -> Templates:
+        """The host of the reference voices."""
+        return self._closing(
+            HttpTemplates(
+                self.settings.template_base_url, cache_seconds=self.settings.template_cache_seconds
+            )
+        )
+
+    @cached_property
+    def documents(self) -> SharedDocument:
+        """What all processors share; that of a service which is one process ends with it."""
+        if isinstance(self.store, PostgresStore):
+            return PostgresDocuments(self.store.server)
+        return MemoryDocuments()
+
+    @cached_property
+    def gate(self) -> Gate:
+        """The gate before Replicate: one for all processes on a PostgreSQL, else one for each."""
+        limits = Limits(self.settings.creates_per_minute, self.settings.max_in_flight)
+        return Gate(self.documents, limits, watch=GateMetrics())
+
+    @cached_property
+    def signals(self) -> Signals | None:
+        """How gateways tell processors of webhooks; None where Replicate is asked for none.
+
+        Separate processes need a PostgreSQL to tell each other anything: over SQLite they poll.
+        """
+        if not self.settings.webhook_url:
+            return None
+        if isinstance(self.store, PostgresStore):
+            return PostgresSignals(self.store.server)
+        if self._alone:
+            return LocalSignals()
+        logger.warning("Webhooks are off: separate processes need PostgreSQL for them, not SQLite")
+        return None
+
+    @cached_property
+    def webhook_secret(self) -> GivenSecret | AccountSecret:
+        """What webhooks are signed with, by the settings or by Replicate."""
+        settings = self.settings
+        if given := settings.replicate_webhook_secret.get_secret_value():
+            return GivenSecret(given)
+        token = settings.replicate_api_token.get_secret_value()
+        if not token and not settings.replicate_is_local:
+            logger.warning(
+                "No webhook will be taken: set REPLICATE_WEBHOOK_SECRET, or REPLICATE_API_TOKEN to "
+                "have Replicate asked for it"
+            )
+        return self._closing(
+            AccountSecret(
+                base_url=settings.replicate_base_url,
+                token=token or "sandbox",
+                timeout=settings.replicate_timeout_ms / 1000,
+            )
+        )
+
+    @cached_property
+    def worker(self) -> str:
+        """The processor's name in the log."""
+        return f"{socket.gethostname()}-{os.getpid()}"
+
+    @cached_property
+    def resources(self) -> Resources:
+        """What a processor talks to."""
+        settings = self.settings
+        poll_ms = (
+            settings.replicate_safety_poll_ms
+            if self.signals
+            else settings.replicate_poll_interval_ms
+        )
+        return Resources(
+            log=self.store,
+            templates=self.templates,
+            predictions=self.predictions,
+            audio=self.audio,
+            gate=self.gate,
+            inspect=inspect,
+            policy=retry_policy(settings),
+            model_version=settings.replicate_model_version,
+            poll_interval=poll_ms / 1000,
+            create_timeout=settings.replicate_timeout_ms / 1000,
+            segment_max_chars=settings.segment_max_chars,
+            segment_concurrency=settings.segment_concurrency,
+            prediction_owners=PredictionOwners(self.documents),
+            observe=observe_step,
+        )
+
+    def relay(self) -> Relay:
+        """A relay; a queue that dies with the process is rebuilt from the log."""
+        return Relay(
+            self.application,
+            self.store,
+            self.store,
+            self.queue,
+            window=self.settings.dispatch_window,
+            watchdog_seconds=self.settings.watchdog_seconds,
+            observe=observe_relay,
+        )
+
+    async def processor(self) -> Processor:
+        """A processor; without signals, it polls.
+
+        Raises:
+            ConfigError: nothing says whom to ask for predictions.
+        """
+        resources = self.resources
+        if isinstance(self.audio, MinioAudio):
+            await _try_to_ensure_bucket(self.audio)
+        return Processor(
+            self.application,
+            self.queue,
+            resources,
+            worker=self.worker,
+            concurrency=self.settings.tts_concurrency,
+            grace_seconds=self.settings.shutdown_seconds,
+            signals=self.signals,
+        )
+
+    def _closing(self, part: P) -> P:
+        self._stack.push_async_callback(part.aclose)
+        return part
+
+
+class Closable(Protocol):
+    """What holds connections."""
+
+    async def aclose(self) -> None:
+        """Let go of them."""
+        ...
+
+
+P = TypeVar("P", bound=Closable)
+
+
+@contextlib.asynccontextmanager
+async def _open_store(url: str) -> AsyncIterator[Store]:
     store: Store
     if url.startswith("sqlite:"):
         store = SQLiteStore(Path(url.removeprefix("sqlite:///")))
@@ -61,177 +307,6 @@ async def open_store(settings: Settings) -> AsyncIterator[Store]:
         yield store
     finally:
         await store.aclose()
-
-
-@contextlib.asynccontextmanager
-async def open_queue(settings: Settings) -> AsyncIterator[Queue]:
-    """The queue, open while the context is."""
-    url = settings.rabbitmq_url.get_secret_value()
-    queue: Queue = RabbitMQ(url) if url else MemoryQueue()
-    try:
-        yield queue
-    finally:
-        await queue.aclose()
-
-
-@contextlib.asynccontextmanager
-async def open_audio(settings: Settings) -> AsyncIterator[Audio]:
-    """Where audio lies, open while the context is."""
-    audio: Audio
-    if settings.minio_endpoint:
-        audio = MinioAudio(
-            settings.minio_endpoint,
-            access_key=settings.minio_access_key,
-            secret_key=settings.minio_secret_key.get_secret_value(),
-            bucket=settings.minio_bucket,
-            region=settings.minio_region,
-            secure=settings.minio_secure,
-            public_endpoint=settings.minio_public_endpoint,
-            presign_seconds=settings.minio_presign_seconds,
-            threads=settings.tts_concurrency,
-        )
-    else:
-        audio = FolderAudio(settings.data_dir / "audio", settings.gateway_url)
-    try:
-        yield audio
-    finally:
-        await audio.aclose()
-
-
-def application(settings: Settings, store: Store) -> Application:
-    """The use cases over the store."""
-    return Application(
-        store,
-        max_attempts=settings.retry_max_attempts,
-        deadline_seconds=settings.task_deadline_seconds,
-        segment_max_chars=settings.segment_max_chars,
-    )
-
-
-def gate(settings: Settings, store: Store) -> Gate:
-    """The gate before Replicate: one for all processes on a PostgreSQL, else one for each."""
-    limits = Limits(settings.creates_per_minute, settings.max_in_flight)
-    return Gate(_documents(store), limits, watch=GateMetrics())
-
-
-def signals(settings: Settings, store: Store, *, alone: bool) -> Signals | None:
-    """How gateways tell processors of webhooks; None where Replicate is asked for none.
-
-    ``alone`` says that gateway and processor are one process. Separate ones need a PostgreSQL to
-    tell each other anything: over a SQLite file they poll.
-    """
-    if not settings.webhook_url:
-        return None
-    if isinstance(store, PostgresStore):
-        return PostgresSignals(store.server)
-    if alone:
-        return LocalSignals()
-    logger.warning("Webhooks are off: separate processes need PostgreSQL for them, not SQLite")
-    return None
-
-
-def webhook_secret(settings: Settings, stack: AsyncExitStack) -> GivenSecret | AccountSecret:
-    """What webhooks are signed with, by the settings or by Replicate."""
-    if given := settings.replicate_webhook_secret.get_secret_value():
-        return GivenSecret(given)
-    token = settings.replicate_api_token.get_secret_value()
-    if not token and not settings.replicate_is_local:
-        logger.warning(
-            "No webhook will be taken: set REPLICATE_WEBHOOK_SECRET, or REPLICATE_API_TOKEN to "
-            "have Replicate asked for it"
-        )
-    secret = AccountSecret(
-        base_url=settings.replicate_base_url,
-        token=token or "sandbox",
-        timeout=settings.replicate_timeout_ms / 1000,
-    )
-    stack.push_async_callback(secret.aclose)
-    return secret
-
-
-def relay(settings: Settings, app: Application, store: Store, queue: Queue) -> Relay:
-    """The relay; a queue that dies with the process is rebuilt from the log."""
-    return Relay(
-        app,
-        store,
-        store,
-        queue,
-        window=settings.dispatch_window,
-        watchdog_seconds=settings.watchdog_seconds,
-        observe=observe_relay,
-    )
-
-
-async def processor(
-    settings: Settings,
-    stack: AsyncExitStack,
-    app: Application,
-    store: Store,
-    queue: Queue,
-    audio: Audio,
-    upstream: Gate,
-    signals: Signals | None,
-) -> Processor:
-    """The processor; its HTTP clients are closed with ``stack``. Without ``signals``, it polls.
-
-    Raises:
-        ConfigError: nothing says whom to ask for predictions.
-    """
-    token = settings.replicate_api_token.get_secret_value()
-    if not token and not settings.replicate_is_local:
-        raise ConfigError(
-            "REPLICATE_API_TOKEN is not set: set it, or start `tts sandbox` and point "
-            "REPLICATE_BASE_URL and TEMPLATE_BASE_URL at it"
-        )
-    timeout = settings.replicate_timeout_ms / 1000
-    predictions = ReplicatePredictions(
-        token=token or "sandbox",
-        base_url=settings.replicate_base_url,
-        model_version=settings.replicate_model_version,
-        timeout=timeout,
-        max_bytes=settings.audio_max_bytes,
-        webhook=settings.webhook_url if signals else "",
-    )
-    stack.push_async_callback(predictions.aclose)
-    templates = HttpTemplates(
-        settings.template_base_url, cache_seconds=settings.template_cache_seconds
-    )
-    stack.push_async_callback(templates.aclose)
-    if isinstance(audio, MinioAudio):
-        await _try_to_ensure_bucket(audio)
-    poll_ms = settings.replicate_safety_poll_ms if signals else settings.replicate_poll_interval_ms
-    resources = Resources(
-        log=store,
-        templates=templates,
-        predictions=predictions,
-        audio=audio,
-        gate=upstream,
-        inspect=inspect,
-        policy=retry_policy(settings),
-        model_version=settings.replicate_model_version,
-        poll_interval=poll_ms / 1000,
-        create_timeout=timeout,
-        segment_max_chars=settings.segment_max_chars,
-        segment_concurrency=settings.segment_concurrency,
-        prediction_owners=PredictionOwners(_documents(store)),
-        observe=observe_step,
-    )
-    return Processor(
-        app,
-        queue,
-        resources,
-        worker=f"{socket.gethostname()}-{os.getpid()}",
-        concurrency=settings.tts_concurrency,
-        grace_seconds=settings.shutdown_seconds,
-        signals=signals,
-    )
-
-
-def _documents(store: Store) -> SharedDocument:
-    """What all processors share; that of a service which is one process ends with it."""
-    if isinstance(store, PostgresStore):
-        return PostgresDocuments(store.server)
-    return MemoryDocuments()
 
 
 async def _try_to_ensure_bucket(audio: MinioAudio) -> None:
