@@ -12,7 +12,8 @@ from typing import Any
 
 from gateway import errors
 from gateway.access.roles import Need
-from gateway.description.operations import JSON, OPERATIONS, Answer, Operation
+from gateway.description.operation import JSON, Answer, Operation
+from gateway.description.operations import OPERATIONS
 from gateway.description.schemas import REF, Json, Schemas, definitions, reference
 from gateway.models import SpeechRequest, speech_request
 from tts import wire

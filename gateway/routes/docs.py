@@ -11,7 +11,7 @@ from gateway import endpoint
 from gateway.access.roles import Need
 from gateway.description import openapi
 from gateway.description import page as docs_page
-from gateway.description.operations import JSON
+from gateway.description.operation import JSON
 from gateway.services import Services
 
 HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}

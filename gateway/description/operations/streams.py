@@ -1,0 +1,56 @@
+"""The streams; the prose has their protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.description.operation import TASK_ERRORS, TASK_ID, Answer, Operation, header, query
+from gateway.description.prose import SSE, WEBSOCKET
+from tts import wire
+
+OPERATIONS: Mapping[tuple[str, str], Operation] = {
+    ("GET", "/events"): Operation(
+        tag="Streams",
+        summary="Follow tasks live (server-sent events)",
+        description=SSE,
+        parameters=(
+            query(
+                "taskId",
+                "Only these tasks, from their beginning: several separated by commas, or the "
+                "field several times; at most 100. Without it: everything that you may see.",
+                TASK_ID["example"],
+            ),
+            query(
+                "from",
+                "Where to begin: `now` (the default without `taskId`), `start` (with it), or "
+                "after a position.",
+                "start",
+            ),
+            query("lastEventId", "As `Last-Event-ID`, for clients that cannot set headers.", "42"),
+            header("Last-Event-ID", "Go on after the update with this `id`.", "42"),
+        ),
+        answers={200: Answer("The stream", content_type="text/event-stream")},
+        errors=("invalid_request", *TASK_ERRORS, "too_many_streams"),
+        curl="curl -N",
+        path_example="/events?from=start",
+    ),
+    ("GET", "/ws"): Operation(
+        tag="Streams",
+        summary="Follow and command tasks over a WebSocket",
+        description=WEBSOCKET,
+        answers={101: Answer("The WebSocket", None, None)},
+        errors=("websocket_expected", "too_many_streams"),
+        curl="npx wscat -c",
+        scheme="ws",
+    ),
+    ("POST", "/api/stream-token"): Operation(
+        tag="Streams",
+        summary="A short-lived token for streams in browsers",
+        description=(
+            "`EventSource` and `WebSocket` cannot send an `Authorization` header: they open "
+            "`/events?token=…` and `/ws?token=…` instead, and audio players `/audio/…?token=…`."
+        ),
+        answers={200: Answer("The token", wire.StreamToken)},
+        curl="curl -s -X POST",
+    ),
+}

@@ -1,0 +1,68 @@
+"""What operators ask, and what Replicate tells."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.description.operation import Answer, Operation, header
+from gateway.models import PredictionNews
+from tts import wire
+
+OPERATIONS: Mapping[tuple[str, str], Operation] = {
+    ("GET", "/health"): Operation(
+        tag="Operation",
+        summary="Whether every needed part answers",
+        description=(
+            "Readiness. A gateway on its own needs the event store and nothing else: it accepts "
+            "and streams while RabbitMQ or the audio store is away, because what it accepted is in "
+            "the log, and is spoken when they are back. `tts up` is relay, processor and projector "
+            "as well, and needs what they need. Run on their own, these serve the same on "
+            "`METRICS_PORT`."
+        ),
+        answers={200: Answer("All is well", wire.Health)},
+        errors=("unhealthy",),
+    ),
+    ("GET", "/api/stats"): Operation(
+        tag="Operation",
+        summary="Tasks by status",
+        answers={200: Answer("The counts", wire.Stats)},
+    ),
+    ("GET", "/system"): Operation(
+        tag="Operation",
+        summary="What runs here",
+        answers={200: Answer("Version, deployment, position", wire.System)},
+    ),
+    ("GET", "/metrics"): Operation(
+        tag="Operation",
+        summary="Metrics for Prometheus",
+        answers={200: Answer("The metrics", None, "text/plain")},
+    ),
+    ("POST", "/webhooks/replicate"): Operation(
+        tag="Operation",
+        summary="Replicate tells that a prediction is over",
+        description=(
+            "For Replicate alone: the signature takes the place of a key. Nothing is believed but "
+            "which prediction to look at. Without a `PUBLIC_URL` that Replicate can reach, "
+            "webhooks are off and this answers 404."
+        ),
+        body=PredictionNews,
+        example={"id": "ufawqhfynnddngldkgtslldrkq", "status": "succeeded"},
+        parameters=(
+            header("webhook-id", "Names the webhook.", "msg_2b4gVb6wqQ", minLength=1),
+            header(
+                "webhook-timestamp",
+                "When it was sent, in seconds since 1970; at most five minutes away from now.",
+                "1735689600",
+                pattern="^[0-9]{1,12}$",
+            ),
+            header(
+                "webhook-signature",
+                "One or several, separated by spaces: `v1,` and the base64 of the HMAC-SHA256 of "
+                "`{webhook-id}.{webhook-timestamp}.{body}`.",
+                "v1,K5oZfzN95Z9UVu1EsfQmfVNQhnkZ2pj9o9NDN/H/pI4=",
+            ),
+        ),
+        answers={200: Answer("Taken", wire.WebhookTaken)},
+        errors=("invalid_json", "invalid_request", "body_too_large", "bad_signature", "not_found"),
+    ),
+}

@@ -1,0 +1,93 @@
+"""Tasks and their audio."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from gateway.description.operation import TASK_ERRORS, TASK_ID, Answer, Operation, header
+from gateway.models import TaskFilter, TimeTravel
+from tts import wire
+
+AUDIO_HEADERS = {
+    "ETag": "Names this content.",
+    "Accept-Ranges": "`bytes`.",
+    "Cache-Control": "A finished file never changes.",
+}
+
+OPERATIONS: Mapping[tuple[str, str], Operation] = {
+    ("GET", "/api/tts/tasks"): Operation(
+        tag="Tasks",
+        summary="List tasks",
+        description=(
+            "Newest first. The list follows the log within moments; `position` says how far it "
+            "has come, and a stream with `from=<position>` misses nothing after it."
+        ),
+        query=TaskFilter,
+        answers={200: Answer("One page", wire.TaskList)},
+        errors=("invalid_request", "invalid_cursor"),
+        path_example="/api/tts/tasks?status=failed&limit=10",
+    ),
+    ("GET", "/api/tts/task/{taskId}"): Operation(
+        tag="Tasks",
+        summary="Look at a task",
+        description=(
+            "With `asOf` the task as it was when the log stood at that position. What was erased "
+            "since then stays gone: the text is null, and the audio's URL answers 404."
+        ),
+        parameters=(TASK_ID,),
+        query=TimeTravel,
+        answers={200: Answer("The task", wire.TaskAnswer)},
+        errors=("invalid_request", *TASK_ERRORS),
+    ),
+    ("DELETE", "/api/tts/task/{taskId}"): Operation(
+        tag="Tasks",
+        summary="Erase what was said and spoken",
+        description=(
+            "Removes text, instruction and audio for good; statuses and times stay. Refused while "
+            "the task runs: cancel it first. Asking again is fine. An erased task cannot be "
+            "retried."
+        ),
+        parameters=(TASK_ID,),
+        answers={200: Answer("Gone", wire.Erasure)},
+        errors=(*TASK_ERRORS, "task_not_over", "conflict"),
+        curl="curl -s -X DELETE",
+    ),
+    ("GET", "/api/tts/task/{taskId}/events"): Operation(
+        tag="Tasks",
+        summary="The timeline of a task",
+        description=(
+            "Every event of the task as streams show it, with the seconds that its status "
+            "`lasted`; with `asOf`, those up to that position."
+        ),
+        parameters=(TASK_ID,),
+        query=TimeTravel,
+        answers={200: Answer("The timeline", wire.Timeline)},
+        errors=("invalid_request", *TASK_ERRORS),
+    ),
+    ("GET", "/audio/{key}"): Operation(
+        tag="Tasks",
+        summary="Finished audio",
+        description="Where `audioUrl` points to, unless a bucket keeps the audio.",
+        parameters=(
+            {
+                "name": "key",
+                "in": "path",
+                "required": True,
+                "schema": {"type": "string"},
+                "example": f"audio-{TASK_ID['example']}.wav",
+            },
+            header("Range", "A part of the file, such as `bytes=0-1023`.", "bytes=0-1023"),
+            header("If-Range", "Send the part only if the file still has this ETag.", '"17-2a"'),
+            header("If-None-Match", "Answer 304 if the file has this ETag.", '"17-2a"'),
+        ),
+        answers={
+            200: Answer("The file", None, "audio/wav", AUDIO_HEADERS),
+            206: Answer(
+                "A part of it", None, "audio/wav", AUDIO_HEADERS | {"Content-Range": "Which part."}
+            ),
+            304: Answer("The client has it", None, None, AUDIO_HEADERS),
+        },
+        errors=("not_found", "range_not_satisfiable"),
+        curl="curl -s -O",
+    ),
+}
