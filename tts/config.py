@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit
@@ -23,8 +24,19 @@ def _signs(secret: SecretStr) -> SecretStr:
     return secret
 
 
+def _names_hosts(text: str) -> str:
+    for host in _listed(text):
+        if not _HOST.fullmatch(host):
+            raise ValueError(f"list hosts such as replicate.delivery; {host!r} is none")
+    return text
+
+
+Hosts = Annotated[str, AfterValidator(_names_hosts)]
 SigningSecret = Annotated[SecretStr, AfterValidator(_signs)]
 
+REPLICATE_HOST = "api.replicate.com"
+OUTPUT_HOSTS = frozenset({"replicate.delivery"})  # where Replicate itself puts outputs
+_HOST = re.compile(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+")
 REPLICATE_CREATES_PER_MINUTE = 600  # what Replicate allows an account in good standing
 REPLICATE_MAX_IN_FLIGHT = 100  # at that rate, when a prediction takes 10 s
 
@@ -85,6 +97,7 @@ class Settings(BaseSettings):
     # Replicate and the templates
     replicate_api_token: SecretStr = SecretStr("")
     replicate_base_url: str = "https://api.replicate.com"
+    replicate_output_hosts: Hosts = ""
     replicate_model_version: Annotated[str, Field(pattern=r"^\S+$")] = (
         "669b1cd618f2747d2237350e868f5c313f3b548fc803ca4e57adfaba778b042d"
     )
@@ -123,6 +136,8 @@ class Settings(BaseSettings):
     def _urls(self) -> Self:
         for name in ("replicate_base_url", "template_base_url"):
             parts = urlsplit(getattr(self, name))
+            if parts.username or parts.password:
+                raise ValueError(f"{name.upper()} must be a URL without user and password")
             if parts.scheme not in {"http", "https"} or not parts.hostname:
                 raise ValueError(
                     f"{name.upper()} must be an http(s) URL, not {getattr(self, name)!r}"
@@ -160,7 +175,19 @@ class Settings(BaseSettings):
     @property
     def allowed_origins(self) -> frozenset[str]:
         """The origins whose pages may read answers; ``*`` among them for all."""
-        return frozenset(filter(None, map(str.strip, self.cors_origins.split(","))))
+        return _listed(self.cors_origins)
+
+    @property
+    def output_hosts(self) -> frozenset[str]:
+        """Where outputs are fetched from, with what is below; empty for any public address."""
+        if given := _listed(self.replicate_output_hosts.lower()):
+            return given
+        return OUTPUT_HOSTS if self.replicate_is_real else frozenset()
+
+    @property
+    def replicate_is_real(self) -> bool:
+        """Whether predictions go to Replicate itself."""
+        return urlsplit(self.replicate_base_url).hostname == REPLICATE_HOST
 
     @property
     def replicate_is_local(self) -> bool:
@@ -205,6 +232,10 @@ class Settings(BaseSettings):
     def store_url(self) -> str:
         """``EVENT_STORE_URL``, or the embedded SQLite file in the data folder."""
         return self.event_store_url or f"sqlite:///{(self.data_dir / 'tts.db').absolute()}"
+
+
+def _listed(text: str) -> frozenset[str]:
+    return frozenset(filter(None, map(str.strip, text.split(","))))
 
 
 def _is_public(host: str) -> bool:

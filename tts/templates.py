@@ -12,7 +12,8 @@ from http import HTTPStatus
 import httpx
 
 from tts.domain.failures import StepError, Treatment
-from tts.http.fetch import Fetched, FetchError, ForeignRedirect, fetch, retry_after
+from tts.http.errors import FetchError, ForeignRedirect, OutOfReach
+from tts.http.fetch import Fetched, fetch, retry_after
 from tts.http.transport import AiohttpTransport
 from tts.ports.speech import Template
 
@@ -201,7 +202,7 @@ class HttpTemplates:
             reply = await fetch(
                 self._client, url, limit=limit, headers=headers, head_only=head_only
             )
-        except ForeignRedirect as error:
+        except (ForeignRedirect, OutOfReach) as error:
             raise _refusal("template_redirect", f"{name}: {error}") from error
         except FetchError as error:
             raise _refusal("template_transcript", f"{name}: {error}") from error

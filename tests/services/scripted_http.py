@@ -68,13 +68,14 @@ class ScriptedHttp:
 
     def __init__(self) -> None:
         self.requests: list[Request] = []
+        self.connections = 0
         self._acts: dict[str, list[Act]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._connected, "127.0.0.1", 0)
-        host, port = self._server.sockets[0].getsockname()
-        self.url = f"http://{host}:{port}"
+        host, self.port = self._server.sockets[0].getsockname()
+        self.url = f"http://{host}:{self.port}"
         return self
 
     async def __aexit__(self, *exc: object) -> None:
@@ -96,6 +97,7 @@ class ScriptedHttp:
         task = asyncio.current_task()
         if task is None:
             raise RuntimeError("a connection is served outside of a task")
+        self.connections += 1
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         try:

@@ -33,6 +33,7 @@ class Failure:
     ``costs_attempt`` says whether another try counts against the task's attempts; ``pauses``
     that tries are spaced by a pause of their own instead of the backoff, because no gate holds
     them back; ``worthless`` that the prediction is of no use to a person's retry either.
+    ``replacements`` is how many new predictions may be paid for in place of a segment's first.
     """
 
     code: str
@@ -43,6 +44,7 @@ class Failure:
     costs_attempt: bool
     pauses: bool
     worthless: bool
+    replacements: int
 
     @property
     def new_prediction(self) -> bool:
@@ -78,6 +80,7 @@ def _row(
     free: bool = False,
     pauses: bool = False,
     worthless: bool = False,
+    replacements: int = 2,
 ) -> Failure:
     costs = not (free or treatment in _FREE or treatment is Treatment.PERMANENT)
     return Failure(
@@ -89,6 +92,7 @@ def _row(
         costs_attempt=costs,
         pauses=pauses,
         worthless=worthless or treatment is Treatment.LOST,
+        replacements=replacements,
     )
 
 
@@ -125,7 +129,11 @@ _TEMPLATES = [
             ("forbidden", "The host keeps the file to itself (401, 403).", _TEMPLATE),
             ("refused", "The host refused in another way.", _TEMPLATE),
             ("redirect", "The host points to another one, where nothing is fetched.", _TEMPLATE),
-            ("transcript", "The transcript is empty, too large, HTML or not UTF-8.", _TEMPLATE),
+            (
+                "transcript",
+                "The transcript is no text that a person says: empty, too long, a page, not UTF-8.",
+                _TEMPLATE,
+            ),
             ("audio", "The reference audio is none, or too large.", _TEMPLATE),
         )
     ),
@@ -192,8 +200,15 @@ _CREATE = [
         "create",
         "create_ambiguous",
         _AMBIGUOUS,
-        "Sent, but no readable answer came (timeout, reset, 5xx): it may have been created.",
+        "Sent, but no answer of Replicate's own came (timeout, reset, 502): it may be there.",
         _LOOK,
+    ),
+    _row(
+        "create",
+        "create_failed",
+        _TRANSIENT,
+        "Replicate itself answered 500 or 503, and its list has no such prediction.",
+        _NOTHING,
     ),
 ]
 
@@ -206,7 +221,7 @@ _POLL = [
         "poll",
         "prediction_failed",
         _PERMANENT,
-        "The prediction failed for a reason that will be there again (E1001, an assertion).",
+        "The prediction failed for a reason that nobody knows to pass (an assertion).",
         "Read the message; correct the text or the template, then retry the task.",
         worthless=True,
     ),
@@ -214,6 +229,8 @@ _POLL = [
         _row("poll", code, _LOST, meaning, "Nothing; retry the task if it failed in the end.")
         for code, meaning in (
             ("prediction_interrupted", "Replicate broke it off (PA, Director, E1000, E9825, …)."),
+            ("prediction_crowded_out", "No room: E003, high demand, E1001, out of memory."),
+            ("prediction_inputs", "Its inputs did not arrive there: a time-out, a reset, 5xx."),
             ("prediction_lost", "404, 410: Replicate does not know the prediction any more."),
             ("prediction_expired", "It succeeded, but its output was removed after an hour."),
             ("prediction_empty", "It succeeded without an output."),
@@ -235,10 +252,18 @@ _DOWNLOAD = [
     ),
     _row(
         "download",
+        "output_broken",
+        _LOST,
+        "Twice a page instead of audio, a WAV shorter than its header says, or 400.",
+        _NOTHING,
+        replacements=1,
+    ),
+    _row(
+        "download",
         "output_refused",
         _PERMANENT,
-        "Too large, redirected to another host, or at no proper address.",
-        "Raise AUDIO_MAX_BYTES if the audio is that large.",
+        "Too large, compressed, or at an address where nothing is fetched.",
+        "See AUDIO_MAX_BYTES and REPLICATE_OUTPUT_HOSTS.",
     ),
     _row(
         "download",

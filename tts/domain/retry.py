@@ -68,7 +68,7 @@ def decide(
     settled = [segment] if refused and segment is not None else []
     abandoned = [segment] if row.worthless and segment is not None else []
     give_up = partial(GiveUp, abandoned=abandoned, settled=settled)
-    if row.new_prediction and segment is not None and creations(task, segment) >= MAX_CREATIONS:
+    if row.new_prediction and segment is not None and creations(task, segment) > row.replacements:
         return give_up(error, permanent=False)
     if treatment is Treatment.PERMANENT:
         return give_up(error, permanent=True)

@@ -1,4 +1,4 @@
-"""A GET that trusts the other side with nothing: bounded in size, kept on one host."""
+"""A GET that trusts the other side with nothing: bounded in size, kept where it was sent."""
 
 from __future__ import annotations
 
@@ -10,20 +10,11 @@ from http import HTTPStatus
 
 import httpx
 
+from tts.http.errors import ForeignRedirect, OutOfReach
+from tts.http.transport import MAX_BYTES
+
 REDIRECTS = 3
 _WITH_BODY = {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}
-
-
-class FetchError(Exception):
-    """What came back must not be used, now or later."""
-
-
-class TooLarge(FetchError):
-    """The body is larger than the limit."""
-
-
-class ForeignRedirect(FetchError):
-    """The host points to another one, or round in circles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +33,31 @@ async def fetch(
     limit: int,
     headers: Mapping[str, str] | None = None,
     head_only: bool = False,
+    elsewhere: bool = False,
 ) -> Fetched:
     """GET ``url``; ``head_only`` reads about ``limit`` bytes and leaves the rest.
 
+    A redirect is followed on its own host, and with ``elsewhere`` wherever the client reaches.
+
     Raises:
-        FetchError: too large, or redirected away.
+        FetchError: too large, compressed, or led to where nothing is fetched.
         httpx.HTTPError, httpx.InvalidURL: as httpx does; a body cut short is one of them.
     """
     target = httpx.URL(url)
+    extensions = {MAX_BYTES: None if head_only else limit}
     for _ in range(REDIRECTS + 1):
-        async with client.stream("GET", target, headers=headers) as response:
+        if target.userinfo:  # httpx would make a header of it
+            raise OutOfReach("its address carries credentials")
+        async with client.stream("GET", target, headers=headers, extensions=extensions) as response:
             if response.has_redirect_location:
                 onward = target.join(response.headers["location"])
-                if not _stays(target, onward):
-                    raise ForeignRedirect(f"a redirect leads to {onward.host}")
+                if not (elsewhere or _stays(target, onward)):
+                    raise ForeignRedirect("a redirect leads to another host")
                 target = onward
                 continue
             body = b""
             if response.status_code in _WITH_BODY:
-                body = await (_head if head_only else _whole)(response, limit)
+                body = await (_head(response, limit) if head_only else response.aread())
             return Fetched(response.status_code, response.headers, body)
     raise ForeignRedirect(f"more than {REDIRECTS} redirects")
 
@@ -89,20 +86,6 @@ def _stays(origin: httpx.URL, target: httpx.URL) -> bool:
         "http",
         "https",
     ) and target.port == origin.port is None
-
-
-async def _whole(response: httpx.Response, limit: int) -> bytes:
-    declared = response.headers.get("content-length", "")
-    if declared.isdigit() and int(declared) > limit:
-        raise TooLarge(f"{declared} bytes, more than {limit}")
-    parts = []
-    size = 0
-    async for part in response.aiter_bytes():
-        size += len(part)
-        if size > limit:
-            raise TooLarge(f"more than {limit} bytes")
-        parts.append(part)
-    return b"".join(parts)
 
 
 async def _head(response: httpx.Response, limit: int) -> bytes:

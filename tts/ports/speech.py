@@ -53,6 +53,7 @@ class PredictionState(StrEnum):
 class Prediction:
     """A prediction as last seen; ``predict_time`` is in seconds, ``output_url`` set on success.
 
+    An output in several parts has their addresses there in order, with a blank between them.
     A failed one is raised as a :class:`StepError`, never returned.
     """
 
@@ -81,8 +82,11 @@ class Predictions(Protocol):
         """
         ...
 
-    async def find(self, speech: Speech, *, since: datetime) -> list[Listed]:
-        """The predictions created after ``since`` for exactly this speech, newest first."""
+    async def find(self, speech: Speech, *, since: datetime, until: datetime) -> list[Listed]:
+        """The predictions created from ``since`` to ``until`` for just this speech, newest first.
+
+        Whatever else was created then is read past, however much it is.
+        """
         ...
 
     async def get(self, prediction_id: str) -> Prediction:

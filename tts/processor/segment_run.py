@@ -20,6 +20,7 @@ from tts.processor.script import Script
 from tts.processor.settlement import Settlement
 from tts.text.speech_rate import too_short
 
+CREATE_FAILED = "create_failed"  # Replicate's own answer: nothing is under way
 INLINE = "data:"  # stands in the log for an output that is no address but the audio itself
 POLL_FAILURES = 10  # in a row, before the attempt ends
 FIRST_POLL_PAUSE_SECONDS = 0.5  # after a failure to look; it doubles with each
@@ -138,12 +139,7 @@ class SegmentRun:
                 self._settlement.created(self._index, prediction.id)
         except StepError as failure:
             await self._resources.gate.settle(self._permit, failure)
-            if failure.treatment is not Treatment.AMBIGUOUS:
-                raise
-            intent_at = self._segment.intent_at
-            found = (
-                await self._settlement.once(self._index, speech, intent_at) if intent_at else None
-            )
+            found = await self._created_all_the_same(failure, speech)
             if found is None:
                 raise
             await self._record(found, found=True)
@@ -153,6 +149,17 @@ class SegmentRun:
                 await self._record(prediction.id, found=False)
             finally:  # also when the task is another worker's by now: the service is there
                 await self._resources.gate.settle(self._permit, None)
+
+    async def _created_all_the_same(self, failure: StepError, speech: Speech) -> str | None:
+        """The prediction that came of a creation which seems to have failed."""
+        intent_at = self._segment.intent_at
+        if intent_at is None:
+            return None
+        if failure.code == CREATE_FAILED:
+            return await self._settlement.after_refusal(self._index, speech, intent_at)
+        if failure.treatment is Treatment.AMBIGUOUS:
+            return await self._settlement.once(self._index, speech, intent_at)
+        return None
 
     async def _poll(self, prediction_id: str) -> None:
         with self._resources.wakeups.expect(prediction_id) as woken:
@@ -256,7 +263,7 @@ class SegmentRun:
         if prediction.output_url is None:
             raise ValueError(f"prediction {prediction.id} has no output")
         output_url = prediction.output_url
-        if output_url.startswith(INLINE):  # the audio itself, which does not belong into the log
+        if INLINE in output_url:  # the audio itself, which does not belong into the log
             output_url = INLINE
             self._seen = prediction
         await self._claimed.append(
@@ -290,7 +297,7 @@ class SegmentRun:
             if failure.treatment is not Treatment.LOST:
                 raise
             prediction = await self._resources.predictions.get(state.prediction_id)
-            if prediction.output_url in {None, state.output_url}:
+            if prediction.output_url in {None, output_url}:
                 raise
             await self.start_download(prediction)
             return None

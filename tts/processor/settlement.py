@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 import orjson
 
 from tts.application.tasks import Application
+from tts.domain.failures import StepError
 from tts.domain.steps import INTENT_FRESH, LIST_LAG
 from tts.domain.task import Task
 from tts.domain.values import Segment
@@ -75,8 +76,28 @@ class Settlement:
         """The oldest prediction since the intent for this speech that is surely nobody else's."""
         return (await self._look(segment, speech, intent_at)).found
 
+    async def after_refusal(self, segment: int, speech: Speech, intent_at: datetime) -> str | None:
+        """The prediction that was created although Replicate itself answered that it failed.
+
+        Nothing is under way after such an answer, so the list needs its lag only.
+
+        Raises:
+            StepError: what there is may be another's as well: the doubt remains.
+        """
+        await asyncio.sleep(LIST_LAG.total_seconds())
+        look = await self._look(segment, speech, intent_at)
+        if not (look.found or look.certain):
+            raise StepError(
+                "create_ambiguous", "create", "what Replicate refused may have been created"
+            )
+        return look.found
+
     async def _look(self, segment: int, speech: Speech, intent_at: datetime) -> Look:
-        listed = await self._resources.predictions.find(speech, since=intent_at - CLOCK_SKEW)
+        listed = await self._resources.predictions.find(
+            speech,
+            since=intent_at - CLOCK_SKEW,
+            until=intent_at + self._window + CLOCK_SKEW,
+        )
         if not listed:
             return Look(None, certain=not self._owners.under_way(speech))
         me = (self._task_id, segment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,6 +18,9 @@ _STATES = {
     "canceled": PredictionState.CANCELED,
     "aborted": PredictionState.CANCELED,
 }
+_ADDRESS = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:")
+_AUDIO_NAME = re.compile(r"audio|speech|sound|wav|voice", re.IGNORECASE)
+_NESTED = 4
 _OF_NO_USE = {"failed", "canceled", "aborted"}
 
 
@@ -76,12 +80,26 @@ def read(document: Mapping[str, Any], prediction_id: str, version: str) -> Predi
     seen = replace(running(document, prediction_id, version), state=state)
     if state is not PredictionState.SUCCEEDED:
         return seen
-    output = document.get("output")
-    if isinstance(output, list):
-        output = output[0] if output else None
-    if not isinstance(output, str) or not output:
+    addresses = _addresses(document.get("output"))
+    if not addresses:
         raise lost(data_removed=bool(document.get("data_removed")))
-    return replace(seen, output_url=output, predict_time=_predict_time(document))
+    return replace(seen, output_url=" ".join(addresses), predict_time=_predict_time(document))
+
+
+def _addresses(output: object, depth: int = 0) -> list[str]:
+    """Where the audio lies: a string, a list of its parts in order, or an object that names it."""
+    match output:
+        case str() if _ADDRESS.match(output):
+            scheme, _, rest = output.strip().partition(":")
+            blank = "" if scheme.lower() == "data" else "%20"  # data may be broken into lines
+            return [f"{scheme.lower()}:{blank.join(rest.split())}"]
+        case list() if depth < _NESTED:
+            return [address for part in output for address in _addresses(part, depth + 1)]
+        case dict() if depth < _NESTED:
+            named = sorted(output, key=lambda name: not _AUDIO_NAME.search(name))
+            found = (_addresses(output[name], depth + 1) for name in named)
+            return next(filter(None, found), [])
+    return []
 
 
 def _said(document: Mapping[str, Any]) -> list[str] | None:

@@ -36,10 +36,29 @@ _BY_STEP: dict[str, dict[int, str]] = {
     "cancel": {},
     "find": {},
 }
-# Replicate's own troubles; anything else that failed would fail again.
-_INTERRUPTED = re.compile(
-    r"\(code: PA\)|\b(?:PA|E1000|E6716|E8367|E8765|E9243|E9825|E9828)\b|Director:"
-)
+# Nothing is under way any more when Replicate itself says so; 502 and 504 are a proxy's words.
+_OWN = {HTTPStatus.INTERNAL_SERVER_ERROR, HTTPStatus.SERVICE_UNAVAILABLE}
+# The words of an error that decide; anything else that failed would fail again.
+_PASSING = {
+    "prediction_crowded_out": re.compile(
+        r"\b(?:E003|E1001)\b|high demand|out of memory|OutOfMemory|CUDA error", re.IGNORECASE
+    ),
+    "prediction_interrupted": re.compile(
+        r"\b(?:PA|E1000|E6716|E8367|E8765|E9243|E9825|E9828)\b|Director:"
+        r"|(?i:please retry|try again)"
+    ),
+    "prediction_inputs": re.compile(
+        r"timed[ -]?out|time-?out|incompleteread|max retries exceeded|name resolution"
+        r"|connection[ .]{0,2}(?:aborted|broken|closed|refused|reset)"
+        r"|(?:remote|server)(?: end)? ?(?:closed|disconnected)|errno (?:104|110|111)\b"
+        r"|\b5(?:0[0234]|2\d)\b[: ]{0,3}(?:bad gateway|error|for|from|gateway|internal|on|server"
+        r"|service|unavailable|web|while)\b"
+        r"|(?:https?(?: ?error)?|status(?:[ _]code)?|response|source_audio|url|download\w*"
+        r"|fetch\w*)\b[^\n]{0,80}?\b5(?:0[0234]|2\d)\b",
+        re.IGNORECASE,
+    ),
+}
+READ_CHARS = 20_000  # of an error, in which those words are looked for
 _RESETS = re.compile(r"resets in ~?(\d+)s")
 # An error may quote what was said, and is stored for good. Fewer characters than these in common
 # are chance; they say more in Chinese than in English.
@@ -55,6 +74,9 @@ def refused(
     told = [problem[name] for name in ("title", "detail") if isinstance(problem.get(name), str)]
     reason = masked(": ".join(told), said) or "no reason given"
     code = _code(step, status, problem)
+    own = bool(problem) and headers.get("content-type", "").startswith("application/problem+json")
+    if step == "create" and own and status in _OWN:
+        code = "create_failed"
     message = f"Replicate answered {status}: {reason}"
     return StepError(code, step, message[:MESSAGE_CHARS], retry_after=_wait(headers, problem))
 
@@ -77,8 +99,11 @@ def unreadable(step: str, what: str) -> StepError:
 def failed(error: object, said: Iterable[str] | None) -> StepError:
     """The prediction failed, for the reason ``error``; ``said`` is None if nobody knows it."""
     reason = error if isinstance(error, str) and error else "no reason given"
-    code = "prediction_interrupted" if _INTERRUPTED.search(reason) else "prediction_failed"
-    message = "for a reason that may quote the text" if said is None else masked(reason, said)
+    # What was said must not decide: a text may speak of time-outs.
+    words = _unquoted(reason[:READ_CHARS], said or ())
+    passing = (code for code, pattern in _PASSING.items() if pattern.search(words))
+    code = next(passing, "prediction_failed")
+    message = "for a reason that may quote the text" if said is None else words[:MESSAGE_CHARS]
     return StepError(code, "poll", f"The prediction failed: {message}"[:MESSAGE_CHARS])
 
 
@@ -93,7 +118,10 @@ def lost(*, data_removed: bool) -> StepError:
 
 def masked(message: str, said: Iterable[str]) -> str:
     """The message without quotations of what was ``said``, and trimmed."""
-    message = message[: 4 * MESSAGE_CHARS]
+    return _unquoted(message[: 4 * MESSAGE_CHARS], said)[:MESSAGE_CHARS]
+
+
+def _unquoted(message: str, said: Iterable[str]) -> str:
     hidden = [False] * len(message)
     for phrase in said:
         for spelling in {phrase, json.dumps(phrase)[1:-1]}:
@@ -103,7 +131,7 @@ def masked(message: str, said: Iterable[str]) -> str:
             }:
                 _hide(message, spelling, size, hidden)
     shown = "".join("\0" if hide else char for char, hide in zip(message, hidden, strict=True))
-    return re.sub("\0+", "…", shown)[:MESSAGE_CHARS]
+    return re.sub("\0+", "…", shown)
 
 
 def _hide(message: str, spelling: str, size: int, hidden: list[bool]) -> None:

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
+import logging
+from collections.abc import AsyncIterator
 from http import HTTPStatus
-from urllib.parse import unquote_to_bytes
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import httpx
 
 from tts.domain.failures import StepError
-from tts.http.fetch import FetchError, fetch, retry_after
+from tts.http.errors import FetchError, TooLarge
+from tts.http.fetch import fetch, retry_after
+from tts.http.reach import Reach
 from tts.http.transport import AiohttpTransport
+from tts.replicate import data_uri
+from tts.replicate.wholeness import flaw
+from tts.sound.join import join
 
+logger = logging.getLogger(__name__)
+
+PARTS = 100  # of one output
+AGAIN_SECONDS = 1.0  # until a second download of what did not arrive as audio
 _GONE = {
     HTTPStatus.UNAUTHORIZED,  # a signed link that has ended says so in one of four ways
     HTTPStatus.FORBIDDEN,
@@ -24,71 +34,106 @@ _PASSES = {HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
 
 class Outputs:
-    """Downloads of at most ``max_bytes`` within ``timeout`` seconds, with no token on them."""
+    """Downloads of at most ``max_bytes`` within ``timeout`` seconds each, with no token on them.
 
-    def __init__(self, *, max_bytes: int, timeout: float) -> None:
+    An address was chosen by a model, so nothing is fetched that ``reach`` does not admit; and what
+    a client may read about a failure tells nothing of who answered: the log has the details.
+    """
+
+    def __init__(self, *, max_bytes: int, timeout: float, reach: Reach) -> None:
         self._max_bytes = max_bytes
         self._timeout = timeout
+        self._listed = bool(reach.hosts)
         self._client = httpx.AsyncClient(
-            transport=AiohttpTransport(),
+            transport=AiohttpTransport(max_bytes=max_bytes, reach=reach),
             timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)),
-            headers={"Accept-Encoding": "identity"},
         )
 
-    async def download(self, url: str) -> bytes:
-        """The whole output; it may be the URL itself.
+    async def download(self, address: str) -> bytes:
+        """The whole output; of several addresses, with a blank between them, the parts in one.
 
         Raises:
-            StepError: at step ``download``; ``output_missing`` if nothing lies there any more.
+            StepError: at step ``download``; ``output_missing`` if nothing lies there any more,
+                ``output_broken`` if what lies there is no whole audio, twice.
         """
-        scheme = url.partition(":")[0].lower()
-        if scheme == "data":
-            return self._decoded(url)
-        if scheme not in {"http", "https"}:
-            raise _unusable(f"its address begins with {scheme[:20]!r}")
-        try:
-            async with asyncio.timeout(self._timeout):
-                reply = await fetch(self._client, url, limit=self._max_bytes)
-        except FetchError as error:
-            raise _unusable(str(error)) from error
-        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
-            raise _unusable("it has no proper address") from error
-        except (httpx.HTTPError, TimeoutError) as error:
-            message = f"The output did not arrive: {type(error).__name__}"
-            raise _unavailable(message) from error
-        if reply.status == HTTPStatus.OK:
-            return reply.body
-        message = f"The output's host answered {reply.status}"
-        if reply.status in _GONE:
-            raise StepError("output_missing", "download", message)
-        if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR or reply.status in _PASSES:
-            raise _unavailable(message, retry_after(reply.headers))
-        raise _unusable(message)
+        urls = address.split()
+        if not 0 < len(urls) <= PARTS:
+            raise _unusable(f"it has no address, or more than {PARTS}")
+        parts: list[bytes] = []
+        for url in urls:
+            parts.append(await self._part(url, self._max_bytes - sum(map(len, parts))))
+        return parts[0] if len(parts) == 1 else await self._joined(parts)
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._client.aclose()
 
-    def _decoded(self, url: str) -> bytes:
-        kind, comma, content = url.partition(",")
-        if not comma:
-            raise _unusable("it is a data URI without data")
-        if len(content) > 4 * self._max_bytes:  # neither encoding is longer than that
-            raise _unusable(f"more than {self._max_bytes} bytes")
+    async def _part(self, url: str, limit: int) -> bytes:
         try:
-            encoded = unquote_to_bytes(content)
-            base64_coded = kind.lower().endswith(";base64")
-            data = base64.b64decode(encoded, validate=True) if base64_coded else encoded
-        except (binascii.Error, ValueError) as error:
-            raise _unusable("it is a broken data URI") from error
-        if len(data) > self._max_bytes:
-            raise _unusable(f"{len(data)} bytes, more than {self._max_bytes}")
-        return data
+            if data_uri.is_one(url):
+                data = data_uri.decoded(url, limit)
+                if wrong := flaw(data):
+                    raise _broken(wrong)
+                return data
+            try:
+                return await self._fetched(url, limit)
+            except StepError as error:
+                if error.code != "output_broken":
+                    raise
+            await asyncio.sleep(AGAIN_SECONDS)
+            return await self._fetched(url, limit)
+        except TooLarge as error:
+            raise _unusable("it is larger than AUDIO_MAX_BYTES") from error
+        except (FetchError, data_uri.Broken) as error:
+            raise _unusable(str(error)) from error
+
+    async def _fetched(self, url: str, limit: int) -> bytes:
+        try:
+            async with asyncio.timeout(self._timeout):
+                reply = await fetch(self._client, url, limit=limit, elsewhere=self._listed)
+        except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
+            raise _unusable("its address is no http(s) URL") from error
+        except (httpx.HTTPError, TimeoutError) as error:
+            logger.info("An output did not arrive: %s", type(error).__name__)
+            raise _unavailable("The output did not arrive") from error
+        if reply.status == HTTPStatus.OK:
+            if wrong := flaw(reply.body):
+                raise _broken(wrong)
+            return reply.body
+        logger.info("An output's host answered %s", reply.status)
+        if reply.status in _GONE:
+            raise StepError("output_missing", "download", "The output is not there any more")
+        if reply.status == HTTPStatus.BAD_REQUEST:  # S3 says so of a link that has ended
+            raise _broken("its host takes the address for wrong")
+        if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR or reply.status in _PASSES:
+            message = "The output's host cannot deliver it now"
+            raise _unavailable(message, retry_after(reply.headers))
+        raise _unusable("its host refuses it")
+
+    async def _joined(self, parts: list[bytes]) -> bytes:
+        async def each() -> AsyncIterator[bytes]:
+            for part in parts:
+                yield part
+
+        with TemporaryDirectory() as folder:
+            path = Path(folder) / "whole.wav"
+            try:
+                await join(each(), path)
+            except StepError as error:
+                raise StepError("not_audio", "download", error.message) from error
+            whole = await asyncio.to_thread(path.read_bytes)
+        if len(whole) > self._max_bytes:
+            raise _unusable("it is larger than AUDIO_MAX_BYTES")
+        return whole
 
 
 def _unusable(why: str) -> StepError:
     message = f"The output cannot be used: {why}"
     return StepError("output_refused", "download", message)
+
+
+def _broken(why: str) -> StepError:
+    return StepError("output_broken", "download", f"The output is not whole: {why}")
 
 
 def _unavailable(message: str, wait: float | None = None) -> StepError:

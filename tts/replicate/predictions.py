@@ -8,15 +8,17 @@ passed by, because it refuses the status ``aborted`` and drops ``data_removed``,
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterable
-from datetime import UTC, datetime
+from collections.abc import AsyncIterator, Collection, Iterable
+from datetime import UTC, datetime, timedelta
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
 import orjson
 from replicate.client import Client
 
+from tts.http.errors import FetchError, TooLarge
+from tts.http.reach import Reach
 from tts.http.transport import AiohttpTransport
 from tts.ports.speech import Listed, Prediction, Speech
 from tts.replicate.documents import created_at, is_for, read, running, speech_input
@@ -25,7 +27,9 @@ from tts.replicate.output import Outputs
 
 CONNECT_SECONDS = 5.0
 CANCEL_AFTER_SECONDS = (5, 24 * 3600)  # what the header may say
-PAGES = 10  # of 100 predictions each
+PAGES = 1000  # of 100 predictions each: more than an account makes in any window
+NARROWEST = timedelta(seconds=1)  # of a list's window; Replicate's times may be no finer
+OVERLAP = timedelta(milliseconds=1)  # whether a window has its ends, Replicate does not say
 OVER = frozenset({400, 404, 409, 410, 422})  # to a cancellation: nothing runs
 
 
@@ -44,16 +48,21 @@ class _NoHiddenRetries(AiohttpTransport):
         if response.is_success:
             return response
         try:
-            raise _Refusal(response, await response.aread())
+            body = await response.aread()
+        except FetchError:
+            body = b""  # the status says enough
         finally:
             await response.aclose()
+        raise _Refusal(response, body)
 
 
 class ReplicatePredictions:
     """One for each process and event loop; ``timeout`` in seconds bounds every call.
 
     ``webhook`` is where Replicate tells that a prediction is over; empty for nowhere.
-    ``max_bytes`` bounds an output, for which ``download_timeout`` applies.
+    ``max_bytes`` bounds an output, for which ``download_timeout`` applies, and which is fetched
+    from ``output_hosts``, what is below them and ``base_url`` alone. With none of them that is any
+    public address, and what is as near to us as ``base_url`` is: see :class:`Reach`.
     """
 
     def __init__(
@@ -65,9 +74,9 @@ class ReplicatePredictions:
         timeout: float,
         max_bytes: int,
         webhook: str = "",
+        output_hosts: Collection[str] = (),
         download_timeout: float = 60.0,
     ) -> None:
-        self._base_url = httpx.URL(base_url)
         self._version = model_version
         self._timeout = timeout
         self._webhook = (
@@ -80,7 +89,8 @@ class ReplicatePredictions:
             timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
             transport=self._transport,
         )
-        self._outputs = Outputs(max_bytes=max_bytes, timeout=download_timeout)
+        reach = Reach(frozenset(output_hosts), own=httpx.URL(base_url))
+        self._outputs = Outputs(max_bytes=max_bytes, timeout=download_timeout, reach=reach)
 
     async def create(self, speech: Speech, *, seconds_left: float) -> Prediction:
         """Create one; whatever else Replicate says about it is for :meth:`get` to read."""
@@ -113,8 +123,8 @@ class ReplicatePredictions:
         document = await self._call("poll", "GET", path)
         return read(document, prediction_id, self._version)
 
-    async def find(self, speech: Speech, *, since: datetime) -> list[Listed]:
-        """The predictions since then for this speech that may be of use, newest first.
+    async def find(self, speech: Speech, *, since: datetime, until: datetime) -> list[Listed]:
+        """The predictions of that time for this speech that may be of use, newest first.
 
         Replicate forgets the input an hour after the end, and with it what this looks for.
 
@@ -123,26 +133,46 @@ class ReplicatePredictions:
                 doubt remains.
         """
         since = since.astimezone(UTC).replace(microsecond=0)
-        wanted = speech_input(speech)
-        found: list[Listed] = []
-        url = "/v1/predictions?" + urlencode({"created_after": since.isoformat()})
-        for _ in range(PAGES):
-            page = await self._call("find", "GET", url)
+        until = until.astimezone(UTC).replace(microsecond=0) + NARROWEST
+        return await self._listed(speech_input(speech), since, until)
+
+    async def _listed(
+        self, wanted: dict[str, str], since: datetime, until: datetime
+    ) -> list[Listed]:
+        try:
+            return [
+                Listed(result["id"], moment)
+                async for result in self._results(since, until)
+                if is_for(result, wanted) and since <= (moment := created_at(result, since))
+            ]
+        except TooLarge as error:
+            # Others' inputs may be large files: of a shorter time there are fewer.
+            span = until - since
+            if span < 2 * NARROWEST:
+                raise unreadable("find", "a page of the list is too large") from error
+        middle = since + span / 2
+        newer = await self._listed(wanted, middle, until)
+        return newer + await self._listed(wanted, since, middle + OVERLAP)
+
+    async def _results(self, since: datetime, until: datetime) -> AsyncIterator[Any]:
+        """Every entry of the list, page after page."""
+        query = urlencode({"created_after": since.isoformat(), "created_before": until.isoformat()})
+        seen = {query}
+        while True:
+            page = await self._call("find", "GET", f"/v1/predictions?{query}")
             results = page.get("results")
             if not isinstance(results, list):
                 raise unreadable("find", "the list has no results")
-            found += [
-                Listed(result["id"], moment)
-                for result in results
-                if is_for(result, wanted) and (moment := created_at(result, since)) >= since
-            ]
+            for result in results:
+                yield result
             onward = page.get("next")
             if not onward or (results and created_at(results[-1], since) < since):
-                return found
-            url = self._own(onward)
-        if found:
-            return found
-        raise unreadable("find", f"it has more than {PAGES} pages")
+                return
+            # A proxy may name another host than ours, to which our token does not go.
+            query = urlsplit(str(onward)).query
+            if query in seen or len(seen) >= PAGES:
+                raise unreadable("find", f"it goes round in circles, or has over {PAGES} pages")
+            seen.add(query)
 
     async def cancel(self, prediction_id: str) -> None:
         """Stop it if it still runs; one that is over or gone is left alone."""
@@ -161,17 +191,6 @@ class ReplicatePredictions:
         """Close the connections; the client itself has no way to."""
         await self._transport.aclose()
         await self._outputs.aclose()
-
-    def _own(self, url: object) -> str:
-        """``url`` if it leads to Replicate, to whom alone our token may go."""
-        try:
-            target = self._base_url.join(str(url))
-        except httpx.InvalidURL as error:
-            raise unreadable("find", "the list goes on at no address") from error
-        ours = self._base_url
-        if (target.scheme, target.host, target.port) != (ours.scheme, ours.host, ours.port):
-            raise unreadable("find", f"the list goes on at {target.host}")
-        return str(target)
 
     async def _call(
         self,
@@ -198,6 +217,12 @@ class ReplicatePredictions:
             ) from None
         except (httpx.HTTPError, TimeoutError) as error:
             raise unreached(step, error) from error
+        except TooLarge as error:
+            if step == "find":
+                raise
+            raise unreadable(step, str(error)) from error
+        except FetchError as error:
+            raise unreadable(step, str(error)) from error
         except orjson.JSONDecodeError as error:
             raise unreadable(step, "it is not JSON") from error
         if not isinstance(document, dict):

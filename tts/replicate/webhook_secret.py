@@ -10,6 +10,7 @@ from collections.abc import Callable
 import httpx
 import orjson
 
+from tts.http.errors import FetchError
 from tts.http.signing_key import signing_key
 from tts.http.transport import AiohttpTransport
 from tts.ports.errors import Unavailable
@@ -17,6 +18,7 @@ from tts.ports.errors import Unavailable
 logger = logging.getLogger(__name__)
 
 PATH = "/v1/webhooks/default/secret"
+SECRET_BYTES = 10_000  # of the answer, at most
 FRESH_SECONDS = 3600.0  # a secret that was changed at Replicate is noticed by then
 PAUSE_SECONDS = 2.0  # after a failure nobody asks again for so long
 
@@ -52,7 +54,7 @@ class AccountSecret:
             base_url=base_url,
             headers={"Authorization": f"Bearer {token}"},
             timeout=httpx.Timeout(timeout),
-            transport=AiohttpTransport(),
+            transport=AiohttpTransport(max_bytes=SECRET_BYTES),
         )
         self._asking = asyncio.Lock()
         self._key: bytes | None = None
@@ -86,7 +88,7 @@ class AccountSecret:
             self._failed(f"Replicate answered {error.response.status_code}")
         except (httpx.HTTPError, TimeoutError) as error:
             self._failed(f"Replicate did not answer: {type(error).__name__}")
-        except (ValueError, LookupError, TypeError):
+        except (FetchError, ValueError, LookupError, TypeError):
             self._failed("Replicate's answer has no key")
         else:
             self._ask_at = self._clock() + FRESH_SECONDS

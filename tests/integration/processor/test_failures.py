@@ -24,6 +24,7 @@ from tts.domain.retry import RetryPolicy
 from tts.domain.task import Task
 from tts.domain.values import Status
 from tts.processor import segment_run as speaking
+from tts.replicate import output
 from tts.replicate.predictions import ReplicatePredictions
 from tts.templates import HttpTemplates
 
@@ -156,14 +157,16 @@ CREATE = {
     },
     **{
         f"{name}, not created": created_later(
-            "create_ambiguous@create", fault("create", kind, count=1, **args), attempts=2
+            f"{code}@create", fault("create", kind, count=1, **args), attempts=2
         )
-        for name, kind, args in (
-            ("timeout", "hang_before", {}),
-            ("reset", "reset_before", {}),
-            ("500", "status", {"status": 500}),
-            ("503", "status", {"status": 503}),
-            ("HTML", "html", {}),
+        for name, code, kind, args in (
+            ("timeout", "create_ambiguous", "hang_before", {}),
+            ("reset", "create_ambiguous", "reset_before", {}),
+            ("500", "create_failed", "status", {"status": 500}),
+            ("503", "create_failed", "status", {"status": 503}),
+            ("502", "create_ambiguous", "status", {"status": 502}),
+            ("503 of a proxy", "create_ambiguous", "html", {"status": 503}),
+            ("HTML", "create_ambiguous", "html", {}),
         )
     },
     **{
@@ -247,7 +250,18 @@ RESULT = {
             ["prediction_failed@poll"],
             faults=[fault("prediction", "failed", error=text)],
         )
-        for text in ("CUDA out of memory (E1001)", "AssertionError", "something else")
+        for text in ("AssertionError", "ValueError: 512 is too much", "something else")
+    },
+    **{
+        text: made_anew(f"{code}@poll", fault("prediction", "failed", error=text, count=1))
+        for code, text in (
+            ("prediction_crowded_out", "Service is unavailable due to high demand. (E003)"),
+            ("prediction_crowded_out", "CUDA out of memory. Tried to allocate 2.00 GiB"),
+            ("prediction_crowded_out", "Broken (E1001)"),
+            ("prediction_inputs", "HTTPSConnectionPool(host='h', port=443): Read timed out."),
+            ("prediction_inputs", "503 Server Error: Service Unavailable for url: https://h/a"),
+            ("prediction_inputs", "Connection aborted.', ConnectionResetError(104)"),
+        )
     },
     **{
         name: made_anew("prediction_canceled@poll", fault("prediction", name, count=1))
@@ -276,8 +290,24 @@ DOWNLOAD = {
         fault("delivery", "status", status=404, count=1),
         first=TO_OUTPUT,
     ),
+    "400, once": Row(THE_WAY, faults=[fault("delivery", "status", status=400, count=1)]),
+    "a page, once": Row(THE_WAY, faults=[fault("delivery", "html", count=1)]),
+    "400, twice": made_anew(
+        "output_broken@download",
+        fault("delivery", "status", status=400, count=2),
+        first=TO_OUTPUT,
+    ),
+    "a page, for ever": Row(
+        f"{BEGIN} {TO_OUTPUT} {AGAIN} {TO_OUTPUT} failed",
+        ["output_broken@download"] * 2,
+        attempts=2,
+        creations=2,
+        faults=[fault("delivery", "html")],
+    ),
     "not audio": Row(
-        f"{BEGIN} {TO_OUTPUT} failed", ["not_audio@download"], faults=[fault("delivery", "html")]
+        f"{BEGIN} {TO_OUTPUT} failed",
+        ["not_audio@download"],
+        faults=[fault("delivery", "not_utf8")],
     ),
     "over the cap": Row(
         f"{BEGIN} {TO_OUTPUT} failed",
@@ -304,6 +334,7 @@ ROWS = {
 @pytest.fixture
 async def world(tmp_path, monkeypatch) -> AsyncIterator[World]:
     monkeypatch.setattr(speaking, "POLL_FAILURES", 2)
+    monkeypatch.setattr(output, "AGAIN_SECONDS", 0.1)
     async with open_world(tmp_path, monkeypatch, patience=1.0) as world:
         world.policy = RetryPolicy(initial=0.1, multiplier=1, maximum=0.1, jitter="none")
         yield world
