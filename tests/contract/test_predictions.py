@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
+import re
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from io import BytesIO
 from time import monotonic
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import numpy as np
 import pytest
+import soundfile
 
 from tests.services.ports import free_port
 from tests.services.scripted_http import Act, Drip, Hang, Reply, Reset, ScriptedHttp, answer
@@ -73,7 +77,7 @@ async def server() -> AsyncIterator[ScriptedHttp]:
 
 @asynccontextmanager
 async def adapter(
-    url: str, *, seconds: float = 5.0, max_bytes: int = 1000
+    url: str, *, seconds: float = 5.0, max_bytes: int = 1000, output_hosts: Iterable[str] = ()
 ) -> AsyncIterator[ReplicatePredictions]:
     """The adapter under test, closed at the end."""
     predictions = ReplicatePredictions(
@@ -83,6 +87,7 @@ async def adapter(
         timeout=seconds,
         max_bytes=max_bytes,
         download_timeout=seconds,
+        output_hosts=list(output_hosts),
     )
     try:
         yield predictions
@@ -541,6 +546,19 @@ async def test_a_cancellation_that_did_not_arrive_raises(server, predictions):
 # --- download
 
 
+@pytest.fixture(autouse=True)
+def _quickly_again(monkeypatch):
+    monkeypatch.setattr("tts.replicate.output.AGAIN_SECONDS", 0.01)
+
+
+def tone(pitch: int) -> bytes:
+    """Half a second of it as the model writes sound."""
+    file, time = BytesIO(), np.arange(12_000) / 24_000
+    samples = (0.5 * np.sin(2 * np.pi * pitch * time)).astype(np.float32)
+    soundfile.write(file, samples, 24_000, format="WAV", subtype="FLOAT")
+    return file.getvalue()
+
+
 async def test_an_output_is_fetched_whole_and_without_our_token(server, predictions):
     """The host of an output is not Replicate's API, so it gets no token."""
     server.on("GET /o.wav", Reply(body=b"RIFF" * 200))
@@ -579,8 +597,10 @@ async def test_an_output_can_be_the_address_itself(predictions, uri):
 
 
 REFUSED = ("output_refused", Treatment.PERMANENT)
+BROKEN = ("output_broken", Treatment.LOST)
 GONE = ("output_missing", Treatment.LOST)
 AWAY = ("output_unavailable", Treatment.TRANSIENT)
+CUT = b"RIFF\x00\x01\0\0WAVEfmt \x10\0\0\0" + b"\1" * 16 + b"data\xff\0\0\0\0\0"
 DOWNLOAD_FAILURES: dict[str, tuple[Act, tuple[str, Treatment]]] = {
     "404": (Reply(404), GONE),
     "403": (Reply(403), GONE),
@@ -599,7 +619,13 @@ DOWNLOAD_FAILURES: dict[str, tuple[Act, tuple[str, Treatment]]] = {
         ),
         REFUSED,
     ),
+    "compressed": (Reply(body=b"x", headers={"Content-Encoding": "gzip"}), REFUSED),
     "405": (Reply(405), REFUSED),
+    "400": (Reply(400, b"<Error><Code>ExpiredToken</Code></Error>"), BROKEN),
+    "a page": (Reply(body=b"<html>", headers={"Content-Type": "audio/wav"}), BROKEN),
+    "a document": (Reply(body=b'{"detail": "not now"}'), BROKEN),
+    "nothing": (Reply(), BROKEN),
+    "shorter than its header": (Reply(body=CUT), BROKEN),
     "redirected in circles": (Reply(302, headers={"Location": "/o.wav"}), REFUSED),
 }
 
@@ -614,6 +640,78 @@ async def test_a_failed_download_is_told_apart(server, act, expected):
         with pytest.raises(StepError) as caught:
             await predictions.download(f"{server.url}/o.wav")
     assert outcome(caught.value) == ("download", *expected)
+    assert not re.search(r"\d|127|localhost", caught.value.message)
+
+
+@pytest.mark.parametrize(
+    "first", [Reply(400), Reply(body=b"<html>"), Reply(body=CUT)], ids=["400", "page", "cut"]
+)
+async def test_what_is_not_whole_is_downloaded_again_before_anything_is_paid(
+    server, predictions, first
+):
+    """A host that is in trouble for a moment costs a second, and no prediction."""
+    server.on("GET /o.wav", first, Reply(body=b"RIFF" * 200))
+    assert await predictions.download(f"{server.url}/o.wav") == b"RIFF" * 200
+
+
+async def test_the_parts_of_an_output_become_one_in_their_order(server):
+    """None is dropped."""
+    for name, pitch in (("1", 440), ("2", 880)):
+        server.on(f"GET /{name}.wav", Reply(body=tone(pitch)))
+    async with adapter(server.url, max_bytes=10**6) as predictions:
+        whole = await predictions.download(f"{server.url}/1.wav {server.url}/2.wav")
+    samples, rate = soundfile.read(BytesIO(whole))
+    assert len(samples) / rate == pytest.approx(1.0, abs=0.1)
+    halves = samples[: rate // 4], samples[-rate // 4 :]
+    assert [np.argmax(np.abs(np.fft.rfft(half))) * 4 for half in halves] == [440, 880]
+
+
+async def test_the_parts_of_an_output_share_its_limit(server):
+    """Many small parts are as large as one large one."""
+    server.on("GET /o.wav", Reply(body=b"RIFF" * 200))
+    async with adapter(server.url, max_bytes=1500) as predictions:
+        with pytest.raises(StepError) as caught:
+            await predictions.download(f"{server.url}/o.wav {server.url}/o.wav")
+    assert outcome(caught.value) == ("download", *REFUSED)
+
+
+# --- where an output may lie
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1:{port}/o.wav",
+        "https://127.0.0.1:{port}/o.wav",
+        "http://localhost:{port}/o.wav",
+        "http://[::ffff:127.0.0.1]:{port}/o.wav",
+        "http://2130706433:{port}/o.wav",
+        "http://user:pw@replicate.delivery:{port}/o.wav",
+        "http://169.254.169.254/latest/meta-data/",
+    ],
+)
+@pytest.mark.parametrize(
+    ("base", "hosts"),
+    [("https://api.replicate.com", {"replicate.delivery"}), ("https://proxy.example.com", ())],
+    ids=["real", "own"],
+)
+async def test_an_output_leads_nowhere_inside(server, base, hosts, url):
+    """It is refused before a byte is sent, and the refusal says nothing of who is there."""
+    async with adapter(base, output_hosts=hosts, seconds=1.0) as predictions:
+        with pytest.raises(StepError) as caught:
+            await predictions.download(url.format(port=server.port))
+    assert server.connections == 0
+    assert outcome(caught.value) == ("download", *REFUSED)
+    assert not re.search(r"\d", caught.value.message)
+
+
+async def test_an_output_with_credentials_in_its_address_is_a_named_failure(server, predictions):
+    """They would go into logs, and to whoever answers."""
+    with pytest.raises(StepError) as caught:
+        await predictions.download(f"http://user:pw@127.0.0.1:{server.port}/o.wav")
+    assert outcome(caught.value) == ("download", *REFUSED)
+    assert "credentials" in caught.value.message
+    assert "pw" not in caught.value.message
 
 
 @pytest.mark.parametrize(

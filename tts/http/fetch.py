@@ -59,7 +59,7 @@ async def fetch(
             if response.status_code in _WITH_BODY:
                 body = await (_head(response, limit) if head_only else response.aread())
             return Fetched(response.status_code, response.headers, body)
-    raise ForeignRedirect(f"more than {REDIRECTS} redirects")
+    raise ForeignRedirect("it is redirected again and again")
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

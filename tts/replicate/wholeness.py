@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import codecs
+
 # What a writer puts for a length that it does not know yet, or more.
 UNKNOWN_BYTES = 0x7FFF0000
 _HEADER = 12  # "RIFF", a length, "WAVE"
@@ -13,7 +15,7 @@ def flaw(data: bytes) -> str | None:
     A page of HTML, XML or JSON is an answer about the audio; a WAV that is shorter than its header
     says was cut on its way. Lengths that a streaming writer left open are no promise.
     """
-    start = data[:1024].lstrip()
+    start = data[:1024].removeprefix(codecs.BOM_UTF8).lstrip()
     if not start:
         return "it is empty"
     if start.startswith((b"<", b"{", b"[")):
