@@ -14,11 +14,14 @@ import httpx
 from tts.domain.failures import StepError, Treatment
 from tts.http.errors import FetchError, ForeignRedirect, OutOfReach
 from tts.http.fetch import Fetched, fetch, retry_after
+from tts.http.plain_text import read_text
 from tts.http.transport import AiohttpTransport
 from tts.ports.speech import Template
 
 REMEMBER_REFUSAL_SECONDS = 60.0
 AUDIO_HEAD_BYTES = 1024
+# Nobody says more in the 30 s that a reference audio may have.
+MAX_TRANSCRIPT_CHARS = 1000
 
 # The id becomes a part of a URL: nothing in it may mean anything there.
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}")
@@ -161,14 +164,11 @@ class HttpTemplates:
         reply = await self._get(url, stale, limit=self._max_transcript_bytes)
         if stale and reply.status == HTTPStatus.NOT_MODIFIED:
             return stale
-        if reply.headers.get("content-type", "").startswith("text/html"):
-            raise _refusal("template_transcript", "The transcript is an HTML page")
         try:
-            text = reply.body.decode("utf-8-sig").strip()
-        except UnicodeDecodeError as error:
-            raise _refusal("template_transcript", "The transcript is not UTF-8") from error
-        if not text:
-            raise _refusal("template_transcript", "The transcript is empty")
+            text = _said(reply)
+        except ValueError as error:
+            message = f"What lies in the transcript's place is {error}"
+            raise _refusal("template_transcript", message) from error
         return _seen(reply, text)
 
     async def _audio(self, template_id: str, stale: _File | None) -> _File:
@@ -185,7 +185,7 @@ class HttpTemplates:
         total = _TOTAL.fullmatch(reply.headers.get("content-range", ""))
         size = total[1] if total else reply.headers.get("content-length", "")
         if size.isdigit() and int(size) > self._max_audio_bytes:
-            raise _refusal("template_audio", f"The reference audio has {size} bytes")
+            raise _refusal("template_audio", "The reference audio is too large")
         return _seen(reply, "")
 
     def _audio_url(self, template_id: str) -> str:
@@ -214,6 +214,15 @@ class HttpTemplates:
         if reply.status >= HTTPStatus.INTERNAL_SERVER_ERROR or reply.status in _PASSES:
             raise _unavailable(message, retry_after(reply.headers))
         raise _refusal(_REFUSALS.get(reply.status, "template_refused"), message)
+
+
+def _said(reply: Fetched) -> str:
+    if reply.status == HTTPStatus.PARTIAL_CONTENT:
+        raise ValueError("a part of the file alone")
+    text = read_text(reply.body, reply.headers.get("content-type", ""))
+    if len(text) > MAX_TRANSCRIPT_CHARS or not any(map(str.isalnum, text)):
+        raise ValueError(f"not of 1 to {MAX_TRANSCRIPT_CHARS} characters that are spoken")
+    return text
 
 
 def _seen(reply: Fetched, text: str) -> _File:

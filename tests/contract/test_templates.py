@@ -103,6 +103,25 @@ async def test_an_id_that_could_mean_something_in_a_url_is_not_asked_for(server,
     assert server.requests == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<|zh|>你好。",
+        "<laughter>哈哈</laughter>",
+        "[breath]嗯,好。",
+        "[好]",
+        "{好}",
+        "好" * 1000,
+        "a\tb\r\nc",
+    ],
+)
+async def test_a_transcript_may_begin_with_what_else_begins_a_page(server, text):
+    """The model's own marks, and brackets that people write."""
+    server.on(TRANSCRIPT, Reply(body=text.encode()))
+    async with adapter(server.url) as templates:
+        assert (await templates.fetch("a")).transcript == text
+
+
 # --- how it fails
 
 
@@ -116,11 +135,35 @@ PERMANENT: dict[str, tuple[str, Act, str]] = {
     "not UTF-8": (TRANSCRIPT, Reply(body="你好".encode("gbk")), "template_transcript"),
     "empty": (TRANSCRIPT, Reply(body=b"\xef\xbb\xbf \n"), "template_transcript"),
     "too large": (TRANSCRIPT, Reply(body=b"x" * 65537), "template_transcript"),
-    "a page as transcript": (
+    "a part of the transcript": (TRANSCRIPT, Reply(206, b"abc"), "template_transcript"),
+    "transcript compressed": (
         TRANSCRIPT,
-        Reply(body=b"<html>", headers={"Content-Type": "text/html"}),
+        Reply(body=b"x", headers={"Content-Encoding": "gzip"}),
         "template_transcript",
     ),
+    **{
+        f"{kind} as transcript": (
+            TRANSCRIPT,
+            Reply(body=body, headers={"Content-Type": declared}),
+            "template_transcript",
+        )
+        for kind, body, declared in (
+            ("a page by type", b"Not found", "text/html; charset=utf-8"),
+            ("a document by type", b"no", "application/json"),
+            ("XML by type", b"no", "application/xml"),
+            ("a page", b"\xef\xbb\xbf \n<!DOCTYPE html><html>", "text/plain"),
+            ("a page without its type", b"<html><body>Not Found", "text/plain"),
+            ("XML", b"<?xml version='1.0'?><Error>", "application/octet-stream"),
+            ("XML without its head", b"<Error><Code>NoSuchKey</Code></Error>", "text/plain"),
+            ("a document", b'{"code": 404, "message": "not found"}', "text/plain"),
+            ("half a document", b'{ "code": 404, "mess', "text/plain"),
+            ("a list", b"[1, 2]", "text/plain"),
+            ("NUL", b"abc\0def", "text/plain"),
+            ("control characters", b"\x1b[31mabc", "text/plain"),
+            ("punctuation", "……。".encode(), "text/plain"),
+            ("a book", "好".encode() * 1001, "text/plain"),
+        )
+    },
     "audio 404": (AUDIO, Reply(404), "template_not_found"),
     "audio empty": (AUDIO, Reply(416), "template_refused"),
     "audio of no bytes": (
