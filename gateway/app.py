@@ -143,7 +143,7 @@ class Gateway:
         )
         self._app = create_app(services)
         self._server: Server | None = None
-        self._watching: list[asyncio.Task[None]] = []
+        self._watches: list[asyncio.Task[None]] = []
 
     async def run(self) -> None:
         """Serve until canceled, then drain."""
@@ -166,9 +166,9 @@ class Gateway:
         await server.start(listener, backlog=BACKLOG)
         self._server = server
         slow = SlowRequests(server, self._settings.request_timeout_seconds)
-        self._watching = [asyncio.create_task(slow.watch())]
+        self._watches = [asyncio.create_task(slow.watch())]
         if self._settings.queue_max_tasks:
-            self._watching.append(asyncio.create_task(self._queue_limit.watch()))
+            self._watches.append(asyncio.create_task(self._queue_limit.watch()))
         self.url = "http://{}:{}".format(*listener.getsockname()[:2])
 
     async def stop(self) -> None:
@@ -180,8 +180,8 @@ class Gateway:
         if server is None:
             return
         server.refuse()
-        for watching in self._watching:
-            watching.cancel()
+        for watch in self._watches:
+            watch.cancel()
         await self.hub.aclose()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.shutdown_seconds):

@@ -27,11 +27,11 @@ def add(app: Sanic[Any, Any], method: str, path: str, handler: Handler, *, need:
     reaches Sanic many more.
     """
     admission, cors = app.ctx.admission, app.ctx.cors
-    unasked = admission.wide_open or need is Need.NOTHING
+    unguarded = admission.unguarded or need is Need.NOTHING
 
     async def endpoint(request: Request, **parameters: str) -> HTTPResponse:
         try:
-            request.ctx.access = ANYBODY if unasked else admission.admit(request, need)
+            request.ctx.access = ANYBODY if unguarded else admission.admit(request, need)
             response = await handler(request, **parameters)
         except Exception as error:  # noqa: BLE001 -- every error has its answer in the table
             response = errors.answer(request, error)

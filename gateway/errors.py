@@ -169,7 +169,7 @@ HTTP_CODES = {
 
 def answer(request: Request, error: Exception) -> HTTPResponse:
     """The response to a request that ended in ``error``; what nobody foresaw is logged here."""
-    status, body = told(error, f"{request.method} {request.path}")
+    status, body = refusal(error, f"{request.method} {request.path}")
     headers = {}
     if isinstance(error, SanicException | GatewayError):
         headers = {name: str(value) for name, value in error.headers.items()}
@@ -180,7 +180,7 @@ def answer(request: Request, error: Exception) -> HTTPResponse:
     return HTTPResponse(orjson.dumps(body), status, headers, "application/json")
 
 
-def told(error: Exception, what: str) -> tuple[HTTPStatus, Refusal]:
+def refusal(error: Exception, what: str) -> tuple[HTTPStatus, Refusal]:
     """The status and the body of the answer when ``what`` ended in ``error``."""
     status, code = _classify(error)
     message = str(error)

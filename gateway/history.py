@@ -22,11 +22,11 @@ Tasks = frozenset[UUID] | None
 
 @dataclass(frozen=True)
 class Start:
-    """Where a stream starts: after ``cursor``; ``refused`` says why it is not where ``asked``."""
+    """Where a stream starts: after ``cursor``; a ``reason`` says why not after ``requested``."""
 
     cursor: int
-    refused: ResetReason | None = None
-    asked: str = ""
+    reason: ResetReason | None = None
+    requested: str = ""
 
 
 class History:
@@ -46,23 +46,23 @@ class History:
             InvalidRequest: ``begin`` means nothing.
         """
         hub = self._hub
-        asked = last
-        if not asked:
-            asked = begin or ("now" if tasks is None else "start")
-            if asked == "now":
+        requested = last
+        if not requested:
+            requested = begin or ("now" if tasks is None else "start")
+            if requested == "now":
                 return Start(hub.position)
-            asked = "0" if asked == "start" else asked
-            if _position(asked) is None:
-                raise InvalidRequest(f"from: must be now, start or a position, not {asked!r}")
-        cursor = _position(asked)
+            requested = "0" if requested == "start" else requested
+            if _position(requested) is None:
+                raise InvalidRequest(f"from: must be now, start or a position, not {requested!r}")
+        cursor = _position(requested)
         if cursor is None:
-            return Start(hub.position, "unknown", asked)
+            return Start(hub.position, "unknown", requested)
         if cursor > hub.position:
             if cursor > await self._services.log.position():
-                return Start(hub.position, "future", asked)
+                return Start(hub.position, "future", requested)
             await hub.reach(cursor)
         if tasks is None and hub.position - cursor > self._replay_limit:
-            return Start(hub.position, "too_old", asked)
+            return Start(hub.position, "too_old", requested)
         return Start(cursor)
 
     async def events(

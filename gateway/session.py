@@ -19,7 +19,7 @@ from gateway.errors import Forbidden, InvalidRequest
 from gateway.history import TASKS_MAX, History, Tasks, tasks_of
 from gateway.models import Body, CancelRequest, RetryRequest, parse_body
 from gateway.services import Services
-from gateway.streams import ws_messages as messages
+from gateway.streams import ws_messages
 from gateway.streams.socket import Socket
 from tts.wire import AckData, RequestId, Subscribed, Unsubscribed
 
@@ -70,7 +70,7 @@ class Session:
         """Greet the client and serve it until the connection is over."""
         try:
             interval = self._services.settings.sse_heartbeat_interval_ms
-            hello = messages.connected(secrets.token_hex(8), self._hub.position, interval)
+            hello = ws_messages.connected(secrets.token_hex(8), self._hub.position, interval)
             await self._socket.write(handshake + hello)
             await self._socket.go_live()
             async for message in self._socket.messages():
@@ -91,8 +91,8 @@ class Session:
         except ConnectionError:
             raise
         except Exception as error:  # noqa: BLE001 -- every error has its answer in the table
-            _, body = errors.told(error, "a message over /ws")
-            self._socket.send(messages.error(request_id, body))
+            _, body = errors.refusal(error, "a message over /ws")
+            self._socket.send(ws_messages.error(request_id, body))
 
     def _handler(self, kind: str) -> Handler:
         if kind not in KINDS:
@@ -104,21 +104,23 @@ class Session:
 
     async def subscribe(self, request_id: RequestId, raw: bytes) -> None:
         """Send what is past, then what happens."""
-        wanted = parse_body(Subscribe, raw)
-        tasks = None if wanted.task_ids is None else tasks_of(wanted.task_ids)
+        subscription = parse_body(Subscribe, raw)
+        tasks = None if subscription.task_ids is None else tasks_of(subscription.task_ids)
         together = _union(self._socket.tasks, tasks)
         for task_id in tasks or ():
             await self._services.application.history(task_id, self._access.scope)
-        start = await self._history.start(tasks, _text(wanted.last_event_id), _text(wanted.begin))
+        start = await self._history.start(
+            tasks, _text(subscription.last_event_id), _text(subscription.begin)
+        )
         # From here to the end of history everything live waits, whatever it belongs to. The hub
         # sends what comes after this position, and nothing else does.
         socket, until = self._socket, self._hub.position
         socket.hold()
         self._hub.sockets.change(socket, together)
-        answer: Subscribed = {"taskIds": wanted.task_ids, "position": start.cursor}
-        head = messages.ack(request_id, answer)
-        if start.refused:
-            head += messages.reset(request_id, start.refused, start.asked, start.cursor)
+        answer: Subscribed = {"taskIds": subscription.task_ids, "position": start.cursor}
+        head = ws_messages.ack(request_id, answer)
+        if start.reason:
+            head += ws_messages.reset(request_id, start.reason, start.requested, start.cursor)
         try:
             await socket.write(head)
             async for batch in self._history.events(tasks, socket.scope, start.cursor, until):
@@ -131,39 +133,39 @@ class Session:
 
     async def unsubscribe(self, request_id: RequestId, raw: bytes) -> None:
         """Send no more about the tasks, or at all."""
-        wanted = parse_body(Unsubscribe, raw)
-        left: frozenset[UUID] = frozenset()
-        if wanted.task_ids is not None:
+        subscription = parse_body(Unsubscribe, raw)
+        rest: frozenset[UUID] = frozenset()
+        if subscription.task_ids is not None:
             if self._socket.tasks is None:
                 raise InvalidRequest("taskIds: everything is subscribed; unsubscribe from that")
-            left = self._socket.tasks - tasks_of(wanted.task_ids)
-        self._hub.sockets.change(self._socket, left)
-        answer: Unsubscribed = {"taskIds": wanted.task_ids}
+            rest = self._socket.tasks - tasks_of(subscription.task_ids)
+        self._hub.sockets.change(self._socket, rest)
+        answer: Unsubscribed = {"taskIds": subscription.task_ids}
         self._ack(request_id, answer)
 
     async def generate(self, request_id: RequestId, raw: bytes) -> None:
         """Accept a text."""
-        wanted = parse_body(self._commands.speech_request, raw)
+        order = parse_body(self._commands.speech_request, raw)
         key = parse_body(Key, raw).idempotency_key
-        task, position = await self._commands.generate(wanted, self._access, idempotency_key=key)
+        task, position = await self._commands.generate(order, self._access, idempotency_key=key)
         self._ack(request_id, started(task, position))
 
     async def retry(self, request_id: RequestId, raw: bytes) -> None:
         """Give a failed task another round of attempts."""
-        wanted = parse_body(RetryRequest, raw)
-        self._ack(request_id, await self._commands.retry(wanted, self._access))
+        order = parse_body(RetryRequest, raw)
+        self._ack(request_id, await self._commands.retry(order, self._access))
 
     async def cancel(self, request_id: RequestId, raw: bytes) -> None:
         """Ask for the end of a task."""
-        wanted = parse_body(CancelRequest, raw)
-        self._ack(request_id, await self._commands.cancel(wanted, self._access))
+        order = parse_body(CancelRequest, raw)
+        self._ack(request_id, await self._commands.cancel(order, self._access))
 
     async def ping(self, request_id: RequestId, _raw: bytes) -> None:
         """Show that somebody is here."""
-        self._socket.send(messages.pong(request_id))
+        self._socket.send(ws_messages.pong(request_id))
 
     def _ack(self, request_id: RequestId, data: AckData) -> None:
-        self._socket.send(messages.ack(request_id, data))
+        self._socket.send(ws_messages.ack(request_id, data))
 
 
 Handler = Callable[[Session, RequestId, bytes], Awaitable[None]]
@@ -183,8 +185,8 @@ def _id_of(raw: bytes) -> RequestId:
         message = orjson.loads(raw)
     except orjson.JSONDecodeError:
         return None
-    given = message.get("id") if isinstance(message, dict) else None
-    return given if isinstance(given, str | int) else None
+    request_id = message.get("id") if isinstance(message, dict) else None
+    return request_id if isinstance(request_id, str | int) else None
 
 
 def _union(had: Tasks, tasks: Tasks) -> Tasks:
@@ -195,5 +197,5 @@ def _union(had: Tasks, tasks: Tasks) -> Tasks:
     return had | tasks
 
 
-def _text(given: str | int | None) -> str | None:
-    return None if given is None else str(given)
+def _text(cursor: str | int | None) -> str | None:
+    return None if cursor is None else str(cursor)

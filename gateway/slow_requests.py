@@ -17,7 +17,7 @@ class SlowRequests:
     def __init__(self, server: Server, seconds: float) -> None:
         self._server = server
         self._seconds = seconds
-        self._seen: dict[Any, tuple[object, float]] = {}
+        self._marks: dict[Any, tuple[object, float]] = {}
 
     async def watch(self) -> None:
         """Keep looking."""
@@ -27,16 +27,16 @@ class SlowRequests:
             self._look(now())
 
     def _look(self, now: float) -> None:
-        seen: dict[Any, tuple[object, float]] = {}
+        marks: dict[Any, tuple[object, float]] = {}
         for connection in self._server.connections:
             mark = arriving_request(connection)
             if mark is None:
                 continue
-            before = self._seen.get(connection)
+            before = self._marks.get(connection)
             since = before[1] if before is not None and before[0] == mark else now
             if now - since >= self._seconds * 2:
                 connection.abort()  # it was told, and goes on dripping
             elif now - since >= self._seconds:
                 time_out(connection)
-            seen[connection] = (mark, since)
-        self._seen = seen
+            marks[connection] = (mark, since)
+        self._marks = marks

@@ -1,4 +1,4 @@
-"""The gate before every route: who asks, may he, and has he not had enough."""
+"""Admission to every route: who asks, what they may do, and whether they had enough for now."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from tts.config import ConfigError, Settings
 BEARER = "bearer "
 
 
-class Visit:
-    """An open stream: it has a place until it leaves."""
+class Place:
+    """The place of an open stream, which it has until it leaves."""
 
     __slots__ = ("_address", "_admission", "access")
 
@@ -66,7 +66,7 @@ class Admission:
         self.places = Places(
             per_key=settings.streams_per_key, per_address=settings.streams_per_address
         )
-        self.wide_open = self.keys is None and self._rate is None
+        self.unguarded = self.keys is None and self._rate is None
 
     def admit(self, request: Request, need: Need) -> Access:
         """Who asks.
@@ -92,13 +92,13 @@ class Admission:
         if self._rate is not None:
             self._rate.spend(access.key_id or address)
 
-    def enter(self, request: Request, access: Access) -> Visit:
+    def place(self, request: Request, access: Access) -> Place:
         """Count a stream.
 
         Raises:
             TooManyStreams
         """
-        return Visit(self, access, request.client_ip)
+        return Place(self, access, request.client_ip)
 
     def stream_token(self, access: Access) -> tuple[str, datetime]:
         """A token for one who is admitted, and when it ends; a mere word where nobody is asked."""
@@ -108,11 +108,11 @@ class Admission:
 
     def _identify(self, request: Request, need: Need) -> Access:
         assert self.keys is not None  # noqa: S101 -- the caller looked
-        shown = request.headers.get("authorization")
-        if shown is not None:
-            if not shown.lower().startswith(BEARER):
+        credentials = request.headers.get("authorization")
+        if credentials is not None:
+            if not credentials.lower().startswith(BEARER):
                 raise Unauthorized("Authorization: must be `Bearer <key>`")
-            return self.keys.of_key(shown[len(BEARER) :].strip())
+            return self.keys.of_key(credentials[len(BEARER) :].strip())
         token = request.args.get("token") if need is Need.STREAM else None
         if token is None:
             raise Unauthorized("a key is needed: Authorization: Bearer <key>")

@@ -74,11 +74,11 @@ class Keys(BaseModel):
     def find(self, text: str) -> Key | None:
         """The key that somebody shows, expired and revoked ones included."""
         _, _, rest = text.partition("_")
-        known = self.by_id(rest.partition("_")[0])
-        shown = hashlib.sha256(text.encode(errors="replace")).hexdigest()
+        key = self.by_id(rest.partition("_")[0])
+        digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()
         # An unknown id takes as long, and no comparison ends at the first wrong character.
-        same = hmac.compare_digest(shown, known.sha256 if known else _NOBODYS)
-        return known if same else None
+        same = hmac.compare_digest(digest, key.sha256 if key else _NOBODYS)
+        return key if same else None
 
     def by_id(self, key_id: str) -> Key | None:
         """The key of that id."""
@@ -123,7 +123,7 @@ def add(path: Path, *, owner: str, role: Role, expires: datetime | None) -> tupl
         )
     except ValidationError as error:
         raise ConfigError(f"{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}") from error
-    _change(path, lambda known: (*known, key))
+    _change(path, lambda keys: (*keys, key))
     return key, text
 
 
@@ -134,17 +134,17 @@ def revoke(path: Path, key_id: str) -> Key:
         ConfigError: there is no such key.
     """
 
-    def change(known: tuple[Key, ...]) -> tuple[Key, ...]:
+    def change(keys: tuple[Key, ...]) -> tuple[Key, ...]:
         now = datetime.now(UTC)
         return tuple(
             key.model_copy(update={"revoked": now}) if key.id == key_id and not key.revoked else key
-            for key in known
+            for key in keys
         )
 
-    found = _change(path, change).by_id(key_id)
-    if found is None:
+    key = _change(path, change).by_id(key_id)
+    if key is None:
         raise ConfigError(f"there is no key {key_id!r} in {path}")
-    return found
+    return key
 
 
 def _change(path: Path, change: Callable[[tuple[Key, ...]], tuple[Key, ...]]) -> Keys:

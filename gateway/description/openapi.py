@@ -87,7 +87,7 @@ answer 404, as if they were not there."""
 
 def path_of(route: str) -> str:
     """Sanic's path as OpenAPI writes it, with the parameters' names as in the answers."""
-    return re.sub(r"<(\w+)(?::\w+)?>", lambda found: f"{{{_camel(found[1])}}}", route)
+    return re.sub(r"<(\w+)(?::\w+)?>", lambda match: f"{{{_camel(match[1])}}}", route)
 
 
 def document(settings: Settings, served: Mapping[tuple[str, str], Need], *, guarded: bool) -> Json:
@@ -134,7 +134,7 @@ class _Builder:
         self.schemas = definitions(types)
 
     def operation(self, method: str, path: str, operation: Operation, need: Need) -> Json:
-        made: Json = {
+        entry: Json = {
             "tags": [operation.tag],
             "summary": operation.summary,
             "operationId": _operation_id(method, path),
@@ -142,16 +142,16 @@ class _Builder:
             "x-codeSamples": [{"lang": "Shell", "source": self._curl(path, operation, need)}],
         }
         if self._guarded:
-            made["security"] = SECURITY[need]
+            entry["security"] = SECURITY[need]
         if operation.description:
-            made["description"] = operation.description.replace("{base}", self._base)
+            entry["description"] = operation.description.replace("{base}", self._base)
         parameters = [*operation.parameters, *self._query(operation)]
         if parameters:
-            made["parameters"] = parameters
+            entry["parameters"] = parameters
         if operation.body is not None:
             content = {"schema": reference(operation.body), "example": operation.example}
-            made["requestBody"] = {"required": True, "content": {JSON: content}}
-        return made
+            entry["requestBody"] = {"required": True, "content": {JSON: content}}
+        return entry
 
     def _query(self, operation: Operation) -> list[Json]:
         if operation.query is None:
@@ -159,13 +159,13 @@ class _Builder:
         schema = operation.query.model_json_schema(ref_template=REF, schema_generator=Schemas)
         self.schemas.update(schema.get("$defs", {}))
         parameters = []
-        for name, given in schema["properties"].items():
+        for name, field in schema["properties"].items():
             # Left out is how a query says null.
-            (kind,) = [s for s in given.get("anyOf", [given]) if s.get("type") != "null"]
+            (kind,) = [s for s in field.get("anyOf", [field]) if s.get("type") != "null"]
             kind = {k: v for k, v in kind.items() if k != "description"}
             parameter = {"name": name, "in": "query", "schema": kind}
-            if "description" in given:
-                parameter["description"] = given["description"]
+            if "description" in field:
+                parameter["description"] = field["description"]
             parameters.append(parameter)
         return parameters
 
@@ -185,14 +185,14 @@ class _Builder:
         return responses
 
     def _answer(self, answer: Answer) -> Json:
-        made: Json = {"description": answer.description}
+        response: Json = {"description": answer.description}
         if answer.headers:
-            made["headers"] = {
+            response["headers"] = {
                 name: {"description": meaning, "schema": {"type": "string"}}
                 for name, meaning in answer.headers.items()
             }
         if answer.leads_to:
-            made["links"] = {
+            response["links"] = {
                 name: {
                     "operationId": _operation_id(*target),
                     "parameters": {"path.taskId": "$response.body#/data/taskId"},
@@ -211,8 +211,8 @@ class _Builder:
                         "data": reference(answer.model),
                     },
                 }
-            made["content"] = {answer.content_type: {"schema": schema}}
-        return made
+            response["content"] = {answer.content_type: {"schema": schema}}
+        return response
 
     def _refusal(self, status: int, codes: list[str], outcome: str | None) -> Json:
         lines = [f"- `{code}`: {MEANINGS[code]}" for code in codes]
@@ -222,11 +222,11 @@ class _Builder:
             lines.append(f"- {outcome}")
         elif model is wire.Refusal:
             schema = {"allOf": [schema, {"properties": {"code": {"enum": codes}}}]}
-        made: Json = {"description": "\n".join(lines), "content": {JSON: {"schema": schema}}}
+        response: Json = {"description": "\n".join(lines), "content": {JSON: {"schema": schema}}}
         if status in LATER:
             seconds = {"type": "string", "pattern": "^[0-9]+$"}
-            made["headers"] = {"Retry-After": {"description": "In seconds.", "schema": seconds}}
-        return made
+            response["headers"] = {"Retry-After": {"description": "In seconds.", "schema": seconds}}
+        return response
 
     def _curl(self, path: str, operation: Operation, need: Need) -> str:
         for parameter in operation.parameters:

@@ -33,7 +33,7 @@ LIMITS = {
 }
 
 
-def page(document: Json) -> str:
+def render(document: Json) -> str:
     """The whole page."""
     info = document["info"]
     operations = [
@@ -63,18 +63,18 @@ def page(document: Json) -> str:
 
 def prose(text: str) -> str:
     """Paragraphs, lists of ``-``, fenced blocks and `code`: all that the descriptions use."""
-    made = []
+    parts = []
     for n, part in enumerate(re.split(r"^```\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)):
         if n % 2:
-            made.append(f"<pre>{escape(part.rstrip())}</pre>")
+            parts.append(f"<pre>{escape(part.rstrip())}</pre>")
             continue
         for block in filter(None, map(str.strip, part.split("\n\n"))):
             if block.startswith("- "):
                 items = re.split(r"^- ", block, flags=re.MULTILINE)[1:]
-                made.append(f"<ul>{''.join(f'<li>{_inline(item)}' for item in items)}</ul>")
+                parts.append(f"<ul>{''.join(f'<li>{_inline(item)}' for item in items)}</ul>")
             else:
-                made.append(f"<p>{_inline(block)}")
-    return "".join(made)
+                parts.append(f"<p>{_inline(block)}")
+    return "".join(parts)
 
 
 def _inline(text: str) -> str:
@@ -82,7 +82,7 @@ def _inline(text: str) -> str:
 
 
 def _operation(method: str, path: str, operation: Json) -> str:
-    made = [
+    parts = [
         f'<section id="{operation["operationId"]}">',
         f"<h3><b>{method.upper()}</b> <code>{escape(path)}</code></h3>",
         f"<p><strong>{escape(operation['summary'])}</strong>",
@@ -94,18 +94,18 @@ def _operation(method: str, path: str, operation: Json) -> str:
             (f"{p['name']} <small>({p['in']})</small>", p["schema"], p.get("description", ""))
             for p in operation["parameters"]
         ]
-        made.append(f"<h4>Parameters</h4>{_table(rows)}")
+        parts.append(f"<h4>Parameters</h4>{_table(rows)}")
     if "requestBody" in operation:
         ((kind, content),) = operation["requestBody"]["content"].items()
-        made.append(f"<h4>Body</h4><p><code>{kind}</code>: {_type(content['schema'])}")
-    made.append("<h4>Answers</h4><table>")
+        parts.append(f"<h4>Body</h4><p><code>{kind}</code>: {_type(content['schema'])}")
+    parts.append("<h4>Answers</h4><table>")
     for status, response in operation["responses"].items():
-        shown = "".join(
+        contents = "".join(
             f"<p><code>{escape(kind)}</code>: {_type(content['schema'])}"
             for kind, content in response.get("content", {}).items()
         )
-        made.append(f"<tr><th>{status}<td>{prose(response['description'])}{shown}")
-    return "".join(made) + "</table></section>"
+        parts.append(f"<tr><th>{status}<td>{prose(response['description'])}{contents}")
+    return "".join(parts) + "</table></section>"
 
 
 def _schema(name: str, schema: Json) -> str:
@@ -121,12 +121,12 @@ def _schema(name: str, schema: Json) -> str:
 
 
 def _table(rows: list[tuple[str, Json, str]]) -> str:
-    made = [
+    parts = [
         f"<tr><th><code>{name}</code><td>{_type(kind)}"
         f"<td>{_inline(text or kind.get('description', ''))}"
         for name, kind, text in rows
     ]
-    return f"<table>{''.join(made)}</table>"
+    return f"<table>{''.join(parts)}</table>"
 
 
 def _type(schema: Json) -> str:

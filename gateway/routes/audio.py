@@ -59,9 +59,9 @@ class Audio:
         if request.headers.get("if-none-match") == etag:
             return HTTPResponse(status=304, headers=headers)
         start, end, status = 0, stat.st_size, 200
-        asked = request.headers.get("range")
-        if asked is not None and request.headers.get("if-range", etag) == etag:
-            part = _range(asked, stat.st_size)
+        byte_range = request.headers.get("range")
+        if byte_range is not None and request.headers.get("if-range", etag) == etag:
+            part = _range(byte_range, stat.st_size)
             if part is not None:
                 start, end, status = *part, 206
                 headers["Content-Range"] = f"bytes {start}-{end - 1}/{stat.st_size}"
@@ -69,16 +69,16 @@ class Audio:
         return FileResponse(path, start, end - start, status, headers)
 
 
-def _range(asked: str, size: int) -> tuple[int, int] | None:
+def _range(byte_range: str, size: int) -> tuple[int, int] | None:
     """``[start, end)``, or None where RFC 9110 has a server ignore what it does not understand.
 
     Raises:
         RangeNotSatisfiable: it lies outside of the file.
     """
-    found = RANGE.fullmatch(asked)
-    if not found or found.groups() == ("", ""):
+    match = RANGE.fullmatch(byte_range)
+    if not match or match.groups() == ("", ""):
         return None
-    first, last = found.groups()
+    first, last = match.groups()
     start = int(first) if first else max(size - int(last), 0)
     end = min(int(last) + 1, size) if first and last else size
     if first and last and int(last) < start:

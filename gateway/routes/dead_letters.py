@@ -46,10 +46,10 @@ class Routes:
 
     async def list(self, request: Request) -> HTTPResponse:
         """The owner's dead letters, those that failed last first, and how many of each code."""
-        wanted = parse_query(DeadLetterQuery, endpoint.query_of(request))
-        selection = _selection(wanted, request.ctx.access)
+        query = parse_query(DeadLetterQuery, endpoint.query_of(request))
+        selection = _selection(query, request.ctx.access)
         try:
-            page = await self._letters.page(selection, cursor=wanted.cursor, limit=wanted.limit)
+            page = await self._letters.page(selection, cursor=query.cursor, limit=query.limit)
         except ValueError as error:
             raise InvalidCursor(f"cursor: {error}") from error
         return Success(page)
@@ -63,55 +63,55 @@ class Routes:
 
     async def redrive(self, request: Request) -> HTTPResponse:
         """Give the chosen ones another round, as many as a request has time for."""
-        wanted = parse_body(RedriveRequest, endpoint.json_of(request))
+        order = parse_body(RedriveRequest, endpoint.json_of(request))
         most = self._services.settings.redrive_per_second
-        bulk = _bulk(wanted, request.ctx.access)
+        bulk = _bulk(order, request.ctx.access)
         try:
             outcome = await self._letters.redrive(
-                bulk, per_second=min(wanted.per_second or most, most)
+                bulk, per_second=min(order.per_second or most, most)
             )
         except ValueError as error:
             raise InvalidCursor(f"cursor: {error}") from error
-        bulk_answer = _answer(outcome, dry_run=wanted.dry_run)
+        bulk_answer = _answer(outcome, dry_run=order.dry_run)
         answer: Redriven = {**bulk_answer, "redriven": len(outcome.done)}
         return Success(answer)
 
     async def dismiss(self, request: Request) -> HTTPResponse:
         """Take the chosen ones off the list, as many as a request has time for."""
-        wanted = parse_body(DismissRequest, endpoint.json_of(request))
+        order = parse_body(DismissRequest, endpoint.json_of(request))
         try:
-            outcome = await self._letters.dismiss(_bulk(wanted, request.ctx.access))
+            outcome = await self._letters.dismiss(_bulk(order, request.ctx.access))
         except ValueError as error:
             raise InvalidCursor(f"cursor: {error}") from error
-        bulk_answer = _answer(outcome, dry_run=wanted.dry_run)
+        bulk_answer = _answer(outcome, dry_run=order.dry_run)
         answer: DismissedAnswer = {**bulk_answer, "dismissed": len(outcome.done)}
         return Success(answer)
 
 
-def _selection(wanted: DeadLetterFilter, access: Access) -> Selection:
-    if access.scope is not None and wanted.owner not in {None, access.scope}:
+def _selection(choice: DeadLetterFilter, access: Access) -> Selection:
+    if access.scope is not None and choice.owner not in {None, access.scope}:
         raise Forbidden("owner: this key sees its own tasks only")
     return Selection(
-        owner=wanted.owner if access.scope is None else access.scope,
-        code=wanted.code,
-        step=wanted.step,
-        template_id=wanted.template_id,
-        since=wanted.since,
-        until=wanted.until,
-        permanent=wanted.permanent,
+        owner=choice.owner if access.scope is None else access.scope,
+        code=choice.code,
+        step=choice.step,
+        template_id=choice.template_id,
+        since=choice.since,
+        until=choice.until,
+        permanent=choice.permanent,
     )
 
 
-def _bulk(wanted: DismissRequest, access: Access) -> Bulk:
+def _bulk(order: DismissRequest, access: Access) -> Bulk:
     return Bulk(
         by=access.owner or "client",
-        reason=wanted.reason,
-        tasks=_tasks(wanted.task_ids) if wanted.task_ids is not None else None,
-        selection=_selection(wanted.filter or DeadLetterFilter(), access),
+        reason=order.reason,
+        tasks=_tasks(order.task_ids) if order.task_ids is not None else None,
+        selection=_selection(order.filter or DeadLetterFilter(), access),
         scope=access.scope,
-        cursor=wanted.cursor,
-        limit=wanted.limit,
-        dry_run=wanted.dry_run,
+        cursor=order.cursor,
+        limit=order.limit,
+        dry_run=order.dry_run,
     )
 
 

@@ -9,8 +9,7 @@ from sanic import HTTPResponse, Request, Sanic
 
 from gateway import endpoint
 from gateway.access.roles import Need
-from gateway.description import openapi
-from gateway.description import page as docs_page
+from gateway.description import openapi, page
 from gateway.description.operation import JSON
 from gateway.services import Services
 
@@ -43,7 +42,7 @@ class Docs:
     def describe(self, document: dict[str, Any]) -> None:
         """Answer with this document from now on."""
         self._json = orjson.dumps(document)
-        self._page = docs_page.page(document)
+        self._page = page.render(document)
 
     async def openapi(self, _request: Request) -> HTTPResponse:
         """The document for machines."""

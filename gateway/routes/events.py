@@ -14,7 +14,7 @@ from gateway.cors import Cors
 from gateway.history import History, Start, Tasks, tasks_of
 from gateway.sanic_internals import Handover
 from gateway.services import Services
-from gateway.streams import sse as frames
+from gateway.streams import sse
 from gateway.streams.stream import HEAD, Stream, take_over
 
 logger = logging.getLogger(__name__)
@@ -57,9 +57,9 @@ class Events:
 
     async def _begin(self, stream: Stream, head: bytes, start: Start, *, until: int) -> None:
         try:
-            head += frames.connected(secrets.token_hex(8), start.cursor, self._heartbeat_ms)
-            if start.refused:
-                head += frames.reset(start.refused, start.asked, start.cursor)
+            head += sse.connected(secrets.token_hex(8), start.cursor, self._heartbeat_ms)
+            if start.reason:
+                head += sse.reset(start.reason, start.requested, start.cursor)
             await stream.write(head)
             async for batch in self._history.events(
                 stream.tasks, stream.scope, start.cursor, until

@@ -15,10 +15,10 @@ from tts.wire import StreamToken
 
 def add_to(app: Sanic[Any, Any], services: Services) -> None:
     """Add the route."""
-    gate = services.admission
+    admission = services.admission
 
     async def issue(request: Request) -> HTTPResponse:
-        token, ends = gate.stream_token(request.ctx.access)
+        token, ends = admission.stream_token(request.ctx.access)
         answer: StreamToken = {"token": token, "expiresAt": ends.isoformat()}
         return Success(answer)
 

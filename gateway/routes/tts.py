@@ -56,26 +56,26 @@ class Tts:
 
     async def request(self, request: Request) -> HTTPResponse:
         """Accept a text. When the answer leaves, its event is on disk."""
-        wanted = parse_body(self._commands.speech_request, endpoint.json_of(request))
+        order = parse_body(self._commands.speech_request, endpoint.json_of(request))
         access, key = request.ctx.access, request.headers.get("idempotency-key")
-        task, position = await self._commands.generate(wanted, access, idempotency_key=key)
+        task, position = await self._commands.generate(order, access, idempotency_key=key)
         prefer = request.headers.get("prefer")
         if prefer is not None and (wait := PREFER_WAIT.search(prefer)):
             seconds = min(int(wait[1]), self._services.settings.wait_max_seconds)
-            if (ended := await self._services.hub.wait_final(task.id, seconds)) is not None:
-                return Success(self._outcome(task.id, ended))
+            if (end := await self._services.hub.wait_final(task.id, seconds)) is not None:
+                return Success(self._outcome(task.id, end))
         return Success(started(task, position), HTTPStatus.ACCEPTED)
 
     async def retry(self, request: Request) -> HTTPResponse:
         """Give a failed task another round of attempts."""
-        wanted = parse_body(RetryRequest, endpoint.json_of(request))
-        answer = await self._commands.retry(wanted, request.ctx.access)
+        order = parse_body(RetryRequest, endpoint.json_of(request))
+        answer = await self._commands.retry(order, request.ctx.access)
         return Success(answer, HTTPStatus.ACCEPTED)
 
     async def cancel(self, request: Request) -> HTTPResponse:
         """Ask for the end of a task; the status says whether it is there already."""
-        wanted = parse_body(CancelRequest, endpoint.json_of(request))
-        answer = await self._commands.cancel(wanted, request.ctx.access)
+        order = parse_body(CancelRequest, endpoint.json_of(request))
+        answer = await self._commands.cancel(order, request.ctx.access)
         return Success(answer, HTTPStatus.ACCEPTED)
 
     async def task(self, request: Request, task_id: str) -> HTTPResponse:
@@ -109,15 +109,15 @@ class Tts:
 
     async def tasks(self, request: Request) -> HTTPResponse:
         """The owner's tasks, from the read model."""
-        wanted = parse_query(TaskFilter, endpoint.query_of(request))
+        query = parse_query(TaskFilter, endpoint.query_of(request))
         try:
             page = await self._services.tasks.list(
                 owner=request.ctx.access.scope,
-                status=wanted.status.value if wanted.status else None,
-                template_id=wanted.template_id,
-                since=wanted.since,
-                cursor=wanted.cursor,
-                limit=wanted.limit,
+                status=query.status.value if query.status else None,
+                template_id=query.template_id,
+                since=query.since,
+                cursor=query.cursor,
+                limit=query.limit,
             )
         except ValueError as error:
             raise InvalidCursor(f"cursor: {error}") from error
@@ -143,9 +143,9 @@ class Tts:
             raise TaskNotFound(f"task {uuid} did not exist at position {as_of}")
         return [event for event in events if event.position <= as_of]
 
-    def _outcome(self, task_id: UUID, ended: Recorded) -> Spoken:
-        state = orjson.loads(ended.state)
-        if ended.topic == Task.Succeeded.TOPIC:
+    def _outcome(self, task_id: UUID, end: Recorded) -> Spoken:
+        state = orjson.loads(end.state)
+        if end.topic == Task.Succeeded.TOPIC:
             answer: Spoken = {
                 "taskId": str(task_id),
                 "audio_url": self._services.audio.url(state["object_key"]),
@@ -154,14 +154,14 @@ class Tts:
             if state.get("suspects"):
                 answer["suspectSegments"] = state["suspects"]
             return answer
-        if ended.topic == Task.Failed.TOPIC:
+        if end.topic == Task.Failed.TOPIC:
             raise SpeechFailed(
                 state["message"],
                 task_id=str(task_id),
                 code=state["code"],
                 permanent=state["permanent"],
             )
-        if ended.topic == Task.Erased.TOPIC:
+        if end.topic == Task.Erased.TOPIC:
             raise TaskErased(task_id)
         raise SpeechFailed(
             "the task was canceled", task_id=str(task_id), code="canceled", permanent=True

@@ -11,8 +11,7 @@ from itertools import chain
 from uuid import UUID
 
 from gateway.metrics import HUB_POSITION
-from gateway.streams import sse as frames
-from gateway.streams import ws_messages as messages
+from gateway.streams import sse, ws_messages
 from gateway.streams.owners import Owners
 from gateway.streams.subscribers import Subscribers
 from tts.domain.task import Task
@@ -46,8 +45,8 @@ class Hub:
         heartbeat_seconds: float,
     ) -> None:
         self.position = 0  # of the last event handed out; only true while following
-        self.streams = Subscribers(self.frame, frames.heartbeat)
-        self.sockets = Subscribers(self.message, messages.heartbeat)
+        self.streams = Subscribers(self.frame, sse.heartbeat)
+        self.sockets = Subscribers(self.message, ws_messages.heartbeat)
         self.owners = Owners(events)
         self._log = log
         self._events = events
@@ -55,18 +54,18 @@ class Hub:
         self._heartbeat_seconds = heartbeat_seconds
         self._final: dict[UUID, set[asyncio.Future[Recorded | None]]] = {}
         self._reached: set[tuple[int, asyncio.Future[None]]] = set()
-        self._visits = 0
+        self._followers = 0
         self._starting = asyncio.Lock()
         self._running: list[asyncio.Task[None]] = []
         self._closed = False
 
     def frame(self, event: Recorded) -> bytes:
         """The event as it stands in every stream."""
-        return frames.task_update(event, self._audio_url)
+        return sse.task_update(event, self._audio_url)
 
     def message(self, event: Recorded) -> bytes:
         """The event as it goes to every WebSocket."""
-        return messages.task_update(event, self._audio_url)
+        return ws_messages.task_update(event, self._audio_url)
 
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
@@ -75,7 +74,7 @@ class Hub:
         Raises:
             Unavailable: the log cannot be read, or the gateway is closing.
         """
-        self._visits += 1
+        self._followers += 1
         try:
             async with self._starting:
                 if not self._running:
@@ -88,12 +87,12 @@ class Hub:
                 raise Unavailable("the gateway is shutting down")
             yield
         finally:
-            self._visits -= 1
+            self._followers -= 1
             self.rest()
 
     def rest(self) -> None:
         """Follow no longer if nobody listens; to be called when a stream has gone."""
-        if not self.streams and not self.sockets and not self._visits:
+        if not self.streams and not self.sockets and not self._followers:
             self._stop()
 
     async def reach(self, position: int) -> None:
@@ -114,10 +113,10 @@ class Hub:
 
     async def wait_final(self, task_id: UUID, seconds: float) -> Recorded | None:
         """The event that ended the task, or None if it is still going on after ``seconds``."""
-        ended: asyncio.Future[Recorded | None] = asyncio.get_running_loop().create_future()
+        end: asyncio.Future[Recorded | None] = asyncio.get_running_loop().create_future()
         async with self.following():
             waiting = self._final.setdefault(task_id, set())
-            waiting.add(ended)
+            waiting.add(end)
             try:
                 # Read after registering: an end in between is in one of the two.
                 events = await self._events(task_id)
@@ -126,11 +125,11 @@ class Hub:
                 if newest.topic in FINAL_TOPICS:
                     return newest
                 async with asyncio.timeout(seconds):
-                    return await ended
+                    return await end
             except TimeoutError:
                 return None
             finally:
-                waiting.discard(ended)
+                waiting.discard(end)
                 if not waiting:
                     self._final.pop(task_id, None)
 
@@ -176,9 +175,9 @@ class Hub:
     def _arrived(self, events: list[Recorded]) -> None:
         for event in events:
             if event.topic in FINAL_TOPICS:
-                for ended in self._final.get(event.task_id, ()):
-                    if not ended.done():
-                        ended.set_result(event)
+                for end in self._final.get(event.task_id, ()):
+                    if not end.done():
+                        end.set_result(event)
         self.position = events[-1].position
         for position, reached in self._reached:
             if position <= self.position and not reached.done():
@@ -208,9 +207,9 @@ class Hub:
             seconds = random.uniform(0.5, RETURN_WITHIN_SECONDS)  # noqa: S311 -- guards nothing
             stream.finish(seconds)
         for waiting in self._final.values():
-            for ended in waiting:
-                if not ended.done():
-                    ended.set_result(None)
+            for end in waiting:
+                if not end.done():
+                    end.set_result(None)
         for _, reached in self._reached:
             if not reached.done():
                 reached.set_exception(Unavailable("the streams cannot follow the log"))

@@ -17,7 +17,7 @@ class Owners:
 
     def __init__(self, events: Callable[[UUID], Awaitable[list[Recorded]]]) -> None:
         self._events = events
-        self._known: dict[UUID, str] = {}
+        self._owners: dict[UUID, str] = {}
 
     async def of(self, events: Iterable[Recorded]) -> dict[UUID, str]:
         """The owner of each task that the events are about."""
@@ -28,13 +28,13 @@ class Owners:
         return owners
 
     async def _owner(self, event: Recorded) -> str:
-        owner = self._known.get(event.task_id)
+        owner = self._owners.get(event.task_id)
         if owner is None:
             first = event
             if event.topic != Task.Requested.TOPIC:
                 first = (await self._events(event.task_id))[0]
             owner = owner_of(first)
-            if len(self._known) >= TASKS_MAX:
-                del self._known[next(iter(self._known))]  # the one that has been there longest
-            self._known[event.task_id] = owner
+            if len(self._owners) >= TASKS_MAX:
+                del self._owners[next(iter(self._owners))]  # the one that has been there longest
+            self._owners[event.task_id] = owner
         return owner

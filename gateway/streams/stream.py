@@ -10,10 +10,10 @@ from uuid import UUID
 
 from sanic import Request
 
-from gateway.access.admission import Visit
+from gateway.access.admission import Place
 from gateway.metrics import SLOW_STREAMS
 from gateway.sanic_internals import take_transport
-from gateway.streams import sse as frames
+from gateway.streams import sse
 from gateway.streams.hub import Hub
 from gateway.streams.subscribers import Subscribers
 
@@ -44,11 +44,11 @@ class Stream(asyncio.Protocol):
         "_hub",
         "_lost",
         "_patience",
+        "_place",
         "_queue",
         "_queued",
         "_readers",
         "_transport",
-        "_visit",
         "scope",
         "send",
         "tasks",
@@ -67,10 +67,10 @@ class Stream(asyncio.Protocol):
         self._drained: asyncio.Future[None] | None = None
         self._lost = False
 
-    def begin(self, transport: Any, visit: Visit) -> None:
+    def begin(self, transport: Any, place: Place) -> None:
         """Take over the transport and subscribe."""
-        self._visit = visit
-        self.scope = visit.access.scope
+        self._place = place
+        self.scope = place.access.scope
         transport.set_write_buffer_limits(high=BUFFER_BYTES)
         transport.set_protocol(self)
         # A client that vanished without a word answers nothing to the next heartbeat either: the
@@ -119,7 +119,7 @@ class Stream(asyncio.Protocol):
 
     def allowed(self) -> bool:
         """Whether the key that opened it is still good."""
-        return self._visit.holds()
+        return self._place.holds()
 
     def spend(self) -> None:
         """Count a message that amounts to a request.
@@ -127,7 +127,7 @@ class Stream(asyncio.Protocol):
         Raises:
             TooManyRequests
         """
-        self._visit.spend()
+        self._place.spend()
 
     def beat(self, frame: bytes) -> None:
         """A reader that is gone shows it by not acknowledging this."""
@@ -135,7 +135,7 @@ class Stream(asyncio.Protocol):
 
     def finish(self, seconds: float) -> None:
         """Tell the reader to come back after that time, and close once it knows."""
-        self._close_with(frames.retry(seconds))
+        self._close_with(sse.retry(seconds))
 
     def _close_with(self, frame: bytes) -> None:
         if not self._transport.is_closing():
@@ -182,7 +182,7 @@ class Stream(asyncio.Protocol):
         self._lost = True
         self.send = discard
         self.resume_writing()
-        self._visit.leave()
+        self._place.leave()
         self._readers.discard(self)
         self._hub.rest()
 
@@ -197,5 +197,5 @@ def take_over(request: Request, stream: Stream) -> None:
     Raises:
         TooManyStreams
     """
-    visit = request.app.ctx.admission.enter(request, request.ctx.access)
-    stream.begin(take_transport(request), visit)
+    place = request.app.ctx.admission.place(request, request.ctx.access)
+    stream.begin(take_transport(request), place)

@@ -112,13 +112,13 @@ class Subscribers:
         for_owner: dict[str, list[bytes]] = {}
         sent = 0
         for event in events:
-            wanted: Collection[Subscriber] = self._of_task.get(event.task_id, ())
+            subscribers: Collection[Subscriber] = self._of_task.get(event.task_id, ())
             owner = owners[event.task_id] if owners else None
-            if wanted or everyone or owner in self._of_owner:
+            if subscribers or everyone or owner in self._of_owner:
                 frame = self.frame_of(event)
-                for stream in wanted:
+                for stream in subscribers:
                     stream.send(frame)
-                sent += len(wanted)
+                sent += len(subscribers)
                 for_everyone.append(frame)
                 if owner in self._of_owner:
                     for_owner.setdefault(owner, []).append(frame)

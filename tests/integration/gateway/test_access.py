@@ -168,40 +168,40 @@ ROWS: dict[tuple[str, str], Row] = {
 class TestMatrix:
     async def test_every_route_is_in_it(self, tmp_path: Path):
         """A route that nobody has thought about fails here."""
-        async with guarded(tmp_path) as gate:
-            assert set(gate.its.gateway._app.ctx.needs) == set(ROWS)
+        async with guarded(tmp_path) as site:
+            assert set(site.its.gateway._app.ctx.needs) == set(ROWS)
 
     @pytest.mark.parametrize("route", ROWS, ids=" ".join)
     async def test_each_client_gets_what_it_may(self, tmp_path: Path, route: tuple[str, str]):
         """Nobody reads or commands what is not his, whatever the route."""
         method, path = route
         row = ROWS[route]
-        async with guarded(tmp_path) as gate:
+        async with guarded(tmp_path) as site:
             answered = {}
             for who in CLIENTS:
-                task_id = str(await gate.task(row.task)) if row.task is not None else ""
+                task_id = str(await site.task(row.task)) if row.task is not None else ""
                 url = path.replace("<task_id:str>", task_id) + row.query.format(task_id)
                 url = url.replace("<key:str>", f"audio-{task_id}.wav")
                 body = row.body
                 if body == {}:
                     body = {"taskId": task_id}
-                answered[who] = await gate.status(who, method, url, json=body, headers=row.headers)
+                answered[who] = await site.status(who, method, url, json=body, headers=row.headers)
             assert answered == dict(row.expected)
 
     async def test_a_refusal_says_so_and_how(self, tmp_path: Path):
         """401 names the scheme; none of the answers tells a key."""
-        async with guarded(tmp_path) as gate:
+        async with guarded(tmp_path) as site:
             for who in NOBODY:
-                answer = await gate.its.client.post(
-                    "/api/tts", json=BODY, headers=gate.headers[who]
+                answer = await site.its.client.post(
+                    "/api/tts", json=BODY, headers=site.headers[who]
                 )
                 assert answer.json()["code"] == "unauthorized"
                 assert answer.headers["www-authenticate"].startswith("Bearer")
-            basic = await gate.its.client.get(
+            basic = await site.its.client.get(
                 "/api/tts/tasks", headers={"Authorization": "Basic dTpw"}
             )
             assert basic.json()["code"] == "unauthorized"
-            assert await gate.its.store.position() == 0
+            assert await site.its.store.position() == 0
 
 
 class TestOwnership:
@@ -217,80 +217,80 @@ class TestOwnership:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, path: str, state: str
     ):
         """A command reads the events of its task once."""
-        async with guarded(tmp_path) as gate:
-            task_id = await gate.task(state)
+        async with guarded(tmp_path) as site:
+            task_id = await site.task(state)
             reads = []
-            read = gate.its.store.events
+            read = site.its.store.events
 
             async def events(task_id: UUID) -> list[Recorded]:
                 reads.append(task_id)
                 return await read(task_id)
 
-            monkeypatch.setattr(gate.its.store, "events", events)
+            monkeypatch.setattr(site.its.store, "events", events)
             body = {"taskId": str(task_id)}
             if path.endswith("retry"):
                 body |= {"templateId": "t", "tts_text": "x"}
             url = path.format(task_id)
             for who, status in (("other owner", 404), ("app", 200 if "{}" in path else 202)):
                 reads.clear()
-                assert await gate.status(who, method, url, json=body) == status
+                assert await site.status(who, method, url, json=body) == status
                 assert reads == [task_id]
 
     async def test_an_idempotency_key_is_the_owners(self, tmp_path: Path):
         """Two owners who use the same one get a task each."""
-        async with guarded(tmp_path) as gate:
+        async with guarded(tmp_path) as site:
             ids = []
             for who in ("app", "other owner", "app"):
-                headers = {"Idempotency-Key": "1", **gate.headers[who]}
-                answer = await gate.its.client.post("/api/tts", json=BODY, headers=headers)
+                headers = {"Idempotency-Key": "1", **site.headers[who]}
+                answer = await site.its.client.post("/api/tts", json=BODY, headers=headers)
                 ids.append(answer.json()["data"]["taskId"])
             assert ids[0] == ids[2] != ids[1]
 
     async def test_the_feed_of_an_app_is_its_owners(self, tmp_path: Path):
         """History and live updates alike; a dashboard sees everybody's."""
-        async with guarded(tmp_path) as gate:
-            mine, others = await gate.task(), await gate.task(owner="bakery")
-            headers = gate.headers
+        async with guarded(tmp_path) as site:
+            mine, others = await site.task(), await site.task(owner="bakery")
+            headers = site.headers
             async with (
-                gate.its.stream("from=start", dict(headers["app"])) as own,
-                gate.its.stream("from=start", dict(headers["dashboard"])) as everything,
+                site.its.stream("from=start", dict(headers["app"])) as own,
+                site.its.stream("from=start", dict(headers["dashboard"])) as everything,
             ):
                 # What comes live belongs to tasks whose first event is history.
                 for task_id in (others, mine):
-                    await fail(gate.its.application, task_id, permanent=True)
+                    await fail(site.its.application, task_id, permanent=True)
                 events = [u["taskId"] for u in await everything.updates(8)]
                 assert sorted(events) == sorted([str(mine), str(others)] * 4)
-                late = await gate.task()
+                late = await site.task()
                 seen = [u["taskId"] for u in await own.updates(5)]
                 assert seen == [str(mine)] * 4 + [str(late)]
 
     async def test_a_quiet_owner_resumes_however_busy_the_others_are(self, tmp_path: Path):
         """What others do takes the cursor along, and not one event of the owner's is skipped."""
         settings = {"sse_heartbeat_interval_ms": 20, "sse_replay_limit": 4}
-        async with guarded(tmp_path, **settings) as gate:
-            headers = dict(gate.headers["app"])
-            async with gate.its.stream("", headers) as stream:
+        async with guarded(tmp_path, **settings) as site:
+            headers = dict(site.headers["app"])
+            async with site.its.stream("", headers) as stream:
                 await stream.of("connected")
                 for _ in range(10):
-                    await gate.task(owner="bakery")
+                    await site.task(owner="bakery")
                 while (beat := await stream.of("heartbeat")).id != "10":
                     assert beat.id
-            mine = await gate.task()
-            async with gate.its.stream("", headers | {"Last-Event-ID": beat.id}) as stream:
+            mine = await site.task()
+            async with site.its.stream("", headers | {"Last-Event-ID": beat.id}) as stream:
                 assert (await stream.next()).event == "connected"
                 assert (await stream.next()).json()["taskId"] == str(mine)
 
     async def test_an_owners_events_come_in_order_in_a_storm(self, tmp_path: Path):
         """His updates go out together, with none of another's among them, over either kind."""
         async with (
-            guarded(tmp_path) as gate,
-            gate.its.stream("", dict(gate.headers["app"])) as own,
-            gate.its.stream("", dict(gate.headers["other owner"])) as theirs,
+            guarded(tmp_path) as site,
+            site.its.stream("", dict(site.headers["app"])) as own,
+            site.its.stream("", dict(site.headers["other owner"])) as theirs,
         ):
             tasks = {"shop": [], "bakery": []}
 
             async def life(owner: str) -> None:
-                tasks[owner].append(str(await gate.task("failed", owner)))
+                tasks[owner].append(str(await site.task("failed", owner)))
 
             await asyncio.gather(*(life(owner) for owner in ("shop", "bakery") * 20))
             for stream, owner in ((own, "shop"), (theirs, "bakery")):
@@ -301,13 +301,13 @@ class TestOwnership:
 
     async def test_a_list_is_the_owners(self, tmp_path: Path):
         """Others' tasks are not in it; a dashboard's has all."""
-        async with guarded(tmp_path) as gate, open_database(gate.its.settings.store_url) as base:
-            projector = Projector(gate.its.store, gate.its.store, base, [TasksProjection()])
+        async with guarded(tmp_path) as site, open_database(site.its.settings.store_url) as base:
+            projector = Projector(site.its.store, site.its.store, base, [TasksProjection()])
             projecting = asyncio.create_task(projector.run())
-            mine, others = str(await gate.task()), str(await gate.task(owner="bakery"))
+            mine, others = str(await site.task()), str(await site.task(owner="bakery"))
 
             async def listed(who: str) -> set[str]:
-                answer = await gate.its.client.get("/api/tts/tasks", headers=gate.headers[who])
+                answer = await site.its.client.get("/api/tts/tasks", headers=site.headers[who])
                 return {task["taskId"] for task in answer.json()["data"]["tasks"]}
 
             await becomes(lambda: listed("dashboard"), {mine, others})
@@ -320,18 +320,18 @@ class TestSockets:
 
     async def test_show_and_command_ones_own_tasks_only(self, tmp_path: Path):
         """Another's task is not there, whatever the message; all of one's own is one's own."""
-        async with guarded(tmp_path) as gate:
-            mine, others = str(await gate.task("failed")), str(await gate.task("failed", "bakery"))
-            headers = gate.headers["app"]
-            async with client_of(gate.its, additional_headers=headers) as client:
+        async with guarded(tmp_path) as site:
+            mine, others = str(await site.task("failed")), str(await site.task("failed", "bakery"))
+            headers = site.headers["app"]
+            async with client_of(site.its, additional_headers=headers) as client:
                 for kind in ("retry", "cancel"):
                     assert (await client.ask(kind, taskId=others))["code"] == "task_not_found"
                 refused = await client.ask("subscribe", taskIds=[mine, others])
                 assert refused["code"] == "task_not_found"
                 await client.ask("subscribe", **{"from": "start"})
                 # What was refused has left nothing behind.
-                await fail(gate.its.application, await gate.task(owner="bakery"), permanent=True)
-                late = await gate.task()
+                await fail(site.its.application, await site.task(owner="bakery"), permanent=True)
+                late = await site.task()
                 seen = [update["taskId"] for update in await client.updates(5)]
                 assert seen == [mine] * 4 + [str(late)]
 
@@ -339,39 +339,39 @@ class TestSockets:
     async def test_of_a_dashboard_command_nothing(self, tmp_path: Path, kind: str):
         """It sees everybody's tasks and changes none."""
         async with (
-            guarded(tmp_path) as gate,
-            client_of(gate.its, additional_headers=gate.headers["dashboard"]) as client,
+            guarded(tmp_path) as site,
+            client_of(site.its, additional_headers=site.headers["dashboard"]) as client,
         ):
-            task_id = str(await gate.task("failed"))
-            position = await gate.its.store.position()
+            task_id = str(await site.task("failed"))
+            position = await site.its.store.position()
             assert (await client.ask(kind, **BODY, taskId=task_id))["code"] == "forbidden"
-            assert await gate.its.store.position() == position
+            assert await site.its.store.position() == position
             await client.ask("subscribe", taskIds=[task_id])
             assert (await client.updates(1))[0]["taskId"] == task_id
 
     async def test_opened_with_a_token_do_what_its_key_may(self, tmp_path: Path):
         """A browser can show nothing else; the tasks belong to the key's owner."""
-        async with guarded(tmp_path) as gate:
+        async with guarded(tmp_path) as site:
             answers = {}
             for who in ("app", "dashboard"):
-                async with client_of(gate.its, f"?token={await gate.token(who)}") as client:
+                async with client_of(site.its, f"?token={await site.token(who)}") as client:
                     answers[who] = await client.ask("generate", **BODY)
             assert answers["dashboard"]["code"] == "forbidden"
             url = f"/api/tts/task/{answers['app']['data']['taskId']}"
-            assert await gate.status("app", "GET", url) == 200
-            assert await gate.status("other owner", "GET", url) == 404
+            assert await site.status("app", "GET", url) == 200
+            assert await site.status("other owner", "GET", url) == 404
 
     async def test_messages_count_as_requests(self, tmp_path: Path):
         """A flood of them is refused one by one; the connection stays."""
         async with (
-            guarded(tmp_path, rate_limit_per_key=2) as gate,
-            client_of(gate.its, additional_headers=gate.headers["app"]) as client,
+            guarded(tmp_path, rate_limit_per_key=2) as site,
+            client_of(site.its, additional_headers=site.headers["app"]) as client,
         ):
             answers = [await client.ask("generate", **BODY) for _ in range(8)]
             refused = [answer for answer in answers if answer["type"] == "error"]
             assert refused
             assert {answer["code"] for answer in refused} == {"rate_limited"}
-            assert await gate.its.store.position() == len(answers) - len(refused)
+            assert await site.its.store.position() == len(answers) - len(refused)
 
             async def kind() -> str:
                 return (await client.ask("ping"))["type"]
@@ -381,10 +381,10 @@ class TestSockets:
     async def test_take_the_places_of_streams(self, tmp_path: Path):
         """A socket is one of the streams that a key may have open."""
         async with (
-            guarded(tmp_path, streams_per_key=1) as gate,
-            client_of(gate.its, additional_headers=gate.headers["app"]),
+            guarded(tmp_path, streams_per_key=1) as site,
+            client_of(site.its, additional_headers=site.headers["app"]),
         ):
-            answer = await gate.its.ask("/events", gate.headers["app"])
+            answer = await site.its.ask("/events", site.headers["app"])
             assert (answer.status_code, answer.json()["code"]) == (429, "too_many_streams")
 
     async def test_refuse_when_the_queue_is_full(self, tmp_path: Path):
@@ -410,47 +410,47 @@ class TestSockets:
     async def test_end_with_their_key(self, tmp_path: Path):
         """A revoked key's socket is closed at the next heartbeat."""
         async with (
-            guarded(tmp_path, sse_heartbeat_interval_ms=100) as gate,
-            client_of(gate.its, additional_headers=gate.headers["app"]) as client,
+            guarded(tmp_path, sse_heartbeat_interval_ms=100) as site,
+            client_of(site.its, additional_headers=site.headers["app"]) as client,
         ):
-            keys.revoke(gate.file, gate.headers["app"]["Authorization"].split("_")[1])
+            keys.revoke(site.file, site.headers["app"]["Authorization"].split("_")[1])
             assert (await client.closed())[0] == 1001
 
 
 class TestStreamTokens:
     async def test_open_streams_and_audio_and_nothing_else(self, tmp_path: Path):
         """A token in a URL, which may end up in a history, reads a stream at most."""
-        async with guarded(tmp_path) as gate:
-            task_id = await gate.task("succeeded")
-            token = await gate.token("app")
+        async with guarded(tmp_path) as site:
+            task_id = await site.task("succeeded")
+            token = await site.token("app")
             assert (
-                await gate.status("none", "GET", f"/events?taskId={task_id}&token={token}") == 200
+                await site.status("none", "GET", f"/events?taskId={task_id}&token={token}") == 200
             )
             audio = f"/audio/audio-{task_id}.wav?token={token}"
-            assert await gate.status("none", "GET", audio) == 200
+            assert await site.status("none", "GET", audio) == 200
             for url in (f"/api/tts/task/{task_id}", "/api/tts/tasks"):
-                assert await gate.status("none", "GET", f"{url}?token={token}") == 401
+                assert await site.status("none", "GET", f"{url}?token={token}") == 401
             bearer = {"Authorization": f"Bearer {token}"}
-            assert await gate.status("none", "GET", "/events", headers=bearer) == 401
-            other = await gate.token("other owner")
+            assert await site.status("none", "GET", "/events", headers=bearer) == 401
+            other = await site.token("other owner")
             assert (
-                await gate.status("none", "GET", f"/events?taskId={task_id}&token={other}") == 404
+                await site.status("none", "GET", f"/events?taskId={task_id}&token={other}") == 404
             )
 
     async def test_end_soon_and_cannot_be_made_up(self, tmp_path: Path):
         """A token is refused after its time, and with another signature."""
-        async with guarded(tmp_path, stream_token_seconds=1) as gate:
-            token = await gate.token("app")
+        async with guarded(tmp_path, stream_token_seconds=1) as site:
+            token = await site.token("app")
             forged = token[:-2] + ("aa" if token[-2:] != "aa" else "bb")
-            assert await gate.status("none", "GET", f"/events?token={forged}") == 401
-            await becomes(lambda: gate.status("none", "GET", f"/events?token={token}"), 401)
+            assert await site.status("none", "GET", f"/events?token={forged}") == 401
+            await becomes(lambda: site.status("none", "GET", f"/events?token={token}"), 401)
 
     async def test_are_good_at_every_gateway_with_the_same_keys(self, tmp_path: Path):
         """The next connection may be to another process."""
         async with (
-            guarded(tmp_path) as gate,
-            running(tmp_path / "b", tts_api_keys_file=gate.file) as second,
-            second.stream(f"token={await gate.token('app')}") as stream,
+            guarded(tmp_path) as site,
+            running(tmp_path / "b", tts_api_keys_file=site.file) as second,
+            second.stream(f"token={await site.token('app')}") as stream,
         ):
             await stream.of("connected")
 
@@ -465,36 +465,36 @@ class TestStreamTokens:
 class TestChanges:
     async def test_are_noticed_while_it_runs(self, tmp_path: Path):
         """A new key is good and a revoked one is not, without a restart."""
-        async with guarded(tmp_path) as gate:
-            key, text = keys.add(gate.file, owner="new", role=Role.APP, expires=None)
+        async with guarded(tmp_path) as site:
+            key, text = keys.add(site.file, owner="new", role=Role.APP, expires=None)
             headers = {"Authorization": f"Bearer {text}"}
 
             async def status() -> int:
-                return await gate.status("none", "GET", "/api/tts/tasks", headers=headers)
+                return await site.status("none", "GET", "/api/tts/tasks", headers=headers)
 
             await becomes(status, 200)
-            keys.revoke(gate.file, key.id)
+            keys.revoke(site.file, key.id)
             await becomes(status, 401)
 
     async def test_a_revoked_keys_streams_end(self, tmp_path: Path):
         """What is open already does not outlive the key."""
         async with (
-            guarded(tmp_path, sse_heartbeat_interval_ms=100) as gate,
-            gate.its.stream("", dict(gate.headers["app"])) as stream,
+            guarded(tmp_path, sse_heartbeat_interval_ms=100) as site,
+            site.its.stream("", dict(site.headers["app"])) as stream,
         ):
             await stream.of("connected")
-            keys.revoke(gate.file, gate.headers["app"]["Authorization"].split("_")[1])
+            keys.revoke(site.file, site.headers["app"]["Authorization"].split("_")[1])
             await stream.rest()
 
     async def test_a_broken_file_locks_nobody_out(self, tmp_path: Path, caplog):
         """The keys stay as they were, and the log says why."""
-        async with guarded(tmp_path) as gate:
-            gate.file.write_text("{")
+        async with guarded(tmp_path) as site:
+            site.file.write_text("{")
             async with asyncio.timeout(PATIENCE_SECONDS):
                 while "The keys stay as they were" not in caplog.text:
-                    assert await gate.status("app", "GET", "/api/tts/tasks") == 200
+                    assert await site.status("app", "GET", "/api/tts/tasks") == 200
                     await asyncio.sleep(0.05)
-            assert await gate.status("app", "GET", "/api/tts/tasks") == 200
+            assert await site.status("app", "GET", "/api/tts/tasks") == 200
 
 
 class TestStart:
@@ -520,17 +520,17 @@ class TestStart:
 class TestLimits:
     async def test_requests(self, tmp_path: Path):
         """Too many at once get 429 and when to come back; another key is not concerned."""
-        async with guarded(tmp_path, rate_limit_per_key=2) as gate:
-            app, url = gate.headers["app"], "/api/tts/tasks"
+        async with guarded(tmp_path, rate_limit_per_key=2) as site:
+            app, url = site.headers["app"], "/api/tts/tasks"
             answers = await asyncio.gather(
-                *(gate.its.client.get(url, headers=app) for _ in range(20))
+                *(site.its.client.get(url, headers=app) for _ in range(20))
             )
             refused = [answer for answer in answers if answer.status_code == 429]
             assert len(refused) >= 10
             assert refused[0].json()["code"] == "rate_limited"
             assert int(refused[0].headers["retry-after"]) >= 1
-            assert await gate.status("other owner", "GET", url) == 200
-            await becomes(lambda: gate.status("app", "GET", url), 200)
+            assert await site.status("other owner", "GET", url) == 200
+            await becomes(lambda: site.status("app", "GET", url), 200)
 
     async def test_requests_of_an_address(self, tmp_path: Path):
         """Without keys the address counts; what a proxy that is not ours says does not."""
@@ -564,15 +564,15 @@ class TestLimits:
     @pytest.mark.parametrize("name", ["streams_per_key", "streams_per_address"])
     async def test_streams(self, tmp_path: Path, name: str):
         """One too many gets 429, until another one ends."""
-        async with guarded(tmp_path, **{name: 2}) as gate:
-            app = dict(gate.headers["app"])
-            async with gate.its.stream("", app), contextlib.AsyncExitStack() as stack:
-                await stack.enter_async_context(gate.its.stream("", app))
-                answer = await gate.its.ask("/events", app)
+        async with guarded(tmp_path, **{name: 2}) as site:
+            app = dict(site.headers["app"])
+            async with site.its.stream("", app), contextlib.AsyncExitStack() as stack:
+                await stack.enter_async_context(site.its.stream("", app))
+                answer = await site.its.ask("/events", app)
                 assert (answer.status_code, answer.json()["code"]) == (429, "too_many_streams")
                 assert "retry-after" in answer.headers
                 await stack.aclose()
-                await becomes(lambda: gate.status("app", "GET", "/events"), 200)
+                await becomes(lambda: site.status("app", "GET", "/events"), 200)
 
     async def test_unfinished_tasks(self, tmp_path: Path):
         """A full queue refuses with 503, and nothing is recorded."""
@@ -682,19 +682,19 @@ class TestSecrets:
     async def test_stay_secret(self, tmp_path: Path, caplog):
         """No key, hash, token or signing secret is in an answer or in the log."""
         caplog.set_level(logging.DEBUG)
-        async with guarded(tmp_path) as gate:
-            token = await gate.token("app")
+        async with guarded(tmp_path) as site:
+            token = await site.token("app")
             seen = []
             for who in CLIENTS:
                 for url in ("/system", "/health", f"/events?taskId=x&token={token}", "/metrics"):
-                    answer = await gate.its.ask(url, gate.headers[who])
+                    answer = await site.its.ask(url, site.headers[who])
                     seen.append(answer.text + str(answer.headers))
             everything = "".join(seen) + "".join(
                 record.getMessage() for record in caplog.records if record.name != "httpx"
             )
-            held = keys.load(gate.file)
+            held = keys.load(site.file)
             secrets = [
-                head["Authorization"].split()[1] for who, head in gate.headers.items() if head
+                head["Authorization"].split()[1] for who, head in site.headers.items() if head
             ]
             for secret in [*secrets, held.stream_secret, token, *(key.sha256 for key in held.keys)]:
                 assert secret not in everything

@@ -492,7 +492,7 @@ class TestTrouble:
 
             monkeypatch.setattr(its.store, "position", away)
             assert (await its.ask("/events")).status_code == 503
-            assert not its.gateway.hub._visits
+            assert not its.gateway.hub._followers
 
 
 class BrokenLog(LateLog):

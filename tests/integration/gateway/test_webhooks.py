@@ -32,7 +32,7 @@ BODY = {"id": "p1", "status": "succeeded", "output": "http://evil.example/out.wa
 
 
 @dataclass
-class Said(LocalSignals):
+class SentSignals(LocalSignals):
     """Signals that remember what was sent, or cannot be sent."""
 
     words: list[str] = field(default_factory=list)
@@ -63,43 +63,45 @@ async def send(its: Running, body: Any = None, **changes: str) -> httpx.Response
 
 
 @pytest.fixture
-async def said() -> Said:
+async def signals() -> SentSignals:
     """What processors are told."""
-    return Said()
+    return SentSignals()
 
 
 @pytest.fixture
-async def its(tmp_path: Path, said: Said) -> AsyncIterator[Running]:
+async def its(tmp_path: Path, signals: SentSignals) -> AsyncIterator[Running]:
     """A gateway that takes webhooks."""
-    webhooks = Webhooks(GivenSecret(SECRET), said)
+    webhooks = Webhooks(GivenSecret(SECRET), signals)
     async with running(tmp_path, webhooks=webhooks, request_max_bytes=100_000) as its:
         yield its
 
 
-async def test_a_genuine_one_wakes_who_waits_for_the_prediction(its: Running, said: Said):
+async def test_a_genuine_one_wakes_who_waits_for_the_prediction(its: Running, signals: SentSignals):
     """All that goes on is the prediction's id, and again when it comes again."""
     for _ in range(2):
         answer = await send(its)
         assert (answer.status_code, answer.json()["data"]) == (200, {"heeded": True})
-    assert said.words == ["p1", "p1"]
+    assert signals.words == ["p1", "p1"]
 
 
 @pytest.mark.parametrize("age", [-299, 299])
-async def test_a_clock_that_is_a_little_off_does_no_harm(its: Running, said: Said, age: int):
+async def test_a_clock_that_is_a_little_off_does_no_harm(
+    its: Running, signals: SentSignals, age: int
+):
     """Up to five minutes, either way."""
     data = orjson.dumps(BODY)
     answer = await its.client.post(PATH, content=data, headers=sign(data, age=age))
-    assert (answer.status_code, said.words) == (200, ["p1"])
+    assert (answer.status_code, signals.words) == (200, ["p1"])
 
 
-async def test_one_good_signature_of_several_is_enough(its: Running, said: Said):
+async def test_one_good_signature_of_several_is_enough(its: Running, signals: SentSignals):
     """As while a secret is being changed, or when there are other kinds of signatures."""
     data = orjson.dumps(BODY)
     good = sign(data)
     shown = f"v1a,AAAA {sign(data, secret=ANOTHER)['webhook-signature']} "
     headers = good | {"webhook-signature": shown + good["webhook-signature"]}
     answer = await its.client.post(PATH, content=data, headers=headers)
-    assert (answer.status_code, said.words) == (200, ["p1"])
+    assert (answer.status_code, signals.words) == (200, ["p1"])
 
 
 @pytest.mark.parametrize(("others", "status"), [(9, 200), (10, 401)])
@@ -114,11 +116,13 @@ async def test_no_more_than_ten_signatures_are_compared(its: Running, others: in
 
 
 @pytest.mark.parametrize("status", ["starting", "processing", "something new"])
-async def test_what_is_not_over_is_taken_and_wakes_nobody(its: Running, said: Said, status: str):
+async def test_what_is_not_over_is_taken_and_wakes_nobody(
+    its: Running, signals: SentSignals, status: str
+):
     """It may come after the final one."""
     answer = await send(its, BODY | {"status": status})
     assert (answer.status_code, answer.json()["data"]) == (200, {"heeded": False})
-    assert said.words == []
+    assert signals.words == []
 
 
 class TestForged:
@@ -142,30 +146,30 @@ class TestForged:
         ],
         ids=lambda changes: str(changes)[:50],
     )
-    async def test_headers(self, its: Running, said: Said, changes: dict[str, str]):
+    async def test_headers(self, its: Running, signals: SentSignals, changes: dict[str, str]):
         """401, and nobody is told."""
         data = orjson.dumps(BODY)
         named = {name.replace("_", "-"): text for name, text in changes.items()}
         headers = httpx.Headers({**sign(data), **named}, encoding="latin-1")
         answer = await its.client.post(PATH, content=data, headers=headers)
         assert (answer.status_code, answer.json()["code"]) == (401, "bad_signature")
-        assert said.words == []
+        assert signals.words == []
 
     @pytest.mark.parametrize("age", [-310, 301, 10**6])
-    async def test_time(self, its: Running, said: Said, age: int):
+    async def test_time(self, its: Running, signals: SentSignals, age: int):
         """What was signed long ago, or for later, may be sent by somebody who listened."""
         data = orjson.dumps(BODY)
         answer = await its.client.post(PATH, content=data, headers=sign(data, age=age))
-        assert (answer.status_code, said.words) == (401, [])
+        assert (answer.status_code, signals.words) == (401, [])
 
-    async def test_another_timestamp(self, its: Running, said: Said):
+    async def test_another_timestamp(self, its: Running, signals: SentSignals):
         """An old webhook does not become a new one by saying so."""
         data = orjson.dumps(BODY)
         headers = sign(data, age=1000) | {"webhook-timestamp": str(int(time.time()))}
         answer = await its.client.post(PATH, content=data, headers=headers)
-        assert (answer.status_code, said.words) == (401, [])
+        assert (answer.status_code, signals.words) == (401, [])
 
-    async def test_body_and_secret(self, its: Running, said: Said):
+    async def test_body_and_secret(self, its: Running, signals: SentSignals):
         """Another body, and another's secret."""
         data = orjson.dumps(BODY)
         for content, headers in (
@@ -174,41 +178,41 @@ class TestForged:
             (b"\xff", sign(data)),
         ):
             answer = await its.client.post(PATH, content=content, headers=headers)
-            assert (answer.status_code, said.words) == (401, [])
+            assert (answer.status_code, signals.words) == (401, [])
 
-    async def test_oversized(self, its: Running, said: Said):
+    async def test_oversized(self, its: Running, signals: SentSignals):
         """The size is bounded whoever signed it."""
         answer = await send(its, BODY | {"logs": "x" * 200_000})
-        assert (answer.status_code, said.words) == (413, [])
+        assert (answer.status_code, signals.words) == (413, [])
 
 
 @pytest.mark.parametrize(
     "body",
     [b"", b"{", b"[]", b'{"id": 1, "status": "succeeded"}', b'{"id": "a b", "status": "failed"}'],
 )
-async def test_signed_nonsense_is_refused(its: Running, said: Said, body: bytes):
+async def test_signed_nonsense_is_refused(its: Running, signals: SentSignals, body: bytes):
     """With a sentence, and nobody is told."""
     answer = await send(its, body)
-    assert (answer.status_code, said.words) == (400, [])
+    assert (answer.status_code, signals.words) == (400, [])
 
 
-async def test_no_key_is_needed_and_none_is_limited(tmp_path: Path, said: Said):
+async def test_no_key_is_needed_and_none_is_limited(tmp_path: Path, signals: SentSignals):
     """Replicate has no key of ours, and sends as many as there are predictions."""
     file = tmp_path / "keys.json"
     keys.add(file, owner="ann", role=Role.APP, expires=None)
     limits = {"rate_limit_per_key": 1, "rate_limit_per_address": 1}
-    webhooks = Webhooks(GivenSecret(SECRET), said)
+    webhooks = Webhooks(GivenSecret(SECRET), signals)
     async with running(tmp_path, webhooks=webhooks, tts_api_keys_file=file, **limits) as its:
         assert {(await send(its)).status_code for _ in range(10)} == {200}
 
 
-async def test_one_that_cannot_be_passed_on_is_to_be_repeated(its: Running, said: Said):
+async def test_one_that_cannot_be_passed_on_is_to_be_repeated(its: Running, signals: SentSignals):
     """503 makes Replicate send it again."""
-    said.away = True
+    signals.away = True
     answer = await send(its)
     assert answer.status_code == 503
     assert answer.headers["retry-after"]
-    said.away = False
+    signals.away = False
     assert (await send(its)).status_code == 200
 
 
@@ -221,13 +225,17 @@ class TestSecret:
         await sandbox.stop()
 
     async def test_is_asked_for_once(
-        self, tmp_path: Path, said: Said, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+        self,
+        tmp_path: Path,
+        signals: SentSignals,
+        sandbox: Sandbox,
+        monkeypatch: pytest.MonkeyPatch,
     ):
         """While Replicate is away the answer is 503; forged headers alone make nobody ask."""
         monkeypatch.setattr(webhook_secret, "PAUSE_SECONDS", 0.0)
         secret = AccountSecret(base_url=sandbox.url, token="any", timeout=5)  # noqa: S106
         async with (
-            running(tmp_path, webhooks=Webhooks(secret, said)) as its,
+            running(tmp_path, webhooks=Webhooks(secret, signals)) as its,
             httpx.AsyncClient(base_url=sandbox.url, trust_env=False) as http,
         ):
             real = (await http.get("/v1/webhooks/default/secret", headers=TOKEN)).json()["key"]
