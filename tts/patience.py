@@ -28,26 +28,24 @@ LONGEST_SECONDS = 2.0
 class Outage:
     """Something that may be away: one warning when that begins, and one line when it is over.
 
-    ``trouble`` says what cannot be done meanwhile, and ``about`` is for the logs; without a trouble
-    nothing is logged. Many may wait for the same end. ``clock`` is in seconds.
+    ``trouble`` says what cannot be done meanwhile; without one nothing is logged. Many may wait for
+    the same end; ``about`` is what the log says of the one who met it. ``clock`` is in seconds.
     """
 
     def __init__(
         self,
         trouble: str = "",
         *,
-        about: Mapping[str, object] | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._trouble = trouble
-        self._about = about
         self._clock = clock
         self._sleep = sleep
         self._lasts = False
         self._began = self._ended = -math.inf
 
-    def failed(self, error: Unavailable) -> float:
+    def failed(self, error: Unavailable, about: Mapping[str, object] | None = None) -> float:
         """Take note of a failure; returns how many seconds to pause before the next attempt.
 
         That is about as long as the outage has lasted. One that begins again at once is the same.
@@ -58,20 +56,26 @@ class Outage:
                 self._began = now
             self._lasts = True
             if self._trouble:
-                logger.warning("%s, trying again: %s", self._trouble, error, extra=self._about)
+                logger.warning("%s, trying again: %s", self._trouble, error, extra=about)
         pause = min(max(now - self._began, SHORTEST_SECONDS), LONGEST_SECONDS)
         return pause * random.uniform(0.5, 1)  # noqa: S311 -- not all come back at one moment
 
-    def over(self) -> None:
+    def over(self, about: Mapping[str, object] | None = None) -> None:
         """Take note of a success; it may never have been away."""
         if self._lasts:
             self._lasts = False
             self._ended = self._clock()
             if self._trouble:
                 seconds = self._ended - self._began
-                logger.info("%s: over after %.1f s", self._trouble, seconds, extra=self._about)
+                logger.info("%s: over after %.1f s", self._trouble, seconds, extra=about)
 
-    async def wait_out(self, work: Callable[[], Awaitable[T]], *, at_most: float = math.inf) -> T:
+    async def wait_out(
+        self,
+        work: Callable[[], Awaitable[T]],
+        *,
+        about: Mapping[str, object] | None = None,
+        at_most: float = math.inf,
+    ) -> T:
         """Repeat the work until it succeeds, for ``at_most`` seconds.
 
         Work that lasts, such as a connection that is listened to, calls :meth:`over` when it is up.
@@ -86,13 +90,13 @@ class Outage:
                 result = await work()
             except Unavailable as error:
                 met = True
-                pause = self.failed(error)
+                pause = self.failed(error, about)
                 remaining = deadline - self._clock()
                 if remaining <= 0:
                     raise
             else:
                 if met:
-                    self.over()
+                    self.over(about)
                 return result
             await self._sleep(min(pause, remaining))
 

@@ -61,8 +61,8 @@ def lines(caplog) -> list[tuple[str, str]]:
     return [(record.levelname, record.getMessage()) for record in caplog.records]
 
 
-def outage(time: Time, trouble: str = "The log cannot be read", **about) -> Outage:
-    return Outage(trouble, about=about, clock=time, sleep=time.sleep)
+def outage(time: Time, trouble: str = "The log cannot be read") -> Outage:
+    return Outage(trouble, clock=time, sleep=time.sleep)
 
 
 # --- waiting out
@@ -70,7 +70,8 @@ def outage(time: Time, trouble: str = "The log cannot be read", **about) -> Outa
 
 async def test_an_outage_is_warned_of_once_and_its_end_is_said(time, caplog):
     """Twenty failures are two lines, and both say what it is about."""
-    assert await outage(time, task_id="7").wait_out(Service(20).work) == "answer"
+    it = outage(time)
+    assert await it.wait_out(Service(20).work, about={"task_id": "7"}) == "answer"
     warning, end = lines(caplog)
     assert warning == ("WARNING", "The log cannot be read, trying again: call 1 failed")
     assert end[0] == "INFO"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from prometheus_client import Counter, Gauge, Histogram
 
 from tts.gate.state import Breaker
-from tts.relay.relay import Figures
+from tts.relay.rescue import Figures
 
 STEP_SECONDS = Histogram(
     "tts_step_seconds",

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Coroutine
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from eventsourcing.persistence import StoredEvent
@@ -163,5 +164,5 @@ class ClaimedTask:
 
     async def _persist(self, events: list[StoredEvent]) -> None:
         """Append, however long the store is away: what happened outside must not be forgotten."""
-        outage = Outage("Waiting for the store", about=self.about())
-        await outage.wait_out(lambda: self._application.store.append(events))
+        append = partial(self._application.store.append, events)
+        await Outage("Waiting for the store").wait_out(append, about=self.about())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from uuid import UUID
 
@@ -12,6 +13,9 @@ from tts.domain.task import Task
 from tts.ports.log import Recorded
 from tts.ports.queue import Destination, Message
 from tts.relay.unfinished import Unfinished
+
+Publish = Callable[[Message], Awaitable[None]]
+"""Hands a message to the broker, however long that is away."""
 
 LEAD_SECONDS = 0.25  # so much before its time a processor has the message of a retry
 AT_ONCE = frozenset({Task.CancelRequested.TOPIC, Task.RetryScheduled.TOPIC, Task.Failed.TOPIC})
