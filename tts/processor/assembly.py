@@ -9,13 +9,14 @@ from pathlib import Path
 from tts.domain.failures import StepError
 from tts.domain.naming import object_key
 from tts.processor.claimed_task import ClaimedTask
+from tts.processor.download import Audio
 from tts.processor.resources import Resources
-from tts.processor.segment_run import Audio, SegmentRun
+from tts.processor.segment_run import SegmentRun
 from tts.sound.join import join
 
 
 class Assembly:
-    """Stores the audio of the task that is held.
+    """Stores the audio of the claimed task.
 
     ``fetching`` is the segment whose audio was being fetched again when a failure was raised.
     """
@@ -39,7 +40,7 @@ class Assembly:
         if len(self._claimed.task.segments) > 1:
             return await self._store_joined(key)
         # The one who fetched it may have died since.
-        audio = self._segment_run(0).audio or await self._fetch(0)
+        audio = self._segment_run(0).download.audio or await self._fetch(0)
         await self._resources.audio.put(key, audio.data, audio.info.content_type)
         return len(audio.data), audio.info.duration
 
@@ -63,6 +64,6 @@ class Assembly:
         self.fetching = index
         audio: Audio | None = None
         while audio is None:  # None: Replicate names another place, which is in the log now
-            audio = await self._segment_run(index).fetch()
+            audio = await self._segment_run(index).download.fetch()
         self.fetching = None
         return audio

@@ -51,10 +51,10 @@ class PredictionOwners:
 
     def created(self, prediction_id: str, owner: Owner) -> bool:
         """Whether the prediction is the owner's, as far as this process knows; the first has it."""
-        known = self._owners.setdefault(prediction_id, owner)
+        first = self._owners.setdefault(prediction_id, owner)
         while len(self._owners) > REMEMBERED:
             self._owners.popitem(last=False)
-        return known == owner
+        return first == owner
 
     async def take(self, prediction_id: str, owner: Owner) -> bool:
         """Whether the prediction that was found is the owner's; who asks first has it.
@@ -69,8 +69,8 @@ class PredictionOwners:
 
 def _take(prediction_id: str, owner: Owner, document: bytes, _: float) -> tuple[bytes, bool]:
     owners: dict[str, list[str | int]] = orjson.loads(document or b"{}")
-    wanted: list[str | int] = [str(owner[0]), owner[1]]
+    entry: list[str | int] = [str(owner[0]), owner[1]]
     if prediction_id in owners:
-        return document, owners[prediction_id] == wanted
-    owners[prediction_id] = wanted
+        return document, owners[prediction_id] == entry
+    owners[prediction_id] = entry
     return orjson.dumps(dict(list(owners.items())[-SHARED:])), True

@@ -5,10 +5,18 @@ from __future__ import annotations
 from tts.domain.failures import StepError
 from tts.domain.naming import hash_payload
 from tts.domain.task import Task
+from tts.domain.values import Segment
 from tts.ports.log import EventStore, Payload
 from tts.ports.speech import Speech, Template
 from tts.processor.resources import Resources
-from tts.text import segments
+from tts.text.sending import said, said_as_it_is
+
+
+def words(task: Task, segment: Segment, text: str, limit: int | None) -> str:
+    """What of the task's text is sent for the segment; always the same, whatever is configured."""
+    if task.cleanup is None:
+        return said_as_it_is(text[segment.start : segment.end], limit)
+    return said(text, segment.start, segment.end, cleanup=task.cleanup)
 
 
 class Script:
@@ -28,15 +36,13 @@ class Script:
             StepError: the template is not to be had, or the text was erased.
         """
         template = await self.template()
-        said = await self.payload()
+        payload = await self.payload()
         piece = self._task.segments[segment]
         return Speech(
-            text=segments.said(
-                said.text[piece.start : piece.end], self._resources.segment_max_chars
-            ),
+            text=words(self._task, piece, payload.text, self._resources.segment_max_chars),
             transcript=template.transcript,
             audio_url=template.audio_url,
-            instruction=said.instruction,
+            instruction=payload.instruction,
         )
 
     async def template(self) -> Template:
@@ -48,14 +54,15 @@ class Script:
     async def payload(self) -> Payload:
         """What was said, verified against the fingerprint in the log."""
         if self._payload is None:
-            said = await self._store.payload(self._task.id)
-            if said is None:
+            payload = await self._store.payload(self._task.id)
+            if payload is None:
                 raise StepError("payload_erased", "request", "the text was erased")
-            if hash_payload(said.text, said.instruction, said.salt) != self._task.text_hash:
+            fingerprint = hash_payload(payload.text, payload.instruction, payload.salt)
+            if fingerprint != self._task.text_hash:
                 raise StepError(
                     "payload_altered",
                     "request",
                     "the stored text is not the one that was asked for",
                 )
-            self._payload = said
+            self._payload = payload
         return self._payload

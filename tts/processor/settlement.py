@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -25,7 +24,7 @@ from tts.domain.values import Segment
 from tts.ports.speech import Speech
 from tts.processor.prediction_owners import Owner
 from tts.processor.resources import Resources
-from tts.text import segments
+from tts.processor.script import words
 
 POLL_SECONDS = 1.0
 CLOCK_SKEW = timedelta(seconds=5)  # Replicate stamps predictions with its own clock
@@ -39,7 +38,7 @@ class Look:
     ``certain`` is false while some prediction in it may be ours or another's.
     """
 
-    found: str | None
+    prediction_id: str | None
     certain: bool
 
 
@@ -55,26 +54,18 @@ class Settlement:
         # So long after an intent its creation is over, and the list would show the prediction.
         self._window = INTENT_FRESH + LIST_LAG + timedelta(seconds=resources.create_timeout)
 
-    def creating(self, speech: Speech) -> AbstractContextManager[None]:
-        """See :meth:`PredictionOwners.creating`."""
-        return self._owners.creating(speech)
-
-    def created(self, segment: int, prediction_id: str) -> None:
-        """Replicate said whose the prediction is; to be called before :meth:`creating` is left."""
-        self._owners.created(prediction_id, (self._task_id, segment))
-
     async def for_sure(self, segment: int, speech: Speech, intent_at: datetime) -> str | None:
         """The prediction that came of the intent, or None once it is certain that there is none."""
         while True:
             over = self._application.now() >= intent_at + self._window
             look = await self._look(segment, speech, intent_at)
-            if look.found is not None or (over and look.certain):
-                return look.found
+            if look.prediction_id is not None or (over and look.certain):
+                return look.prediction_id
             await asyncio.sleep(POLL_SECONDS)
 
     async def once(self, segment: int, speech: Speech, intent_at: datetime) -> str | None:
         """The oldest prediction since the intent for this speech that is surely nobody else's."""
-        return (await self._look(segment, speech, intent_at)).found
+        return (await self._look(segment, speech, intent_at)).prediction_id
 
     async def after_refusal(self, segment: int, speech: Speech, intent_at: datetime) -> str | None:
         """The prediction that was created although Replicate itself answered that it failed.
@@ -86,11 +77,11 @@ class Settlement:
         """
         await asyncio.sleep(LIST_LAG.total_seconds())
         look = await self._look(segment, speech, intent_at)
-        if not (look.found or look.certain):
+        if not (look.prediction_id or look.certain):
             raise StepError(
                 "create_ambiguous", "create", "what Replicate refused may have been created"
             )
-        return look.found
+        return look.prediction_id
 
     async def _look(self, segment: int, speech: Speech, intent_at: datetime) -> Look:
         listed = await self._resources.predictions.find(
@@ -100,9 +91,9 @@ class Settlement:
         )
         if not listed:
             return Look(None, certain=not self._owners.under_way(speech))
-        me = (self._task_id, segment)
-        recorded, unsettled = await self._since(me)
-        rivals = [intent async for intent in self._rivals(unsettled - {me}, speech)]
+        owner = (self._task_id, segment)
+        recorded, unsettled = await self._since(owner)
+        rivals = [intent async for intent in self._rivals(unsettled - {owner}, speech)]
         if self._owners.under_way(speech):
             return Look(None, certain=False)
         certain = True
@@ -112,16 +103,16 @@ class Settlement:
             if any(intent <= prediction.created_at + CLOCK_SKEW for intent in rivals):
                 too_late = prediction.created_at > intent_at + self._window + CLOCK_SKEW
                 certain = certain and too_late
-            elif await self._owners.take(prediction.id, me):
+            elif await self._owners.take(prediction.id, owner):
                 return Look(prediction.id, certain=True)
         return Look(None, certain)
 
-    async def _since(self, me: Owner) -> tuple[set[str], set[Owner]]:
+    async def _since(self, owner: Owner) -> tuple[set[str], set[Owner]]:
         """The predictions that the log has, and who may be about to get one of which it has none.
 
         From well before the last intent of the segment that is searched for.
         """
-        task_id, segment = me
+        task_id, segment = owner
         events = await self._application.store.events(task_id)
         intents = [
             event.position
@@ -157,13 +148,11 @@ class Settlement:
                 yield intent_at
 
     async def _speaks(self, task: Task, segment: Segment, speech: Speech) -> bool:
-        said = await self._application.store.payload(task.id)
-        if said is None or task.template_id != self._template_id:
+        payload = await self._application.store.payload(task.id)
+        if payload is None or task.template_id != self._template_id:
             return False
-        text = segments.said(
-            said.text[segment.start : segment.end], self._resources.segment_max_chars
-        )
-        return (text, said.instruction) == (speech.text, speech.instruction)
+        text = words(task, segment, payload.text, self._resources.segment_max_chars)
+        return (text, payload.instruction) == (speech.text, speech.instruction)
 
 
 def _under_way(task: Task, segment: Segment) -> datetime | None:

@@ -7,7 +7,7 @@ import pytest
 from tests.world import open_world
 from tts.domain.errors import TransitionRefused
 from tts.domain.values import FINAL, Status
-from tts.processor import task_run as run
+from tts.processor import stopping
 
 # The appends of a processor: Dequeued, ProcessingStarted, PredictionCreated, DownloadStarted,
 # DownloadCompleted, Succeeded.
@@ -20,13 +20,14 @@ class RacingStore:
 
     def __init__(self, store, append: int, moment: str, meanwhile) -> None:
         self._store = store
-        self.events = store.events
-        self.payload = store.payload
         self._append = append
         self._moment = moment
         self._meanwhile = meanwhile
         self._appended = 0
         self.raced = asyncio.Event()
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
 
     async def append(self, events, payload=None):
         """Append, with the other thing before or after it."""
@@ -113,7 +114,7 @@ async def test_a_task_that_waits_for_its_retry_is_canceled_at_once(world):
 
 async def test_a_cancellation_is_confirmed_even_if_upstream_stays_silent(world, monkeypatch):
     """What may run on there ends by itself, because it was created with a limit of its own."""
-    monkeypatch.setattr(run, "CANCEL_PAUSE_SECONDS", 0.02)
+    monkeypatch.setattr(stopping, "CANCEL_PAUSE_SECONDS", 0.02)
     await world.fault("prediction", "stuck")
     await world.fault("cancel", "status", args={"status": 503})
     async with world.working():

@@ -17,13 +17,11 @@ import pytest
 from tests.services.ports import free_port
 from tests.services.scripted_http import Reply, ScriptedHttp
 from tests.world import VERSION, World, open_world
-from tts.application.tasks import Application
 from tts.audio.minio import MinioAudio
 from tts.domain.naming import object_key
-from tts.domain.retry import RetryPolicy
 from tts.domain.task import Task
 from tts.domain.values import Status
-from tts.processor import segment_run as speaking
+from tts.processor import polling
 from tts.replicate import output
 from tts.replicate.predictions import ReplicatePredictions
 from tts.templates import HttpTemplates
@@ -333,10 +331,10 @@ ROWS = {
 
 @pytest.fixture
 async def world(tmp_path, monkeypatch) -> AsyncIterator[World]:
-    monkeypatch.setattr(speaking, "POLL_FAILURES", 2)
+    monkeypatch.setattr(polling, "POLL_FAILURES", 2)
     monkeypatch.setattr(output, "AGAIN_SECONDS", 0.1)
     async with open_world(tmp_path, monkeypatch, patience=1.0) as world:
-        world.policy = RetryPolicy(initial=0.1, multiplier=1, maximum=0.1, jitter="none")
+        world.change(retry_multiplier=1, retry_max_interval_ms=100)
         yield world
 
 
@@ -457,7 +455,7 @@ async def test_create_429_waits_as_long_as_replicate_asks(world):
 async def test_result_after_our_own_deadline_is_a_failure_and_what_runs_is_stopped(world):
     """A prediction that never ends costs no more than the deadline allows."""
     await world.inject(fault("prediction", "stuck"))
-    world.application = Application(world.store, max_attempts=3, deadline_seconds=1)
+    world.change(task_deadline_seconds=1)
     row = Row(f"{BEGIN} {TO_PREDICTION} failed", ["deadline_exceeded@deadline"])
     task = await become(world, await world.request(), row)
     assert (await world.predictions.get(task.segments[0].prediction_id)).state == "canceled"
@@ -465,8 +463,8 @@ async def test_result_after_our_own_deadline_is_a_failure_and_what_runs_is_stopp
 
 async def test_result_that_came_just_before_our_deadline_is_delivered(world):
     """The prediction is read once more, and what is paid for is not thrown away."""
-    world.poll_interval = 1.2
-    world.application = Application(world.store, max_attempts=3, deadline_seconds=1)
+    world.change(replicate_poll_interval_ms=1200)
+    world.change(task_deadline_seconds=1)
     await become(world, await world.request(), Row(THE_WAY))
 
 

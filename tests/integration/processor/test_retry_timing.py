@@ -8,7 +8,6 @@ import orjson
 import pytest
 
 from tests.world import World
-from tts.domain.retry import RetryPolicy
 from tts.domain.task import Task
 from tts.domain.values import Status
 from tts.queue.memory import MemoryQueue
@@ -57,7 +56,9 @@ async def failing(store, folder):
     """A world without voices, whose retries are due after one and two seconds, and some more."""
     sandbox = await start_sandbox()
     world = World(store, sandbox, folder)
-    world.policy = RetryPolicy(initial=1, multiplier=2, maximum=10, jitter="proportional")
+    world.change(
+        retry_initial_interval_ms=1000, retry_max_interval_ms=10_000, retry_jitter="proportional"
+    )
     await world.fault("template_transcript", "status", args={"status": 503})
     try:
         yield world

@@ -6,12 +6,9 @@ from datetime import timedelta
 import pytest
 
 from tests.world import TEXT, open_world
-from tts.gate.gate import Gate
-from tts.gate.state import Limits
 from tts.ports.speech import Speech
 from tts.processor import settlement as search
 from tts.processor.settlement import Settlement
-from tts.store.memory import MemoryDocuments
 
 
 @pytest.fixture
@@ -77,7 +74,7 @@ async def speech(world, task, text=TEXT):
 
 async def searched(world, task, text=TEXT):
     """What a processor of its own finds for the task."""
-    resources = world.outside(Gate(MemoryDocuments(), Limits()))
+    resources = world.process().resources
     looking = Settlement(world.application, resources, task)
     return await looking.for_sure(0, await speech(world, task, text), task.segments[0].intent_at)
 
