@@ -13,6 +13,7 @@ from time import monotonic
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+import httpx
 import numpy as np
 import pytest
 import soundfile
@@ -765,6 +766,30 @@ async def test_a_prediction_goes_from_template_to_sound_in_the_sandbox():
             assert outcome(caught.value) == ("poll", "prediction_lost", Treatment.LOST)
     finally:
         await templates.aclose()
+        await sandbox.stop()
+
+
+async def test_a_prediction_is_found_in_a_crowd_within_seconds():
+    """Five thousand others were made in the time in which ours can have been, behind a proxy."""
+    sandbox = await start_sandbox()
+    try:
+        async with adapter(sandbox.url) as predictions:
+            before = datetime.now(UTC)
+            created = await predictions.create(SPEECH, seconds_left=60)
+            async with httpx.AsyncClient(
+                base_url=f"{sandbox.url}/sandbox", trust_env=False
+            ) as http:
+                await http.post("/crowd", json={"predictions": 5000})
+                await http.post("/faults", json={"route": "list", "fault": "other_host"})
+                started = monotonic()
+                found = await predictions.find(
+                    SPEECH, since=before, until=before + timedelta(seconds=32)
+                )
+                calls = (await http.get("/stats")).json()["calls"]
+        assert ids(found) == [created.id]
+        assert calls["list"] == 51
+        assert monotonic() - started < 10
+    finally:
         await sandbox.stop()
 
 

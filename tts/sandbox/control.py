@@ -9,8 +9,10 @@ import orjson
 from sanic import HTTPResponse, Request, Sanic
 from sanic.response import text
 
-from tts.sandbox import faults
+from tts.sandbox import faults, model
+from tts.sandbox.predictions import Fate, begin
 from tts.sandbox.routes import State, now
+from tts.sandbox.shelf import MOST
 
 HELP = """\
 A local stand-in for Replicate's API and for the host of the reference voices.
@@ -22,6 +24,7 @@ A local stand-in for Replicate's API and for the host of the reference voices.
   GET|PATCH           /sandbox/settings       boot_seconds, predict_seconds, ... as JSON
   GET|DELETE          /sandbox/stats          what was created, polled and leaked; DELETE resets
   GET|PUT|POST|DELETE /sandbox/faults         what is to go wrong
+  POST                /sandbox/crowd          {"predictions": 5000}: others create so many now
 
 """
 
@@ -39,6 +42,7 @@ class Control:
             ("/sandbox/settings", self._settings, ["GET", "PATCH"]),
             ("/sandbox/stats", self._stats, ["GET", "DELETE"]),
             ("/sandbox/faults", self._faults, ["GET", "PUT", "POST", "DELETE"]),
+            ("/sandbox/crowd", self._crowd, ["POST"]),
         ):
             app.add_route(handler, path, methods=methods, name=handler.__name__)
 
@@ -71,6 +75,28 @@ class Control:
         except ValueError as error:
             return _json({"error": str(error)}, 400)
         return _json(rules.as_json())
+
+    async def _crowd(self, request: Request) -> HTTPResponse:
+        try:
+            count = int(orjson.loads(request.body)["predictions"])
+        except (ValueError, TypeError, KeyError):
+            return _json({"error": 'send {"predictions": 5000}, or another number'}, 400)
+        for number in range(min(count, MOST)):
+            self._state.shelf.add(
+                begin(
+                    version=model.VERSION,
+                    given={**dict.fromkeys(model.REQUIRED, ""), "tts_text": f"other {number}"},
+                    fate=Fate(),
+                    behaviour=self._state.behaviour,
+                    cancel_after=None,
+                    origin="",
+                    now=now(),
+                    webhook=None,
+                    webhook_events=[],
+                    webhook_fault=None,
+                )
+            )
+        return _json({"predictions": min(count, MOST)})
 
 
 def _json(body: object, status: int = 200) -> HTTPResponse:

@@ -12,7 +12,7 @@ from tts.sandbox.routes import Routes, State, now
 
 
 def add_delivery(routes: Routes, state: State) -> None:
-    """``GET /xezq/{random}/out.wav``: the speech, 404 once its time is over."""
+    """``GET /xezq/{random}/out.wav[?part=&parts=]``: the speech, 404 once its time is over."""
 
     def text(_request: Request, params: dict[str, Any]) -> str:
         prediction = state.shelf.with_token(params["token"])
@@ -20,8 +20,12 @@ def add_delivery(routes: Routes, state: State) -> None:
 
     async def output(request: Request, token: str) -> HTTPResponse:
         prediction = state.shelf.with_token(token)
-        if prediction is None or not prediction.delivers(now()):
+        part, parts = (request.args.get(name, n) for name, n in (("part", "0"), ("parts", "1")))
+        known = part.isdigit() and parts.isdigit() and int(part) < int(parts)
+        if prediction is None or not known or not prediction.delivers(now()):
             return problem(404)
-        return file_reply(request, await state.audio(prediction), "audio/x-wav")
+        return file_reply(
+            request, await state.audio(prediction, int(part), int(parts)), "audio/x-wav"
+        )
 
     routes.add("delivery", "/xezq/<token>/out.wav", output, subject=text)

@@ -52,9 +52,25 @@ def output_list() -> Fate:
     return Fate(output="list")
 
 
-def output_data_uri() -> Fate:
-    """Succeeds with the audio in a ``data:`` URI."""
-    return Fate(output="data_uri")
+def output_several(*, parts: int = 2) -> Fate:
+    """Succeeds with the audio in several files, whose URLs are a list."""
+    return Fate(output="several", output_args={"parts": parts})
+
+
+def output_object(*, key: str = "audio") -> Fate:
+    """Succeeds with the URL in an object, beside other things."""
+    return Fate(output="object", output_args={"key": key})
+
+
+def output_at(*, url: str) -> Fate:
+    """Succeeds with an output at any address that you name."""
+    return Fate(output="at", output_args={"url": url})
+
+
+def output_data_uri(*, lines: bool = False, padded: bool = True, url_safe: bool = False) -> Fate:
+    """Succeeds with the audio in a ``data:`` URI, in one of the ways that base64 is written."""
+    args = {"lines": lines, "padded": padded, "url_safe": url_safe}
+    return Fate(output="data_uri", output_args=args)
 
 
 def data_removed() -> Fate:
@@ -79,6 +95,9 @@ FATES: Mapping[str, Callable[..., Fate]] = {
         unknown_status,
         output_null,
         output_list,
+        output_several,
+        output_object,
+        output_at,
         output_data_uri,
         data_removed,
         cut_short,

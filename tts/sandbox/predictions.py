@@ -9,8 +9,8 @@ from __future__ import annotations
 import base64
 import math
 import os
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,7 +25,8 @@ LOGS = "  0%|          | 0/1 [00:00<?, ?it/s]\n100%|##########| 1/1 [00:00<00:00
 class Fate:
     """How a prediction ends; the default is the good end.
 
-    ``output`` is ``url``, ``none``, ``list`` or ``data_uri``. ``starts`` and ``ends`` say whether
+    ``output`` is ``url``, ``none``, ``list``, ``several``, ``object``, ``at`` or ``data_uri``, with
+    what ``output_args`` say about it. ``starts`` and ``ends`` say whether
     it ever does, ``spoken`` how much of the text is heard. The other numbers, when set, replace the
     sandbox's own settings.
     """
@@ -33,6 +34,7 @@ class Fate:
     final: str = "succeeded"
     error: str | None = None
     output: str = "url"
+    output_args: dict[str, Any] = field(default_factory=dict)
     starts: bool = True
     ends: bool = True
     boot_seconds: float | None = None
@@ -65,6 +67,7 @@ class Prediction:
     webhook_events: list[str]
     webhook_fault: tuple[str, dict[str, Any]] | None
     spoken: float = 1.0
+    output_args: dict[str, Any] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
@@ -126,9 +129,21 @@ class Prediction:
         }
         return body
 
-    def _output(self, origin: str, data_uri: str) -> str | list[str] | None:
+    def _output(self, origin: str, data_uri: str) -> str | list[str] | dict[str, str] | None:
         url = f"{origin}/xezq/{self.token}/out.wav"
-        return {"url": url, "list": [url], "data_uri": data_uri, "none": None}[self.output]
+        args = self.output_args
+        outputs: dict[str, Callable[[], str | list[str] | dict[str, str] | None]] = {
+            "url": lambda: url,
+            "none": lambda: None,
+            "list": lambda: [url],
+            "several": lambda: [
+                f"{url}?part={part}&parts={args['parts']}" for part in range(args["parts"])
+            ],
+            "object": lambda: {"text": self.text, args["key"]: url},
+            "at": lambda: str(args["url"]),
+            "data_uri": lambda: data_uri,
+        }
+        return outputs[self.output]()
 
     def _metrics(self) -> dict[str, float]:
         metrics = {"total_time": round(self.ends_at - self.created_at, 6)}
@@ -176,6 +191,7 @@ def begin(
         final=final,
         error=error,
         output=fate.output,
+        output_args=fate.output_args,
         spoken=fate.spoken,
         retention_seconds=keep,
         token=base64.urlsafe_b64encode(os.urandom(30)).decode(),

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import socket
 import struct
+import zlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import cast
 
 from sanic import HTTPResponse, Request
@@ -128,6 +131,57 @@ async def redirect(_call: Call, *, location: str = "http://169.254.169.254/") ->
     return HTTPResponse(status=302, headers={"location": location})
 
 
+async def document(_call: Call, *, status: int = 200) -> HTTPResponse:
+    """A JSON document instead."""
+    return HTTPResponse(b'{"detail": "Not now"}', status, content_type="application/json")
+
+
+async def xml(_call: Call, *, status: int = 400, code: str = "ExpiredToken") -> HTTPResponse:
+    """An error as S3 writes it."""
+    body = f"<?xml version='1.0'?><Error><Code>{code}</Code></Error>"
+    return HTTPResponse(body, status, content_type="application/xml")
+
+
+async def nul(_call: Call) -> HTTPResponse:
+    """Text with NUL bytes in it."""
+    return HTTPResponse(b"so it is\0\0not", content_type="text/plain")
+
+
+async def partial(call: Call) -> HTTPResponse:
+    """206 with the first half, although nobody asked for a part."""
+    reply = await call.proceed()
+    body = reply.body or b""
+    headers = {"content-range": f"bytes 0-{len(body) // 2 - 1}/{len(body)}"}
+    return HTTPResponse(
+        body[: len(body) // 2], 206, headers=headers, content_type=reply.content_type
+    )
+
+
+async def cut(call: Call) -> HTTPResponse:
+    """Done, and the body ends in the middle, without a word of the rest."""
+    reply = await call.proceed()
+    body = reply.body or b""
+    return HTTPResponse(body[: len(body) // 2], reply.status, content_type=reply.content_type)
+
+
+async def bomb(call: Call, *, size: int = 100_000_000, layers: int = 1) -> HTTPResponse:
+    """Done, and the reply is a small gzip that unpacks to ``size`` bytes, ``layers`` deep."""
+    reply = await call.proceed()
+    body = _zipped(reply.body or b"", size)
+    for _ in range(layers - 1):
+        body = gzip.compress(body)
+    headers = {"content-encoding": ", ".join(["gzip"] * layers)}
+    return HTTPResponse(body, reply.status, headers, content_type=reply.content_type)
+
+
+async def other_host(call: Call, *, base: str = "https://api.replicate.com") -> HTTPResponse:
+    """Done, and every link in the reply begins with another base URL, as behind a proxy."""
+    reply = await call.proceed()
+    ours = f"{call.request.scheme}://{call.request.host}".encode()
+    body = (reply.body or b"").replace(ours, base.encode())
+    return HTTPResponse(body, reply.status, content_type=reply.content_type)
+
+
 async def padded(call: Call, *, size: int = 100_000_000) -> HTTPResponse:
     """Done, and the body is filled up with spaces to ``size`` bytes; a range says that it is."""
     reply = await call.proceed()
@@ -168,11 +222,27 @@ REPLIES: Mapping[str, ReplyFault] = {
         wrong_type,
         not_utf8,
         redirect,
+        document,
+        xml,
+        nul,
+        partial,
+        cut,
+        bomb,
+        other_host,
         padded,
         slow,
         truncated,
     )
 }
+
+
+def _zipped(body: bytes, size: int) -> bytes:
+    """The body as gzip, filled up with blanks to ``size`` bytes, a piece in memory at a time."""
+    packer = zlib.compressobj(1, wbits=31)
+    blanks = b" " * 1_000_000
+    missing = max(size - len(body), 0)
+    rest = (blanks[: missing - done] for done in range(0, missing, len(blanks)))
+    return b"".join([*map(packer.compress, chain([body], rest)), packer.flush()])
 
 
 async def _stream(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import textwrap
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -10,14 +11,17 @@ from typing import Any
 
 from sanic import HTTPResponse, Request, Sanic
 
+from tts.sandbox import front_end
 from tts.sandbox.behaviour import Behaviour
 from tts.sandbox.faults import Faults
 from tts.sandbox.predictions import Prediction
 from tts.sandbox.problems import Refused
 from tts.sandbox.replies import REPLIES, Call
 from tts.sandbox.shelf import Shelf
-from tts.sandbox.speech import SPOKEN_CHARS, Speech
+from tts.sandbox.speech import Speech
 from tts.sandbox.stats import Stats
+
+LINE_CHARS = 76  # of a data URI in lines
 
 Handler = Callable[..., Awaitable[HTTPResponse]]
 # What a rule's ``match`` looks at in a request, given the parameters in its path.
@@ -41,14 +45,21 @@ class State:
             data_uri = await self._data_uri(prediction)
         return prediction.view(now, origin=origin, data_uri=data_uri)
 
-    async def audio(self, prediction: Prediction) -> bytes:
-        """The output file of a prediction."""
-        text = prediction.text[:SPOKEN_CHARS]
+    async def audio(self, prediction: Prediction, part: int = 0, parts: int = 1) -> bytes:
+        """The output file of a prediction, or one of several."""
+        text = front_end.heard(prediction.text)
         heard = text[: round(len(text) * prediction.spoken)]
-        return await self.speech.output(heard, self.behaviour.speech)
+        start, end = (len(heard) * number // parts for number in (part, part + 1))
+        return await self.speech.output(heard[start:end], self.behaviour.speech)
 
     async def _data_uri(self, prediction: Prediction) -> str:
-        encoded = base64.b64encode(await self.audio(prediction)).decode()
+        args = prediction.output_args
+        encode = base64.urlsafe_b64encode if args.get("url_safe") else base64.b64encode
+        encoded = encode(await self.audio(prediction)).decode()
+        if not args.get("padded", True):
+            encoded = encoded.rstrip("=")
+        if args.get("lines"):
+            encoded = "\r\n".join(textwrap.wrap(encoded, LINE_CHARS))
         return f"data:audio/wav;base64,{encoded}"
 
 

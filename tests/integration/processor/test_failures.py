@@ -132,6 +132,11 @@ TRANSCRIPT = {
             ("empty", {}),
             ("html", {}),
             ("padded", {"size": 100_000}),
+            ("document", {}),
+            ("xml", {"status": 200}),
+            ("nul", {}),
+            ("partial", {}),
+            ("bomb", {"layers": 2}),
         )
     },
 }
@@ -269,8 +274,18 @@ RESULT = {
     "data removed": made_anew(
         "prediction_expired@poll", fault("prediction", "data_removed", count=1)
     ),
-    "a list": Row(THE_WAY, faults=[fault("prediction", "output_list")]),
-    "a data URI": Row(THE_WAY, faults=[fault("prediction", "output_data_uri")]),
+    **{
+        f"{name} {args or ''}": Row(THE_WAY, faults=[fault("prediction", name, **args)])
+        for name, args in (
+            ("output_list", {}),
+            ("output_several", {"parts": 2}),
+            ("output_object", {}),
+            ("output_data_uri", {}),
+            ("output_data_uri", {"lines": True}),
+            ("output_data_uri", {"padded": False, "url_safe": True}),
+        )
+    },
+    "a bomb": Row(THE_WAY, faults=[fault("get", "bomb", size=30_000_000, count=1)]),
 }
 DOWNLOAD = {
     **{
@@ -301,6 +316,25 @@ DOWNLOAD = {
         attempts=2,
         creations=2,
         faults=[fault("delivery", "html")],
+    ),
+    "cut, once": Row(THE_WAY, faults=[fault("delivery", "cut", count=1)]),
+    "ExpiredToken, twice": made_anew(
+        "output_broken@download", fault("delivery", "xml", count=2), first=TO_OUTPUT
+    ),
+    "inside": Row(
+        f"{BEGIN} {TO_OUTPUT} failed",
+        ["output_refused@download"],
+        faults=[fault("prediction", "output_at", url="http://169.254.169.254/latest/meta-data/")],
+    ),
+    "with credentials": Row(
+        f"{BEGIN} {TO_OUTPUT} failed",
+        ["output_refused@download"],
+        faults=[fault("prediction", "output_at", url="https://user:pw@replicate.delivery/o.wav")],
+    ),
+    "compressed": Row(
+        f"{BEGIN} {TO_OUTPUT} failed",
+        ["output_refused@download"],
+        faults=[fault("delivery", "bomb", size=30_000_000)],
     ),
     "not audio": Row(
         f"{BEGIN} {TO_OUTPUT} failed",
@@ -491,11 +525,11 @@ def stored_later(failure: str, *, attempts: int) -> Row:
 
 
 STORE = {
-    "SlowDown": (s3_error(503, "SlowDown"), stored_later("store_unavailable@store", attempts=2)),
-    "500": (s3_error(500, "InternalError"), stored_later("store_unavailable@store", attempts=2)),
-    "429": (s3_error(429, "TooManyRequests"), stored_later("store_unavailable@store", attempts=2)),
+    "SlowDown": (s3_error(503, "SlowDown"), stored_later("audio_unavailable@audio", attempts=2)),
+    "500": (s3_error(500, "InternalError"), stored_later("audio_unavailable@audio", attempts=2)),
+    "429": (s3_error(429, "TooManyRequests"), stored_later("audio_unavailable@audio", attempts=2)),
     **{
-        code: (s3_error(403, code), stored_later("store_refused@store", attempts=1))
+        code: (s3_error(403, code), stored_later("audio_refused@audio", attempts=1))
         for code in (
             "AccessDenied",
             "InvalidAccessKeyId",
@@ -505,7 +539,7 @@ STORE = {
     },
     "EntityTooLarge": (
         s3_error(400, "EntityTooLarge"),
-        Row(f"{BEGIN} {TO_OUTPUT} download_complete failed", ["store_rejected@store"]),
+        Row(f"{BEGIN} {TO_OUTPUT} download_complete failed", ["audio_rejected@audio"]),
     ),
 }
 
@@ -528,7 +562,7 @@ async def test_store_that_is_away_is_transient(world):
     world.audio = bucket(f"127.0.0.1:{free_port()}")
     row = Row(
         f"{BEGIN} {TO_OUTPUT} download_complete {AGAIN} {AGAIN} failed",
-        ["store_unavailable@store"] * 3,
+        ["audio_unavailable@audio"] * 3,
         attempts=3,
     )
     await become(world, await world.request(), row)
