@@ -21,7 +21,7 @@ from tts.domain.failures import StepError
 from tts.domain.retry import RetryPolicy
 from tts.gate.gate import Gate
 from tts.gate.state import Limits
-from tts.observability.metrics import GateMetrics, observe_relay, observe_step
+from tts.observability.metrics import observe_gate, observe_relay, observe_step
 from tts.patience import Outage
 from tts.ports.coordination import SharedDocument, Signals
 from tts.ports.speech import Predictions, Templates
@@ -179,7 +179,7 @@ class Composition:
     def gate(self) -> Gate:
         """The gate before Replicate: one for all processes on a PostgreSQL, else one for each."""
         limits = Limits(self.settings.creates_per_minute, self.settings.max_in_flight)
-        return Gate(self.documents, limits, watch=GateMetrics())
+        return Gate(self.documents, limits, observe=observe_gate)
 
     @cached_property
     def signals(self) -> Signals | None:

@@ -1,10 +1,12 @@
-"""Logs and metrics. The core knows neither: it logs through :mod:`logging` and takes hooks."""
+"""Metrics. The core does not know them: each room tells facts to whoever observes it."""
 
 from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
+from tts.gate import facts
 from tts.gate.state import Breaker
+from tts.processor.resources import StepOutcome
 from tts.relay.rescue import Figures
 
 STEP_SECONDS = Histogram(
@@ -45,7 +47,7 @@ REBUILDS = Counter("tts_queue_rebuilds_total", "Times that a queue was filled fr
 
 
 def observe_relay(figures: Figures) -> None:
-    """Hook of the relay, called after each look at the tasks."""
+    """Show what the relay tells after each look at its tasks."""
     for priority, tasks in figures.backlog.items():
         BACKLOG.labels(priority).set(tasks)
     PUBLISHED.set(figures.published)
@@ -55,27 +57,22 @@ def observe_relay(figures: Figures) -> None:
     REBUILDS.inc(figures.rebuilds)
 
 
-class GateMetrics:
-    """Hooks of the gate, see :class:`tts.gate.gate.GateWatch`."""
-
-    def seen(self, breaker: Breaker, in_flight: int, per_minute: float) -> None:
-        """The shared state, as this process last saw it."""
-        for state in Breaker:
-            GATE_STATE.labels(state.value).set(state is breaker)
-        IN_FLIGHT.set(in_flight)
-        CREATES_PER_MINUTE.set(per_minute)
-
-    def tripped(self, code: str) -> None:
-        """This process tripped the breaker."""
-        GATE_TRIPS.labels(code).inc()
-
-    def waiting(self, count: int) -> None:
-        """Creations of this process that wait."""
-        GATE_WAITING.set(count)
+def observe_gate(fact: facts.Fact) -> None:
+    """Show what the gate tells of itself."""
+    match fact:
+        case facts.Figures():
+            for state in Breaker:
+                GATE_STATE.labels(state.value).set(state is fact.breaker)
+            IN_FLIGHT.set(fact.in_flight)
+            CREATES_PER_MINUTE.set(fact.per_minute)
+        case facts.Trip():
+            GATE_TRIPS.labels(fact.code).inc()
+        case facts.Waiting():
+            GATE_WAITING.set(fact.count)
 
 
-def observe_step(step: str, seconds: float, code: str) -> None:
-    """Hook of the processor: ``code`` is the error's, empty for a step that went well."""
-    STEP_SECONDS.labels(step).observe(seconds)
-    if code:
-        STEP_FAILURES.labels(step, code).inc()
+def observe_step(outcome: StepOutcome) -> None:
+    """Show how a step of the processor went."""
+    STEP_SECONDS.labels(outcome.step).observe(outcome.seconds)
+    if outcome.code:
+        STEP_FAILURES.labels(outcome.step, outcome.code).inc()

@@ -17,7 +17,7 @@ from tts.domain.failures import StepError
 from tts.domain.task import Task
 from tts.patience import Outage
 from tts.ports.errors import Conflict, Unavailable
-from tts.processor.resources import Resources
+from tts.processor.resources import Resources, StepOutcome
 
 logger = logging.getLogger(__name__)
 
@@ -155,7 +155,8 @@ class ClaimedTask:
             )
         finally:
             seconds = asyncio.get_running_loop().time() - started
-            self._resources.observe(name, seconds, failure.code if failure else "")
+            code = failure.code if failure else ""
+            self._resources.observe(StepOutcome(name, seconds, code))
         return failure
 
     def about(self) -> dict[str, object]:

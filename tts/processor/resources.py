@@ -14,6 +14,15 @@ from tts.processor.prediction_owners import PredictionOwners
 from tts.processor.wakeups import Wakeups
 
 
+@dataclass(frozen=True, slots=True)
+class StepOutcome:
+    """How a step went: how long it took, and its error's code, empty if there was none."""
+
+    step: str
+    seconds: float
+    code: str
+
+
 @dataclass(frozen=True)
 class Resources:
     """The parts that a run needs, and how patient it is with them; times in seconds.
@@ -21,7 +30,7 @@ class Resources:
     Whoever waits for a prediction looks at it each ``poll_interval``, or when ``wakeups`` says that
     its webhook came. The model speaks at most ``segment_max_chars`` characters at a time;
     ``segment_concurrency`` bounds the predictions of one task that are under way together;
-    ``observe`` is told each step's name, duration and error code ("" for none).
+    ``observe`` learns how each step went.
     """
 
     log: Log
@@ -36,6 +45,6 @@ class Resources:
     create_timeout: float
     segment_max_chars: int | None
     segment_concurrency: int
-    observe: Callable[[str, float, str], None]
+    observe: Callable[[StepOutcome], None]
     prediction_owners: PredictionOwners
     wakeups: Wakeups = field(default_factory=Wakeups)

@@ -1,11 +1,13 @@
 """The gate of one process: who waits, who is told, and what an outage of the store does."""
 
 import asyncio
+import math
 from datetime import UTC, datetime, timedelta
 
 from tts.domain.failures import StepError, lookup
+from tts.gate import facts
 from tts.gate.gate import Gate
-from tts.gate.state import Limits
+from tts.gate.state import Breaker, Limits
 from tts.ports.errors import Unavailable
 from tts.store.memory import MemoryDocuments
 
@@ -114,7 +116,7 @@ async def test_a_refused_token_shuts_the_gate_for_all_and_one_probe_opens_it():
 
 async def test_the_log_says_why_creations_pause_what_to_do_and_when_they_flow_again(caplog):
     """One warning at the trip, with the failure table's advice, and one line at the recovery."""
-    caplog.set_level("INFO", "tts.gate.gate")
+    caplog.set_level("INFO", "tts.gate")
     one = gate()
     assert await admitted(one, "a")
     await one.settle("a", refusal())
@@ -128,6 +130,24 @@ async def test_the_log_says_why_creations_pause_what_to_do_and_when_they_flow_ag
     (recovery,) = caplog.records
     assert recovery.levelname == "INFO"
     assert recovery.message.startswith("Creations flow again")
+
+
+async def test_the_gate_tells_its_observer_what_it_sees():
+    """Who waits, what the shared state is, and that this process tripped the breaker."""
+    reports = []
+    one = Gate(MemoryDocuments(), Limits(in_flight=1), observe=reports.append)
+    assert await admitted(one, "a")
+    waiting = asyncio.create_task(admitted(one, "b"))
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while facts.Waiting(1) not in reports:
+            await asyncio.sleep(0.01)
+    assert facts.Figures(Breaker.CLOSED, 1, math.inf) in reports
+    waiting.cancel()
+    await asyncio.gather(waiting, return_exceptions=True)
+    assert reports[-1] == facts.Waiting(0)
+    await one.settle("a", refusal())
+    assert facts.Trip("replicate_unauthorized") in reports
+    assert facts.Figures(Breaker.OPEN, 0, math.inf) in reports
 
 
 async def test_a_rate_that_replicate_names_is_kept():

@@ -1,0 +1,65 @@
+"""Each fact that a room tells of itself is shown under the name that dashboards know."""
+
+import pytest
+from prometheus_client import REGISTRY
+
+from tts.gate import facts
+from tts.gate.state import Breaker
+from tts.observability.metrics import observe_gate, observe_relay, observe_step
+from tts.processor.resources import StepOutcome
+from tts.relay.rescue import Figures
+
+
+def value(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+def test_the_state_of_the_gate_is_shown():
+    """The breaker's state is the one that is 1."""
+    observe_gate(facts.Figures(Breaker.HALF_OPEN, in_flight=3, per_minute=60.0))
+    observe_gate(facts.Waiting(7))
+    states = {state.value: value("tts_gate_state", state=state.value) for state in Breaker}
+    assert states == {"closed": 0, "open": 0, "half-open": 1}
+    assert value("tts_predictions_in_flight") == 3
+    assert value("tts_gate_creates_per_minute") == 60
+    assert value("tts_gate_waiting") == 7
+
+
+def test_trips_are_counted_by_their_reason():
+    """Each counts."""
+    before = value("tts_gate_trips_total", reason="replicate_throttled")
+    observe_gate(facts.Trip("replicate_throttled"))
+    observe_gate(facts.Trip("replicate_throttled"))
+    assert value("tts_gate_trips_total", reason="replicate_throttled") == before + 2
+
+
+@pytest.mark.parametrize("code", ["", "audio_unavailable"])
+def test_steps_are_timed_and_their_failures_counted(code):
+    """A step that went well is no failure."""
+    seconds = value("tts_step_seconds_sum", step="poll")
+    failures = value("tts_step_failures_total", step="poll", code=code)
+    observe_step(StepOutcome("poll", 2.5, code))
+    assert value("tts_step_seconds_sum", step="poll") == seconds + 2.5
+    counted = value("tts_step_failures_total", step="poll", code=code) - failures
+    assert counted == (1 if code else 0)
+
+
+def test_the_relays_figures_are_shown():
+    """What waits is set, and what happened since the last look is added."""
+    rescues, rebuilds = value("tts_rescued_tasks_total"), value("tts_queue_rebuilds_total")
+    observe_relay(
+        Figures(
+            backlog={"high": 1, "normal": 20},
+            published=4,
+            unfinished=25,
+            oldest_seconds=9.5,
+            rescued=2,
+            rebuilds=1,
+        )
+    )
+    assert value("tts_backlog_tasks", priority="normal") == 20
+    assert value("tts_published_tasks") == 4
+    assert value("tts_unfinished_tasks") == 25
+    assert value("tts_oldest_unfinished_seconds") == 9.5
+    assert value("tts_rescued_tasks_total") == rescues + 2
+    assert value("tts_queue_rebuilds_total") == rebuilds + 1
