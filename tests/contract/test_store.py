@@ -333,8 +333,9 @@ async def test_an_append_that_returned_is_on_disk(backend):
     async with backend.store() as store:
         await store.append(some(uuid4(), 1))
         if backend.is_sqlite:
-            (synchronous,) = store._writer.execute("PRAGMA synchronous").fetchone()
-            (journal,) = store._writer.execute("PRAGMA journal_mode").fetchone()
+            writer = store._connections._writer
+            (synchronous,) = writer.execute("PRAGMA synchronous").fetchone()
+            (journal,) = writer.execute("PRAGMA journal_mode").fetchone()
             assert (synchronous, journal) == (2, "wal")
         else:
             cursor = await store._writer.execute("SHOW synchronous_commit")

@@ -1,0 +1,134 @@
+"""The connections to the store's file: one writes, one reads, one notices what others write.
+
+Flushing has one thread and reading another, so that neither a slow disk nor a long read holds up
+the event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any, TypeVar
+
+from tts.ports.errors import Unavailable
+from tts.store.sqlite_file import BUSY_SECONDS, connect
+
+T = TypeVar("T")
+
+BUSY_POLL_SECONDS = 0.002
+
+
+class SQLiteConnections:
+    """Every method but ``version`` raises Unavailable when the file cannot be used."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._writing = ThreadPoolExecutor(1, thread_name_prefix="sqlite-write")
+        self._reading = ThreadPoolExecutor(1, thread_name_prefix="sqlite-read")
+        self._turn = asyncio.Lock()  # of the one connection that writes
+        self._opened = False
+
+    async def open(self, schema: str) -> None:
+        """Make the file and its tables if need be, and connect."""
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._writer = await self._in(self._writing, self._connect)
+            await self._in(self._writing, lambda: self._writer.executescript(schema))
+            self._writer.execute("PRAGMA busy_timeout=0")
+            self._reader = await self._in(self._reading, self._connect)
+            self._watcher = self._connect()
+        except sqlite3.Error as error:
+            raise self._unavailable(error) from error
+        self._opened = True
+
+    async def aclose(self) -> None:
+        """Let the file go, when what was begun for somebody who went away is done."""
+        async with self._turn:
+            if self._opened:
+                await self._in(self._writing, self._writer.close)
+                await self._in(self._reading, self._reader.close)
+                self._watcher.close()
+            self._writing.shutdown()
+            self._reading.shutdown()
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[sqlite3.Connection]:
+        """One after the other; committed and on disk when the context is left.
+
+        Whoever may be canceled meanwhile shields it from that: a transaction that stayed open would
+        be in everybody's way. The rows are written by the loop and only the flush goes to the
+        thread: every statement in a thread would wait for the interpreter's lock, milliseconds each
+        while the loop is busy.
+        """
+        async with self._turn:
+            await self._begin()
+            try:
+                yield self._writer
+                await self._in(self._writing, self._writer.commit)
+            except BaseException:
+                self._writer.rollback()
+                raise
+
+    async def write(self, sql: str, params: Sequence[object]) -> None:
+        """Run one statement in a transaction of its own."""
+        async with self.transaction() as writer:
+            writer.execute(sql, params)
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Do work on the connection that reads."""
+        return await self._in(self._reading, lambda: work(self._reader))
+
+    async def read_one(self, sql: str, params: Sequence[object]) -> tuple[Any, ...] | None:
+        """The first row, if there is one."""
+        return await self.read(lambda reader: reader.execute(sql, params).fetchone())
+
+    async def empty_wal(self) -> None:
+        """Wait until the pages as they were before are nowhere; a reader may hold them a moment."""
+        deadline = asyncio.get_running_loop().time() + BUSY_SECONDS
+        async with self._turn:
+            while True:
+                busy, _, _ = await self._in(self._writing, self._truncate_wal)
+                if not busy:
+                    return
+                if asyncio.get_running_loop().time() > deadline:
+                    raise self._unavailable("its WAL is being read all the time")
+                await asyncio.sleep(BUSY_POLL_SECONDS)
+
+    def version(self) -> int:
+        """A number that changes whenever another connection has written."""
+        (version,) = self._watcher.execute("PRAGMA data_version").fetchone()
+        return int(version)
+
+    async def _begin(self) -> None:
+        """Start a transaction; wait, but not in SQLite, while another process has one."""
+        deadline = asyncio.get_running_loop().time() + BUSY_SECONDS
+        while True:
+            try:
+                self._writer.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise self._unavailable(error) from error
+                await asyncio.sleep(BUSY_POLL_SECONDS)
+            else:
+                return
+
+    def _truncate_wal(self) -> tuple[int, int, int]:
+        row: tuple[int, int, int]
+        row = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        return row
+
+    def _connect(self) -> sqlite3.Connection:
+        return connect(self._path, synchronous="FULL")
+
+    async def _in(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+        try:
+            return await asyncio.get_running_loop().run_in_executor(thread, work)
+        except sqlite3.Error as error:
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, reason: object) -> Unavailable:
+        return Unavailable(f"SQLite file {self._path}: {reason}")
