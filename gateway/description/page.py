@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from html import escape
 from typing import Any
@@ -140,14 +141,19 @@ def _type(schema: Json) -> str:
         case {"anyOf": several}:
             line = " or ".join(map(_type, several))
         case {"enum": values}:
-            line = " ".join(f"<code>{escape(str(value))}</code>" for value in values)
+            line = " ".join(map(_value, values))
         case {"const": value}:
-            line = f"<code>{escape(str(value))}</code>"
+            line = _value(value)
         case {"type": "array", "items": inner}:
             line = f"list of {_type(inner)}"
         case _:
             line = _plain(schema)
     return line
+
+
+def _value(value: object) -> str:
+    text = value if isinstance(value, str) else json.dumps(value)
+    return f"<code>{escape(text)}</code>"
 
 
 def _plain(schema: Json) -> str:

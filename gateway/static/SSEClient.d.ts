@@ -73,6 +73,8 @@ export interface Started {
   message?: string;
   /** Set when the task was waited for and has succeeded. */
   audio_url?: string;
+  /** The parts that may be cut short. */
+  suspectSegments?: number[];
   position?: number;
 }
 
@@ -89,25 +91,28 @@ export interface Answer {
   position: number;
 }
 
+export interface CancelAnswer extends Answer {
+  status: TaskStatus;
+}
+
 /** A task's status as it stands, from the stream or from a query. */
-export interface TaskState {
+export type TaskState = TaskUpdate | Task;
+
+/** One event of a task. Fields that do not belong to its status are left out. */
+export interface TaskUpdate {
   taskId: string;
   status: TaskStatus;
+  timestamp: string;
   position: number;
+  templateId?: string;
   attempt?: number;
-  audioUrl?: string | null;
   /** Seconds of speech, and bytes of audio. */
   duration?: number;
   bytes?: number;
+  audioUrl?: string;
   error?: string;
   code?: string;
   step?: string;
-  retryAt?: string;
-}
-
-export interface TaskUpdate extends TaskState {
-  timestamp: string;
-  templateId?: string;
   predictionId?: string;
   worker?: string;
   predictTime?: number;
@@ -120,23 +125,41 @@ export interface TaskUpdate extends TaskState {
   suspectTruncation?: true;
   /** The parts of which that is so, once the task has succeeded. */
   suspectSegments?: number[];
-  /** Seconds until the next attempt. */
+  /** Seconds until the next attempt, and when it starts. */
   delay?: number;
+  retryAt?: string;
   /** Whether the failure is one that no repetition can mend. */
   permanent?: boolean;
   by?: string;
   reason?: string;
-  /** The failure was seen and let be. */
+  /** The failure was seen and let be; the status stays. */
   dismissed?: true;
+  /** Text and audio are gone from here on; the status stays. */
+  erased?: true;
   /** After a reset: several statuses at once, as read from the service. */
   snapshot?: true;
 }
 
-export interface Task extends TaskState {
+/** A task as the log has it. */
+export interface Task {
+  taskId: string;
+  status: TaskStatus;
+  position: number;
   templateId: string;
+  attempt: number;
   /** Null once it was erased. */
   ttsText: string | null;
   instruction: string | null;
+  /** Null until the task has succeeded, and once it was erased. */
+  audioUrl: string | null;
+  /** Seconds of speech, null if they are not known, and bytes of audio. */
+  duration?: number | null;
+  bytes?: number;
+  error?: string;
+  code?: string;
+  step?: string;
+  /** When the next attempt starts. */
+  retryAt?: string;
   createdAt: string;
   updatedAt: string;
   completedAt: string | null;
@@ -146,6 +169,12 @@ export interface Task extends TaskState {
   segments?: number;
   segmentsDone?: number;
   partialAudioUrls?: string[];
+  /** The parts that may be cut short, once the task has succeeded. */
+  suspectSegments?: number[];
+  /** When its failure was seen and let be. */
+  dismissedAt?: string;
+  /** When text and audio were erased. */
+  erasedAt?: string;
 }
 
 /** Audio that can be played by itself. */
@@ -159,20 +188,32 @@ export interface Connected {
   clientId: string;
   timestamp: string;
   position: number;
-  /** Milliseconds; older servers do not say. */
-  heartbeatInterval?: number;
+  /** Milliseconds. */
+  heartbeatInterval: number;
+}
+
+export interface Heartbeat {
+  timestamp: string;
+  position: number;
+}
+
+export interface Reset {
+  reason: "unknown" | "future" | "too_old";
+  requested: string;
+  position: number;
+  timestamp: string;
 }
 
 export interface EventMap {
   /** A status of a task; each comes once, in order, across reconnections. */
   task_update: TaskUpdate;
   connected: Connected;
-  heartbeat: { timestamp: string; position: number };
+  heartbeat: Heartbeat;
   /**
    * The stream could not go on where it was asked to: what happened until `position` has to be
    * fetched. The client does so for the unfinished tasks that it knows (see `snapshot`).
    */
-  reset: { reason: string; requested: string; position: number; timestamp: string };
+  reset: Reset;
   /** The stream is open, at first and after each reconnection. */
   open: Connected;
   /** The stream broke; `delay` is missing where EventSource itself tries again. */
@@ -188,7 +229,8 @@ export class TTSError extends Error {
   /**
    * The service's code (`invalid_request`, `task_not_found`, …) or `no_answer`, `bad_answer`,
    * `stream_broken`, `stream_silent`, `offline`, `not_followed`, `timeout`, `aborted`, `closed`,
-   * `no_event_source`; of a task that ended without audio its code, or `canceled`.
+   * `no_event_source`; of a task that ended without audio its code, `canceled` or
+   * `task_erased`.
    */
   readonly code?: string;
   /** The HTTP status, if there was an answer. */
@@ -224,9 +266,12 @@ export class TTSEventClient {
   generateAudio(request: GenerateRequest): Promise<Started>;
   /** Gives a failed task another round of attempts. */
   retryAudio(request: RetryRequest): Promise<Answer>;
-  cancel(taskId: string): Promise<Answer & { status: TaskStatus }>;
+  cancel(taskId: string): Promise<CancelAnswer>;
   getTask(taskId: string): Promise<Task>;
-  /** Resolves when the task has succeeded; rejects with a TTSError when it failed or was canceled. */
+  /**
+   * Resolves when the task has succeeded; rejects with a TTSError when it failed, was canceled or
+   * was erased.
+   */
   waitFor(
     taskId: string,
     options?: { timeout?: number; signal?: AbortSignal },

@@ -112,8 +112,8 @@
     }
 
     /**
-     * The task once it has succeeded; a TTSError when it fails, is canceled, or is not waited for
-     * any longer. What the stream says counts only beyond what the task itself says, which is read
+     * The task once it has succeeded; a TTSError when it fails, is canceled or erased, or is not
+     * waited for any longer. What the stream says counts only beyond what the task itself says, which is read
      * once the stream is open: so neither an early end is missed nor an old one mistaken for news.
      */
     waitFor(taskId, { timeout, signal } = {}) {
@@ -133,7 +133,7 @@
         const judge = () => {
           if (!newest) return;
           if (heard && heard.position > newest.position) newest = heard;
-          if (newest.status === "succeeded") resolve(newest);
+          if (newest.status === "succeeded" && !isErased(newest)) resolve(newest);
           else if (FINAL.has(newest.status)) reject(endOf(newest));
         };
         const hear = (update) => {
@@ -393,7 +393,7 @@
       if (task.position <= this._unfinished.get(taskId)) return; // the stream was faster
       if (FINAL.has(task.status)) this._unfinished.delete(taskId);
       else this._unfinished.set(taskId, task.position);
-      this._emit("task_update", { ...task, timestamp: task.updatedAt, snapshot: true });
+      this._emit("task_update", updateOf(task));
     }
 
     /** Gives the stream up when nothing comes any more: a dead connection can look open for hours. */
@@ -466,7 +466,24 @@
     }
   }
 
+  /** What streams would say of a task as it stands. */
+  function updateOf(task) {
+    const update = { ...task, timestamp: task.updatedAt, snapshot: true };
+    if (task.audioUrl === null) delete update.audioUrl;
+    if (task.dismissedAt) update.dismissed = true;
+    if (task.erasedAt) update.erased = true;
+    return update;
+  }
+
+  /** Of a task, or of an update. */
+  function isErased({ erased, erasedAt }) {
+    return Boolean(erased || erasedAt);
+  }
+
   function endOf({ taskId, status, error, code }) {
+    if (status === "succeeded") {
+      return new TTSError(`task ${taskId} was erased`, { code: "task_erased", taskId });
+    }
     if (status === "canceled") {
       return new TTSError(`task ${taskId} was canceled`, { code: "canceled", taskId });
     }

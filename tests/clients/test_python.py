@@ -69,6 +69,20 @@ class TestBlocking:
             client.wait_for(task_id)
         assert ended.value.code == "canceled"
 
+    def test_an_erased_task_is_seen_to_be_so(self, client, service):
+        """By itself, in its stream, and by who waits for it or wants its audio."""
+        task_id = client.generate("template1", TEXT, wait=True).task_id
+        path = f"{service.url}/api/tts/task/{task_id}"
+        httpx.delete(path, trust_env=False).raise_for_status()
+        task, updates = client.task(task_id), list(client.events(task_id))
+        assert (task.status, task.audio_url, task.tts_text) == ("succeeded", None, None)
+        assert task.erased_at == updates[-1].timestamp
+        assert [update.erased for update in updates[-2:]] == [None, True]
+        for end in (client.wait_for, lambda task_id: list(client.audio_parts(task_id))):
+            with pytest.raises(TTSError) as erased:
+                end(task_id)
+            assert erased.value.code == "task_erased"
+
     def test_waiting_can_be_limited(self, client):
         """A deadline ends the waiting, not the task."""
         task_id = client.generate("template1", SLOW).task_id

@@ -3,16 +3,27 @@
 import asyncio
 import inspect
 import re
+from datetime import datetime
 
 import httpx
 import pytest
 from httpx_sse import ServerSentEvent, SSEError
 
 from tests.services.scripted_http import Hang, Reply, ScriptedHttp, answer
-from tts.client import AsyncClient, TTSError, asynchronous, blocking
+from tts.client import AsyncClient, Task, TTSError, Update, asynchronous, blocking, calls
 from tts.client.following import Following, OtherPulse, Pulse
 
 LOST = httpx.ReadError("gone")
+TIME = "2025-01-31T12:00:00+00:00"
+TASK = {
+    "taskId": "t",
+    "status": "queued",
+    "position": 1,
+    "templateId": "t1",
+    "attempt": 1,
+    "createdAt": TIME,
+    "updatedAt": TIME,
+}
 
 
 def pauses(following: Following, count: int) -> list[float]:
@@ -77,19 +88,12 @@ def test_an_update_that_comes_again_is_dropped():
 
 async def test_a_connection_without_heartbeats_is_given_up():
     """A dead connection can look open for hours; 2.5 intervals are enough."""
-    task = {
-        "taskId": "t",
-        "status": "queued",
-        "position": 1,
-        "createdAt": "2025-01-31T12:00:00+00:00",
-        "updatedAt": "2025-01-31T12:00:00+00:00",
-    }
     done = (
         b'id: 2\nevent: task_update\ndata: {"taskId": "t", "status": "succeeded", '
         b'"position": 2, "timestamp": "2025-01-31T12:00:01+00:00"}\n\n'
     )
     async with ScriptedHttp() as server:
-        server.on("GET /api/tts/task/t", answer({"success": True, "data": task}))
+        server.on("GET /api/tts/task/t", answer({"success": True, "data": TASK}))
         server.on("GET /events", Hang(), Reply(200, done, {"Content-Type": "text/event-stream"}))
         async with AsyncClient(server.url, heartbeat=0.1, trust_env=False) as client:
             statuses = [update.status async for update in client.events("t")]
@@ -147,6 +151,31 @@ async def test_an_answer_of_somebody_else_is_told_from_none():
         with pytest.raises(TTSError) as absent:
             await client.task("t")
         assert (absent.value.code, absent.value.transient) == ("no_answer", True)
+
+
+class TestMarks:
+    def test_an_erased_task_has_not_succeeded_for_who_waits(self):
+        """There is nothing to play any more, and that is said."""
+        task = Task.read(TASK | {"status": "succeeded", "audioUrl": None, "erasedAt": TIME})
+        assert task.erased_at == datetime.fromisoformat(TIME)
+        with pytest.raises(TTSError) as erased:
+            calls.succeeded(task)
+        assert (erased.value.code, erased.value.task_id) == ("task_erased", "t")
+
+    def test_an_erased_failure_keeps_its_reason(self):
+        """Who waits is told why it failed, as before."""
+        failed = {"status": "failed", "error": "no such template", "code": "template_not_found"}
+        with pytest.raises(TTSError, match="no such template"):
+            calls.succeeded(Task.read(TASK | failed | {"erasedAt": TIME}))
+
+    def test_updates_that_keep_the_status_say_what_they_are(self):
+        """An erasure is no second success, nor a dismissal a second failure."""
+        update = {"taskId": "t", "position": 9, "timestamp": TIME}
+        erased = Update.read(update | {"status": "succeeded", "erased": True})
+        dismissed = Update.read(update | {"status": "failed", "dismissed": True})
+        assert (erased.erased, erased.dismissed) == (True, None)
+        assert (dismissed.erased, dismissed.dismissed) == (None, True)
+        assert Task.read(TASK | {"dismissedAt": TIME}).dismissed_at is not None
 
 
 def test_the_blocking_client_is_the_asynchronous_one_without_await():

@@ -4,16 +4,18 @@ import dataclasses
 import inspect
 import re
 from random import Random
+from typing import get_type_hints
 from uuid import uuid4
 
 import orjson
 import pytest
 
+from tests.contract import wire_shapes
 from tests.histories import START, live, new_task, stored
 from tts.domain.task import Task
 from tts.domain.values import FINAL, Status
 from tts.ports.log import Recorded
-from tts.wire import UPDATES, task_answer, task_update
+from tts.wire import UPDATES, TaskUpdate, task_answer, task_update
 
 CATALOGUE = {
     cls.TOPIC: cls
@@ -55,6 +57,25 @@ def test_an_update_names_fields_that_its_event_has(cls):
     """A misspelt field would only fail in front of a client."""
     _, fields = UPDATES[cls.TOPIC]
     assert set(fields) <= {field.name for field in dataclasses.fields(cls)}
+
+
+@pytest.mark.parametrize("cls", CATALOGUE.values())
+def test_an_update_has_the_types_that_are_published(cls):
+    """What the table copies is of the type that clients are promised; what may be None may miss."""
+    fields = wire_shapes.shape(TaskUpdate, spell=wire_shapes.python)
+    hints = get_type_hints(cls)
+    for name, wire_name in UPDATES[cls.TOPIC][1].items():
+        assert not fields[wire_name].required
+        assert wire_shapes.python_hint(hints[name]) - {"None"} == fields[wire_name].types
+
+
+def test_every_field_that_is_published_is_shown_by_some_event():
+    """What no event fills any more is no longer promised."""
+    copied = {wire_name for _, fields in UPDATES.values() for wire_name in fields.values()}
+    made = {"segment", "audioUrl", "partialAudioUrl", "suspectTruncation", "erased", "dismissed"}
+    fields = wire_shapes.shape(TaskUpdate, spell=wire_shapes.python)
+    assert fields.keys() == ALWAYS | copied | made
+    assert {name for name, field in fields.items() if field.required} == ALWAYS
 
 
 def test_every_status_is_shown_by_some_event():
@@ -100,12 +121,17 @@ def test_the_answer_agrees_with_the_last_update(seed):
 def test_a_failure_shows_its_reason():
     """The error is a sentence under ``error``, and code and step are for machines."""
     shown = update(
-        Task.Failed.TOPIC, attempt=5, code="nsfw", step="poll", message="refused", permanent=True
+        Task.Failed.TOPIC,
+        attempt=5,
+        code="invalid_input",
+        step="create",
+        message="refused",
+        permanent=True,
     )
     assert {k: v for k, v in shown.items() if k not in ALWAYS} == {
         "attempt": 5,
-        "code": "nsfw",
-        "step": "poll",
+        "code": "invalid_input",
+        "step": "create",
         "error": "refused",
         "permanent": True,
     }
@@ -117,7 +143,7 @@ def test_a_wait_shows_until_when():
     shown = update(
         Task.RetryScheduled.TOPIC,
         attempt=2,
-        code="network",
+        code="replicate_unavailable",
         step="poll",
         message="reset",
         delay=5.0,

@@ -75,7 +75,7 @@ class AsyncClient:
         answer = await self._call(call, timeout=self._timeout + seconds)
         if wait is True:
             return calls.accepted(await self.wait_for(answer["taskId"]))
-        return calls.started(answer)
+        return Accepted.read(answer)
 
     async def retry(self, task_id: str) -> int:
         """Give a failed task another round; the position of that, to follow it ``after``."""
@@ -128,8 +128,8 @@ class AsyncClient:
         """The task once it has succeeded.
 
         Raises:
-            TTSError: it failed (with its code), was ``canceled``, or did not end in time
-                (``timeout``).
+            TTSError: it failed (with its code), was ``canceled``, was erased (``task_erased``), or
+                did not end in time (``timeout``).
         """
         async for _ in self._follow((task_id,), None, timeout):
             pass
@@ -151,8 +151,9 @@ class AsyncClient:
         """
         standing = await self.task(task_id)
         if standing.status == "succeeded":  # its parts are kept for a day only, the whole is not
-            if standing.audio_url is not None:
-                yield AudioPart(url=standing.audio_url, segment=0, segments=1)
+            url = calls.succeeded(standing).audio_url
+            if url is not None:
+                yield AudioPart(url=url, segment=0, segments=1)
             return
         parts = Parts()
         async for update in self._follow((task_id,), None, timeout):

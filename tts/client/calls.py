@@ -106,30 +106,23 @@ def succeeded(task: Task) -> Task:
     """The task, if it ended well.
 
     Raises:
-        TTSError: it did not.
+        TTSError: it did not, or its audio has been erased since.
     """
-    if task.status == "succeeded":
+    if task.status == "succeeded" and task.erased_at is None:
         return task
+    if task.status == "succeeded":
+        raise TTSError("the task was erased", code="task_erased", task_id=task.task_id)
     if task.status == "canceled":
         raise TTSError("the task was canceled", code="canceled", task_id=task.task_id)
     raise TTSError(task.error or "failed", code=task.code or "failed", task_id=task.task_id)
 
 
-def started(data: dict[str, Any]) -> Accepted:
-    """The answer to ``generate``, whose one field in snake case is the original service's."""
-    return Accepted(
-        task_id=data["taskId"],
-        status=data["status"],
-        audio_url=data.get("audio_url"),
-        position=data.get("position"),
-    )
-
-
 def accepted(task: Task) -> Accepted:
-    """The same from a task that was waited for."""
+    """The answer to ``generate``, from a task that was waited for."""
     return Accepted(
         task_id=task.task_id,
         status=task.status,
         audio_url=task.audio_url,
         position=task.position,
+        suspect_segments=task.suspect_segments,
     )

@@ -8,7 +8,17 @@ from datetime import datetime
 from typing import Any, Self
 
 FINAL = frozenset({"succeeded", "failed", "canceled"})
-TIMES = frozenset({"timestamp", "created_at", "updated_at", "completed_at", "retry_at"})
+TIMES = frozenset(
+    {
+        "timestamp",
+        "created_at",
+        "updated_at",
+        "completed_at",
+        "retry_at",
+        "dismissed_at",
+        "erased_at",
+    }
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,7 +39,7 @@ class State:
         """From the wire's names; fields that are not ours are left out."""
         values: dict[str, Any] = {}
         for field in fields(cls):
-            value = data.get(_camel(field.name))
+            value = data.get(_camel(field.name), data.get(field.name))  # the original's audio_url
             if value is not None:
                 values[field.name] = datetime.fromisoformat(value) if field.name in TIMES else value
         return cls(**values)
@@ -39,7 +49,9 @@ class State:
 class Accepted(State):
     """The answer to ``generate``: ``started``, or ``succeeded`` with the audio's URL."""
 
+    message: str | None = None
     position: int | None = None
+    suspect_segments: list[int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,20 +59,26 @@ class Standing(State):
     """How a task stands, and at which position of the log."""
 
     position: int
-    attempt: int | None = None
-    template_id: str | None = None
     duration: float | None = None
     bytes: int | None = None
     error: str | None = None
     code: str | None = None
     step: str | None = None
     retry_at: datetime | None = None
+    segments: int | None = None
+    suspect_segments: list[int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Task(Standing):
-    """A task. Lists leave the text out, and so does a task whose text was erased."""
+    """A task; lists leave out what takes more than a line.
 
+    ``erased_at`` is set once its text and audio are gone, ``dismissed_at`` once its failure was
+    seen and let be.
+    """
+
+    template_id: str
+    attempt: int
     tts_text: str | None = None
     instruction: str | None = None
     max_attempts: int | None = None
@@ -68,28 +86,34 @@ class Task(Standing):
     created_at: datetime
     updated_at: datetime
     completed_at: datetime | None = None
-    segments: int | None = None
     segments_done: int | None = None
     partial_audio_urls: list[str] | None = None
+    dismissed_at: datetime | None = None
+    erased_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Update(Standing):
-    """One status of a task, when it was reached, and what belongs to it."""
+    """One status of a task, when it was reached, and what belongs to it.
+
+    Two updates leave the status as it was: one of them is ``erased``, the other ``dismissed``.
+    """
 
     timestamp: datetime
+    template_id: str | None = None
+    attempt: int | None = None
     worker: str | None = None
     prediction_id: str | None = None
     segment: int | None = None
-    segments: int | None = None
     partial_audio_url: str | None = None
     suspect_truncation: bool | None = None
-    suspect_segments: list[int] | None = None
     predict_time: float | None = None
     delay: float | None = None
     permanent: bool | None = None
     by: str | None = None
     reason: str | None = None
+    dismissed: bool | None = None
+    erased: bool | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

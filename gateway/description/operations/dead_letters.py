@@ -51,7 +51,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             "and why.\n\n" + BULK
         ),
         body=RedriveRequest,
-        example={"filter": {"code": "network"}, "reason": "the provider is back"},
+        example={"filter": {"code": "replicate_unavailable"}, "reason": "Replicate is back"},
         answers={200: Answer("What was done", wire.Redriven)},
         errors=(*BODY_ERRORS, *TASK_ERRORS, "invalid_cursor"),
     ),
@@ -63,7 +63,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             "more.\n\n" + BULK
         ),
         body=DismissRequest,
-        example={"filter": {"code": "nsfw"}, "reason": "refused for good"},
+        example={"filter": {"code": "invalid_input"}, "reason": "the model refuses these texts"},
         answers={200: Answer("What was done", wire.DismissedAnswer)},
         errors=(*BODY_ERRORS, *TASK_ERRORS, "invalid_cursor"),
     ),

@@ -160,6 +160,22 @@ describe("the stream", () => {
     assert.deepEqual([updates()[3].snapshot, updates()[3].timestamp], [true, "now"]);
   });
 
+  it("shows after a reset what updates would have said: erased, dismissed, and no audio", async () => {
+    const { client, updates } = await open({
+      "GET /events": (_, response, nth) => {
+        stream(response, RETRY_SOON, connected(nth === 1 ? 0 : 50));
+        if (nth === 1) return response.end(update(1, "queued"));
+        response.write(reset(50));
+      },
+      "GET /api/tts/task/t": (_, response) =>
+        data(response, { taskId: "t", status: "failed", position: 60, updatedAt: "now", audioUrl: null, dismissedAt: "then", erasedAt: "now" }),
+    });
+    await client.connect();
+    await until(() => updates().length === 2, "the snapshot");
+    const { erased, dismissed, ...snapshot } = updates()[1];
+    assert.deepEqual([erased, dismissed, "audioUrl" in snapshot], [true, true, false]);
+  });
+
   it("needs an EventSource, and says where to get one", async () => {
     const client = new TTSEventClient({ EventSource: undefined });
     await assert.rejects(client.connect(), { code: "no_event_source", message: /npm/ });
@@ -270,6 +286,22 @@ describe("waitFor", () => {
     });
     const problem = { code: "template_not_found", message: "no such template", taskId: "t" };
     await assert.rejects(client.waitFor("t"), problem);
+  });
+
+  it("rejects for a task that is erased, before or meanwhile: there is nothing to play", async () => {
+    let live;
+    const { client } = await open({
+      "GET /events": (_, response) => stream((live = response), connected(0)),
+      "GET /api/tts/task/t": (_, response) =>
+        data(response, task("succeeded", 8, { audioUrl: null, erasedAt: "then" })),
+      "GET /api/tts/task/u": (_, response) => {
+        data(response, task("queued", 2, { taskId: "u" }));
+        live.write(update(9, "succeeded", "u", { erased: true }));
+      },
+    });
+    for (const taskId of ["t", "u"]) {
+      await assert.rejects(client.waitFor(taskId), { code: "task_erased", taskId });
+    }
   });
 
   it("looks at the task itself while no stream can be had", async () => {

@@ -1,5 +1,5 @@
 /** Compiled, not run: the declarations fit how an app uses the client. */
-import TTSClient, { TTSError, TTSEventClient, type TaskUpdate } from "../../../gateway/static/SSEClient.mjs";
+import TTSClient, { TTSError, TTSEventClient, type Task, type TaskUpdate } from "../../../gateway/static/SSEClient.mjs";
 import { TTSEventClient as Required } from "../../../gateway/static/SSEClient.js";
 import { EventSource } from "eventsource";
 
@@ -10,6 +10,11 @@ new Required({ getToken: async () => ({ token: "t", expiresAt: "2025-01-31T12:00
 export async function use(signal: AbortSignal): Promise<string | null | undefined> {
   await client.connect();
   const show = (update: TaskUpdate): void => console.log(update.status, update.error?.length);
+  const ended = (update: TaskUpdate): true | undefined => update.erased ?? update.dismissed;
+  const since = (task: Task): string | undefined => task.erasedAt ?? task.dismissedAt;
+  client.addEventListener("task_update", async (update) => {
+    if (ended(update)) console.log(since(await client.getTask(update.taskId)));
+  });
   client.addEventListener("task_update", show);
   client.addEventListener("error", (error) => console.log(error.code, error.transient));
   client.addEventListener("reset", ({ position }) => position.toFixed());
