@@ -1,10 +1,11 @@
-"""Free TCP ports."""
+"""Free TCP ports, and who listens on them."""
 
 from __future__ import annotations
 
 import os
 import random
 import socket
+from urllib.parse import urlsplit
 
 # Below the range that Linux gives to outgoing connections, so that none of them takes a port
 # between the moment it was found free and the moment its server listens.
@@ -31,3 +32,16 @@ def free_port() -> int:
                 continue
         _given.add(port)
         return port
+
+
+def listening(port: int) -> bool:
+    """Whether somebody listens on a port of 127.0.0.1."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def at_port(url: str, port: int) -> str:
+    """The URL with another port of 127.0.0.1, behind which the same server is reached."""
+    parts = urlsplit(url)
+    user, at, _ = parts.netloc.rpartition("@")
+    return parts._replace(netloc=f"{user}{at}127.0.0.1:{port}").geturl()

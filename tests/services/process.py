@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 # A frozen server hears only of SIGKILL and SIGCONT.
 _WATCHDOG = """
@@ -41,6 +42,21 @@ def program(path: str, package: str) -> str:
     if found := shutil.which(path):
         return found
     raise ServiceError(f"{path} is missing; mend it with: apt-get install -y {package}")
+
+
+def run(*command: str, folder: Path | None = None, **options: Any) -> str:
+    """What a command prints that has to end well."""
+    done = subprocess.run(
+        command, cwd=folder, capture_output=True, text=True, check=False, **options
+    )
+    if done.returncode:
+        raise ServiceError(f"{command!r} ended with {done.returncode}: {done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def root(*command: str) -> tuple[str, ...]:
+    """The command as root; without being root, sudo must not ask for a password."""
+    return command if os.geteuid() == 0 else ("sudo", "--non-interactive", *command)
 
 
 def wait_until(ready: Callable[[], bool], what: str, seconds: float = 60) -> None:

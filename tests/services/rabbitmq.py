@@ -7,23 +7,17 @@ import os
 import shutil
 import signal
 import socket
-import subprocess
 from itertools import count
 from typing import Any
 
-from tests.services.ports import free_port
-from tests.services.process import Process, ServiceError, User, program, wait_until
+from tests.services.ports import free_port, listening
+from tests.services.process import Process, ServiceError, User, program, run, wait_until
 from tests.services.tls import Certificate
 
 # Debian's wrapper in /usr/sbin insists on root and on the installed node's folder; these are the
 # scripts behind it, which run as anybody and anywhere.
 _SCRIPTS = "/usr/lib/rabbitmq/bin"
 _VHOSTS_AT_ONCE = 16
-
-
-def _listening(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 class Epmd:
@@ -43,7 +37,7 @@ class Epmd:
             log=self._folder / "log",
             stop_signal=signal.SIGKILL,
         )
-        wait_until(lambda: _listening(self.port), "epmd listens")
+        wait_until(lambda: listening(self.port), "epmd listens")
 
     def stop(self) -> None:
         """End it; its nodes have ended before."""
@@ -230,18 +224,7 @@ class RabbitMQ:
         self._user.own(path)
 
     def _run(self, command: list[str], stdin: str) -> str:
-        done = subprocess.run(
-            self._user.command(command),
-            cwd=self._folder,
-            env=self._env,
-            input=stdin,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise ServiceError(f"{command[:2]} failed: {done.stdout}{done.stderr}")
-        return done.stdout
+        return run(*self._user.command(command), folder=self._folder, env=self._env, input=stdin)
 
     def _list(self, *arguments: str) -> list[dict[str, Any]]:
         rows: list[dict[str, Any]] = json.loads(self.ctl("--formatter=json", "-q", *arguments))
@@ -249,7 +232,7 @@ class RabbitMQ:
 
     def _accepts(self) -> bool:
         self._process.check()
-        if not _listening(self.port):
+        if not listening(self.port):
             return False
         # Listeners open as the last step of the boot, so a greeting means that clients are served.
         with socket.create_connection(("127.0.0.1", self.port), 5) as client:

@@ -7,11 +7,11 @@ import json
 import shutil
 import signal
 import sys
-import tempfile
 from pathlib import Path
 
 from tests.services.ports import free_port
-from tests.services.process import Process, ServiceError, wait_until
+from tests.services.process import Process, ServiceError, folder, wait_until
+from tests.services.tls import Certificate
 
 _PORTS = ("s3", "master", "filer", "volume", "admin")
 
@@ -23,19 +23,24 @@ def _binary() -> str:
 
 
 class S3:
-    """One server with one account; a bucket that was never made is missing, as in production."""
+    """One server with one account; a bucket that was never made is missing, as in production.
+
+    With a ``certificate`` it speaks TLS at ``tls_endpoint`` as well.
+    """
 
     access_key = "test-access"
     secret_key = "test-secret"  # noqa: S105 -- the account of a server that lives for one test run
 
-    def __init__(self) -> None:
-        self._folder = Path(tempfile.mkdtemp(prefix="tts-s3-"))
+    def __init__(self, certificate: Certificate | None = None) -> None:
+        self._folder = folder("tts-s3-")
         # Each would otherwise derive its gRPC port from the other one by adding 10000.
         self._ports = {f"{name}.port": free_port() for name in _PORTS}
         self._ports |= {f"{name}.port.grpc": free_port() for name in _PORTS}
         self._accounts = self._folder / "accounts.json"
         self._accounts.write_text(json.dumps({"identities": [self._identity()]}))
         (self._folder / "data").mkdir()
+        self._tls = self._files(certificate) if certificate else {}
+        self.tls_endpoint = f"127.0.0.1:{self._tls['s3.port.https']}" if certificate else ""
         self.start()
 
     @property
@@ -62,6 +67,7 @@ class S3:
             "webdav": "false",
             "master.telemetry": "false",
             **self._ports,
+            **self._tls,
         }
         self._process = Process(
             [_binary(), "mini", *(f"-{name}={value}" for name, value in options.items())],
@@ -83,6 +89,10 @@ class S3:
         """End the server and remove its data."""
         self.halt()
         shutil.rmtree(self._folder)
+
+    def _files(self, certificate: Certificate) -> dict[str, object]:
+        files = {"s3.cert.file": certificate.certificate, "s3.key.file": certificate.key}
+        return {"s3.port.https": free_port(), **files}
 
     def _identity(self) -> dict[str, object]:
         keys = {"accessKey": self.access_key, "secretKey": self.secret_key}

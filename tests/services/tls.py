@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.services.process import ServiceError, User, folder, program
+from tests.services.process import User, folder, program, run
 
 
 @dataclass(frozen=True)
@@ -59,11 +58,4 @@ class Authority:
     def _request(self, certificate: Path, key: Path, *arguments: str) -> None:
         new = ["-x509", "-days", "1", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"]
         files = ["-noenc", "-keyout", str(key), "-out", str(certificate)]
-        done = subprocess.run(
-            [program("openssl", "openssl"), "req", *new, *files, *arguments],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        if done.returncode:
-            raise ServiceError(f"openssl made no certificate: {done.stderr}")
+        run(program("openssl", "openssl"), "req", *new, *files, *arguments)
