@@ -10,22 +10,29 @@ from sanic import HTTPResponse, Request, Sanic
 
 from gateway import endpoint
 from gateway.access.roles import Need
+from gateway.errors import RouteNotFound
 from gateway.services import Services
-from gateway.static_files import (
-    FILES,
-    PAGE,
-    PAGE_HEADERS,
-)
+from gateway.static_files import FILES, JAVASCRIPT, PAGE, PAGE_HEADERS
 
 
 def add_to(app: Sanic[Any, Any], _services: Services) -> None:
-    """Add a route for each file."""
+    """Add a route for each file, and one for the modules that the pages are made of."""
     folder = files("gateway") / "static"
     dashboard = _File((folder / "dashboard.html").read_bytes(), PAGE)
     endpoint.add(app, "GET", "/", dashboard.answer, need=Need.NOTHING)
     for path, content_type in FILES.items():
         body = (folder / path.rpartition("/")[2]).read_bytes()
         endpoint.add(app, "GET", path, _File(body, content_type).answer, need=Need.NOTHING)
+    modules = {
+        file.name: _File(file.read_bytes(), JAVASCRIPT) for file in (folder / "page").iterdir()
+    }
+
+    async def module(request: Request, module: str) -> HTTPResponse:
+        if module not in modules:
+            raise RouteNotFound(f"there is no module {module!r}")
+        return await modules[module].answer(request)
+
+    endpoint.add(app, "GET", "/page/<module:str>", module, need=Need.NOTHING)
 
 
 class _File:

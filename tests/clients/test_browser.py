@@ -39,9 +39,9 @@ class Example:
         """Have a text spoken; its card."""
         await self.page.fill("#template", template)
         await self.page.fill("#text", text)
-        known = await self.page.locator(".task").count()
+        before = await self.page.locator(".task").count()
         await self.page.click("#generate")
-        await expect(self.page.locator(".task")).to_have_count(known + 1)
+        await expect(self.page.locator(".task")).to_have_count(before + 1)
         newest = self.page.locator(".task").first
         task_id = await newest.get_attribute("data-task-id")
         return self.page.locator(f'.task[data-task-id="{task_id}"]')
@@ -56,7 +56,7 @@ async def timeline(card: Locator) -> list[tuple[int, str]]:
     return [tuple(step) for step in await card.locator(".timeline li").evaluate_all(steps)]
 
 
-async def told(service: Service, card: Locator) -> list[tuple[int, str]]:
+async def logged(service: Service, card: Locator) -> list[tuple[int, str]]:
     return await asyncio.to_thread(service.told, await card.get_attribute("data-task-id"))
 
 
@@ -160,7 +160,7 @@ async def test_what_happens_while_disconnected_arrives_later(example, service):
     await asyncio.to_thread(service.wait_over, task_id)
     await example.page.reload()
     await reach(card, "succeeded")
-    assert await timeline(card) == await told(service, card)
+    assert await timeline(card) == await logged(service, card)
 
 
 async def test_a_lost_network_leaves_no_gap(example, service):
@@ -175,7 +175,7 @@ async def test_a_lost_network_leaves_no_gap(example, service):
     await asyncio.to_thread(service.wait_over, task_id)
     await example.page.context.set_offline(False)
     await reach(card, "succeeded")
-    assert await timeline(card) == await told(service, card)
+    assert await timeline(card) == await logged(service, card)
 
 
 async def test_a_killed_gateway_leaves_no_gap_and_no_double(page, start):
@@ -190,7 +190,7 @@ async def test_a_killed_gateway_leaves_no_gap_and_no_double(page, start):
     cards.append(await example.generate())
     for card in cards:
         await reach(card, "succeeded")
-        assert await timeline(card) == await told(service, card)
+        assert await timeline(card) == await logged(service, card)
 
 
 async def test_the_client_is_a_module_and_a_script(example, service):

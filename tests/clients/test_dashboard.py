@@ -9,6 +9,7 @@ from playwright.async_api import Locator, Page, expect
 from gateway.access import keys
 from gateway.access.roles import Role
 from tests.clients.service import Service
+from tts.domain.values import FINAL, Status
 
 REFUSED = "这句话会失败。"
 FAULT = {"route": "prediction", "fault": "failed", "args": {"error": "out of luck"}}
@@ -100,6 +101,20 @@ async def test_with_keys_it_asks_for_one(page, start, tmp_path):
     await expect(page.locator("#key-form")).to_be_hidden()
     await letter(page, task_id).locator(".retry").click()
     await expect(page.locator("#problem")).to_contain_text("dashboard")
+
+
+async def test_every_status_has_its_words_and_its_place(page, start):
+    """A status that is new in the service is missed here, and not by somebody at the page."""
+    await open_board(page, start())
+    words, groups, final = await page.evaluate(
+        """async () => {
+          const { WORDS, GROUPS, FINAL } = await import("/page/statuses.js");
+          return [Object.values(WORDS).map(Object.keys), Object.values(GROUPS).flat(), [...FINAL]];
+        }"""
+    )
+    for statuses in (*words, groups):
+        assert sorted(statuses) == sorted(Status)
+    assert set(final) == FINAL
 
 
 @pytest.mark.parametrize("text", ["<img src=x onerror=\"document.title='broken'\">"])

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from gateway.description.operation import JSON, Answer, Operation, header
 from gateway.static_files import FILES
 
 SUMMARIES = {"/client": "The client for JavaScript"}
+IF_NONE_MATCH = header("If-None-Match", "Answer 304 if the file has this ETag.", '"17-2a"')
+MODULE = {
+    "name": "module",
+    "in": "path",
+    "required": True,
+    "schema": {"type": "string"},
+    "example": "statuses.js",
+}
 
 
 def _file(summary: str, description: str, content_type: str) -> Operation:
@@ -18,7 +27,7 @@ def _file(summary: str, description: str, content_type: str) -> Operation:
             200: Answer(description, None, content_type, {"ETag": "Names this content."}),
             304: Answer("The client has it", None, None),
         },
-        parameters=(header("If-None-Match", "Answer 304 if the file has this ETag.", '"17-2a"'),),
+        parameters=(IF_NONE_MATCH,),
     )
 
 
@@ -34,6 +43,11 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         answers={200: Answer("A page", None, "text/html")},
     ),
     ("GET", "/"): _file("The dashboard", "A page", "text/html"),
+    ("GET", "/page/{module}"): replace(
+        _file("A module of the pages", "The module", "text/javascript"),
+        parameters=(MODULE, IF_NONE_MATCH),
+        errors=("not_found",),
+    ),
 } | {
     ("GET", path): _file(
         SUMMARIES.get(path.rpartition("/")[0], "A file of the pages"),

@@ -1,0 +1,44 @@
+/** The dashboard's words, and numbers and times as they are written there. */
+
+import { Language } from "./language.js";
+
+export const language = new Language({
+  zh: {
+    title: "语音合成 · 控制台", tryIt: "体验", docs: "文档", counts: "任务数量",
+    keyTitle: "需要 API 密钥", keyHint: "dashboard 密钥可查看全部，admin 密钥还可重试与忽略。密钥只保存在本标签页。",
+    useKey: "使用", letters: "死信", noLetters: "没有死信，一切正常。", more: "更多", recent: "最近任务",
+    noTasks: "还没有任务。", status: "状态", task: "任务", template: "模板", attempt: "尝试", what: "说明",
+    changed: "更新于", parts: "组件", system: "系统", gate: "Replicate 闸门",
+    gateState: { closed: "放行", open: "暂停", "half-open": "试探中" }, inFlight: "进行中", waiting: "等待中", perMinute: "每分钟上限", failures: "连续失败", reason: "原因（写入日志）",
+    dismiss: "忽略", retryAll: "全部重试 {}", dismissAll: "全部忽略 {}",
+    askRetry: "重试 {} 条死信？", askDismiss: "忽略 {} 条死信？", all: "全部", healthy: "正常", unhealthy: "异常",
+    version: "版本", deployment: "部署", store: "存储", queue: "队列", audio: "音频", uptime: "运行时间",
+    position: "日志位置", streams: "实时连接", permanent: "重试无用", attempts: "{} 次尝试", paid: "{} 次预测",
+    characters: "{} 字", until: "直到", why: "原因", working: "已处理 {}，剩余 {}", done: "已处理 {}，跳过 {}",
+    fromHere: "在控制台上操作", dismissed: "已忽略", erased: "（已删除）", noRights: "此密钥无权查看",
+    groups: { waiting: "等待中", working: "进行中", succeeded: "成功", failed: "失败", canceled: "已取消" },
+    connected: "实时",
+  },
+  en: {
+    title: "Text to speech", tryIt: "Try it", docs: "Docs", counts: "Tasks by status",
+    keyTitle: "An API key is needed", keyHint: "A dashboard key sees everything, an admin key may retry and dismiss, too. It stays in this tab.",
+    useKey: "Use", letters: "Dead letters", noLetters: "No dead letters: all is well.", more: "More", recent: "Recent tasks",
+    noTasks: "No tasks yet.", status: "Status", task: "Task", template: "Template", attempt: "Attempt", what: "What",
+    changed: "Changed", parts: "Parts", system: "System", gate: "Gate to Replicate",
+    gateState: { closed: "flowing", open: "paused", "half-open": "probing" }, inFlight: "In flight", waiting: "Waiting here", perMinute: "Allowed a minute", failures: "Failures in a row", reason: "Reason (kept in the log)",
+    dismiss: "Dismiss", retryAll: "Retry all {}", dismissAll: "Dismiss all {}",
+    askRetry: "Retry {} dead letters?", askDismiss: "Dismiss {} dead letters?", all: "All", healthy: "healthy", unhealthy: "unhealthy",
+    version: "Version", deployment: "Deployment", store: "Store", queue: "Queue", audio: "Audio", uptime: "Up for",
+    position: "Log position", streams: "Open streams", permanent: "no repetition can help", attempts: "attempts: {}", paid: "predictions: {}",
+    characters: "characters: {}", until: "Until", why: "Reason", working: "{} done, {} to go", done: "{} done, {} skipped",
+    fromHere: "from the dashboard", dismissed: "Dismissed", erased: "(erased)", noRights: "not for this key",
+    groups: { waiting: "Waiting", working: "In progress", succeeded: "Succeeded", failed: "Failed", canceled: "Canceled" },
+    connected: "Live",
+  },
+});
+
+export const say = (name, ...values) => language.say(name, ...values);
+export const number = (value) => new Intl.NumberFormat(language.code).format(value);
+export const clock = (time) => new Date(time).toLocaleTimeString("en-GB");
+export const moment = (time) =>
+  new Date(time).toDateString() === new Date().toDateString() ? clock(time) : new Date(time).toLocaleString(language.code);

@@ -1,0 +1,82 @@
+/** What the dashboard asks the service for, and what it says when that is refused. */
+
+import { $ } from "./element.js";
+
+const KEY = "tts-dashboard-key";
+const SETTLE_MS = [150, 1500]; // after a change: soon, and once the read models must be there
+
+let key = sessionStorage.getItem(KEY) ?? undefined;
+
+export const apiKey = () => key;
+
+export function useKey(text) {
+  key = text;
+  sessionStorage.setItem(KEY, key);
+  $("key-form").hidden = true;
+  clearProblem();
+}
+
+export function askForKey() {
+  $("key-form").hidden = false;
+  if (document.activeElement === document.body) $("key").focus();
+}
+
+export function report(error) {
+  $("problem").textContent = error.message;
+  $("problem").hidden = false;
+}
+
+export function clearProblem() {
+  $("problem").hidden = true;
+}
+
+class Refusal extends Error {
+  constructor(status, message) {
+    super(message);
+    this.status = status;
+  }
+}
+
+export async function api(method, path, body) {
+  const headers = {};
+  if (key) headers.Authorization = `Bearer ${key}`;
+  if (body) headers["Content-Type"] = "application/json";
+  const response = await fetch(new URL(path, document.baseURI), {
+    method, headers, body: body && JSON.stringify(body), cache: "no-store",
+  });
+  const answer = await response.json();
+  if (response.ok || answer.data) return answer.data;
+  if (response.status === 401) askForKey();
+  throw new Refusal(response.status, answer.error);
+}
+
+/** Runs `work` for the last of many calls: never twice at once, and once more if called meanwhile. */
+export function lately(work) {
+  let running = false;
+  let again = false;
+  const run = async () => {
+    if (running) {
+      again = true;
+      return;
+    }
+    running = true;
+    try {
+      await work();
+    } catch (error) {
+      if (error.status !== 401 && error.status !== 403) report(error);
+    }
+    running = false;
+    if (again) {
+      again = false;
+      setTimeout(run, SETTLE_MS[0]);
+    }
+  };
+  let timers = [];
+  return () => {
+    const [soon, late] = timers;
+    // The first stands, so that a steady flow of changes does not put it off for ever.
+    timers = [soon ?? setTimeout(() => { timers[0] = undefined; run(); }, SETTLE_MS[0])];
+    clearTimeout(late);
+    timers[1] = setTimeout(run, SETTLE_MS[1]);
+  };
+}
