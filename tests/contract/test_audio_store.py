@@ -150,7 +150,7 @@ async def test_a_part_that_is_gone_is_reported_as_such(case):
     """Its segment can be fetched or spoken again."""
     with pytest.raises(StepError) as caught:
         await case.store.get("part-of-nothing.wav")
-    assert (caught.value.code, caught.value.step) == ("part_missing", "store")
+    assert (caught.value.code, caught.value.step) == ("part_missing", "audio")
     assert caught.value.treatment is Treatment.LOST
 
 
@@ -244,8 +244,8 @@ async def test_a_put_that_fails_leaves_the_old_file_and_no_other(tmp_path, monke
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(StepError) as caught:
         await store.put("a.wav", b"new", "audio/wav")
-    assert caught.value.code == "store_refused"
-    assert caught.value.step == "store"
+    assert caught.value.code == "audio_refused"
+    assert caught.value.step == "audio"
     assert caught.value.treatment is Treatment.CONFIGURATION
     assert [each.name for each in tmp_path.iterdir()] == ["a.wav"]
     assert store.path("a.wav").read_bytes() == b"old"
@@ -343,8 +343,8 @@ async def test_wrong_keys_need_an_operator(s3, wrong):
     async with minio(s3, **wrong) as store:
         with pytest.raises(StepError) as caught:
             await store.put("a.wav", b"x", "audio/wav")
-        assert caught.value.step == "store"
-        assert caught.value.code == "store_refused"
+        assert caught.value.step == "audio"
+        assert caught.value.code == "audio_refused"
         assert caught.value.treatment is Treatment.CONFIGURATION
         with pytest.raises(Unavailable):
             await store.ready()
@@ -357,7 +357,7 @@ async def test_a_server_that_is_away_is_transient_within_seconds():
     for use in (store.put("a.wav", b"x", "audio/wav"), store.delete("a.wav")):
         with pytest.raises(StepError) as caught:
             await use
-        assert caught.value.code == "store_unavailable"
+        assert caught.value.code == "audio_unavailable"
         assert caught.value.treatment is Treatment.TRANSIENT
     with pytest.raises(Unavailable):
         await store.ready()
@@ -391,16 +391,16 @@ def error(status: int, code: str) -> Reply:
 @pytest.mark.parametrize(
     ("reply", "code", "treatment"),
     [
-        (error(503, "SlowDown"), "store_unavailable", Treatment.TRANSIENT),
-        (error(500, "InternalError"), "store_unavailable", Treatment.TRANSIENT),
-        (error(429, "TooManyRequests"), "store_unavailable", Treatment.TRANSIENT),
-        (error(400, "RequestTimeout"), "store_unavailable", Treatment.TRANSIENT),
-        (Reply(502, b"<html>"), "store_unavailable", Treatment.TRANSIENT),
-        (Reply(507, b"full"), "store_unavailable", Treatment.TRANSIENT),
-        (error(403, "AccessDenied"), "store_refused", Treatment.CONFIGURATION),
-        (error(403, "RequestTimeTooSkewed"), "store_refused", Treatment.CONFIGURATION),
-        (Reply(404, b"<html>"), "store_refused", Treatment.CONFIGURATION),
-        (error(400, "EntityTooLarge"), "store_rejected", Treatment.PERMANENT),
+        (error(503, "SlowDown"), "audio_unavailable", Treatment.TRANSIENT),
+        (error(500, "InternalError"), "audio_unavailable", Treatment.TRANSIENT),
+        (error(429, "TooManyRequests"), "audio_unavailable", Treatment.TRANSIENT),
+        (error(400, "RequestTimeout"), "audio_unavailable", Treatment.TRANSIENT),
+        (Reply(502, b"<html>"), "audio_unavailable", Treatment.TRANSIENT),
+        (Reply(507, b"full"), "audio_unavailable", Treatment.TRANSIENT),
+        (error(403, "AccessDenied"), "audio_refused", Treatment.CONFIGURATION),
+        (error(403, "RequestTimeTooSkewed"), "audio_refused", Treatment.CONFIGURATION),
+        (Reply(404, b"<html>"), "audio_refused", Treatment.CONFIGURATION),
+        (error(400, "EntityTooLarge"), "audio_rejected", Treatment.PERMANENT),
     ],
 )
 async def test_each_refusal_has_its_treatment(reply, code, treatment):

@@ -123,5 +123,5 @@ class FolderAudio:
 
 
 def _translated(error: OSError) -> StepError:
-    code = "store_refused" if error.errno in _OPERATOR_MUST_ACT else "store_unavailable"
-    return StepError(code, "store", f"The audio folder: {error.strerror}")
+    code = "audio_refused" if error.errno in _OPERATOR_MUST_ACT else "audio_unavailable"
+    return StepError(code, "audio", f"The audio folder: {error.strerror}")

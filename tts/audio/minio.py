@@ -123,7 +123,7 @@ class MinioAudio:
         """Make the bucket if it is missing.
 
         Raises:
-            StepError: at step ``store``.
+            StepError: at step ``audio``.
         """
         await self._call(self._ensure_bucket)
 
@@ -246,13 +246,13 @@ def _translated(error: MinioException | HTTPError) -> StepError:
         name, status = "no S3 answer", error._code  # noqa: SLF001 -- it has no public name
     else:
         message = f"The audio store does not answer: {type(error).__name__}"
-        return StepError("store_unavailable", "store", message)
+        return StepError("audio_unavailable", "audio", message)
     message = f"The audio store answered {status}: {name}"
     if name in _OPERATOR_MUST_ACT:
-        return StepError("store_refused", "store", message)
+        return StepError("audio_refused", "audio", message)
     busy = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS
     if busy or name in _PASSES:
-        return StepError("store_unavailable", "store", message)
+        return StepError("audio_unavailable", "audio", message)
     if isinstance(error, InvalidResponseError):
-        return StepError("store_refused", "store", message)
-    return StepError("store_rejected", "store", message)
+        return StepError("audio_refused", "audio", message)
+    return StepError("audio_rejected", "audio", message)

@@ -9,4 +9,4 @@ PARTS_KEPT_DAYS = 1
 
 def missing(key: str) -> StepError:
     """The failure to read an object that is not there."""
-    return StepError("part_missing", "store", f"the audio {key} is gone")
+    return StepError("part_missing", "audio", f"the audio {key} is gone")

@@ -14,7 +14,7 @@ import click
 from tts.bootstrap import retry_policy
 from tts.cli.options import json_option
 from tts.config import load
-from tts.domain.failures import TABLE, Failure, Treatment
+from tts.domain.failures import FORMER_NAMES, TABLE, Failure, Treatment
 from tts.domain.retry import MAX_CREATIONS, PAUSE_SECONDS, RETRY_AFTER_CAP_SECONDS, RetryPolicy
 
 EXAMPLE_ATTEMPTS = 10
@@ -29,7 +29,14 @@ def retry_policy_command(*, as_json: bool) -> None:
     policy = retry_policy(settings)
     shown = _shown(policy, settings.retry_max_attempts)
     if as_json:
-        failures = [{**asdict(row), "new_prediction": row.new_prediction} for row in TABLE.values()]
+        failures = [
+            {
+                **asdict(row),
+                "new_prediction": row.new_prediction,
+                "former_names": [{"code": code, "step": step} for code, step in _former(row)],
+            }
+            for row in TABLE.values()
+        ]
         click.echo(json.dumps({**shown, "failures": failures}, indent=2))
     else:
         click.echo("\n".join([*_lines(shown), *_table()]))
@@ -77,11 +84,17 @@ def _table() -> list[str]:
         lines += ["", f"At step {step}"]
         for row in (row for row in TABLE.values() if row.step == step):
             lines.append(f"  {row.code:<28}{row.treatment:<15}{_consequence(row)}")
-            for text, mark in ((row.meaning, "    "), (row.action, "    → ")):
+            texts = [(row.meaning, "    "), (row.action, "    → ")]
+            texts += [(f"In older logs: {c} at step {s}.", "    ") for c, s in _former(row)]
+            for text, mark in texts:
                 lines += textwrap.wrap(
                     text, width, initial_indent=mark, subsequent_indent=" " * len(mark)
                 )
     return lines
+
+
+def _former(row: Failure) -> list[tuple[str, str]]:
+    return [former for former, name in FORMER_NAMES.items() if name == (row.code, row.step)]
 
 
 def _consequence(row: Failure) -> str:

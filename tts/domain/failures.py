@@ -282,38 +282,38 @@ _DOWNLOAD = [
     ),
 ]
 
-_STORE = [
+_AUDIO = [
     _row(
-        "store",
-        "store_unavailable",
+        "audio",
+        "audio_unavailable",
         _TRANSIENT,
         "The audio store did not answer, or SlowDown, 429 or 5xx.",
-        "Look at the store if it lasts.",
+        "Look at the audio store if it lasts.",
     ),
     _row(
-        "store",
-        "store_refused",
+        "audio",
+        "audio_refused",
         _CONFIGURATION,
         "Wrong keys, no permission, a wrong clock, a full disk, or no S3 at all.",
         "Mend MINIO_*, the clock, or the space in DATA_DIR; tasks then go on by themselves.",
         pauses=True,
     ),
     _row(
-        "store",
+        "audio",
         "part_missing",
         _LOST,
         "A stored part of a long text is gone; it is fetched or spoken again.",
-        "Look who removes objects from the store.",
+        "Look who removes objects from the audio store.",
     ),
-    _row("store", "not_audio", _PERMANENT, "A stored part of a long text is no audio.", _REPORT),
+    _row("audio", "not_audio", _PERMANENT, "A stored part of a long text is no audio.", _REPORT),
     _row(
-        "store",
+        "audio",
         "parts_differ",
         _PERMANENT,
         "Parts of a long text differ in rate or channels, so that they cannot be joined.",
         _REPORT,
     ),
-    _row("store", "store_rejected", _PERMANENT, "The store refuses this very object.", _REPORT),
+    _row("audio", "audio_rejected", _PERMANENT, "The audio store refuses this object.", _REPORT),
 ]
 
 _OURS = [
@@ -333,7 +333,7 @@ _OURS = [
             ("create", _AMBIGUOUS),
             ("poll", _TRANSIENT),
             ("download", _TRANSIENT),
-            ("store", _TRANSIENT),
+            ("audio", _TRANSIENT),
             ("expire", _TRANSIENT),
             ("cancel", _TRANSIENT),
         )
@@ -351,9 +351,22 @@ TABLE: Mapping[tuple[str, str], Failure] = {
         *_account("cancel"),
         *_answers("cancel"),
         *_DOWNLOAD,
-        *_STORE,
+        *_AUDIO,
         *_OURS,
     )
+}
+
+
+# What logs of earlier versions call a failure (code, step), and what it is called now. Events keep
+# the name that they have; these rows say what it means.
+FORMER_NAMES: Mapping[tuple[str, str], tuple[str, str]] = {
+    ("store_unavailable", "store"): ("audio_unavailable", "audio"),
+    ("store_refused", "store"): ("audio_refused", "audio"),
+    ("store_rejected", "store"): ("audio_rejected", "audio"),
+    **{
+        (code, "store"): (code, "audio")
+        for code in ("part_missing", "not_audio", "parts_differ", "internal_error")
+    },
 }
 
 

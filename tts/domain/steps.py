@@ -48,7 +48,7 @@ class Speak:
 
 
 @dataclass(frozen=True, slots=True)
-class Store:
+class StoreAudio:
     """Every segment's audio is there: store the whole and finish."""
 
 
@@ -62,7 +62,7 @@ class Cancel:
     """Stop what runs upstream and confirm the cancellation."""
 
 
-Step = Done | Yield | WaitUntil | Claim | Speak | Store | Expire | Cancel
+Step = Done | Yield | WaitUntil | Claim | Speak | StoreAudio | Expire | Cancel
 
 
 # --- what concerns one segment
@@ -102,6 +102,11 @@ class Download:
 SegmentStep = Start | Settle | Create | Poll | Download
 
 
+def name_of(kind: type[Step | SegmentStep]) -> str:
+    """What failures and metrics call a step of this kind."""
+    return "audio" if kind is StoreAudio else kind.__name__.lower()
+
+
 def next_step(task: Task, lease: int | None, now: datetime) -> Step:  # noqa: PLR0911
     """The next step for the worker that holds ``lease`` (None: it has not claimed the task yet)."""
     if task.final:
@@ -116,7 +121,7 @@ def next_step(task: Task, lease: int | None, now: datetime) -> Step:  # noqa: PL
         return Yield()
     missing = [i for i, segment in enumerate(task.segments) if not segment.downloaded]
     if not missing:
-        return Store()
+        return StoreAudio()
     # What is paid for and finished is delivered even if it is late; nothing new is begun.
     spoken = all(task.segments[i].output_url is not None for i in missing)
     return Speak(missing) if spoken or now < task.deadline_at else Expire()

@@ -24,7 +24,7 @@ class AudioStore(Protocol):
         """Store (or overwrite) the object.
 
         Raises:
-            StepError: at step ``store``.
+            StepError: at step ``audio``.
         """
         ...
 
@@ -32,7 +32,7 @@ class AudioStore(Protocol):
         """Store (or overwrite) the object with the file's contents, a piece in memory at a time.
 
         Raises:
-            StepError: at step ``store``.
+            StepError: at step ``audio``.
         """
         ...
 
@@ -40,7 +40,7 @@ class AudioStore(Protocol):
         """The whole object.
 
         Raises:
-            StepError: at step ``store``; ``part_missing`` if there is none.
+            StepError: at step ``audio``; ``part_missing`` if there is none.
         """
         ...
 

@@ -33,7 +33,7 @@ class Assembly:
         """Store the whole audio; its size in bytes and its duration in seconds.
 
         Raises:
-            StepError: at step ``store``, or at ``download`` where a part had to be fetched again.
+            StepError: at step ``audio``, or at ``download`` where a part had to be fetched again.
         """
         self.fetching = None
         key = object_key(self._claimed.task.id)

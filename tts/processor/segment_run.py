@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from tts.domain.failures import Treatment
-from tts.domain.steps import Create, Download, Poll, SegmentStep, Settle, Start, next_segment_step
+from tts.domain.steps import (
+    Create,
+    Download,
+    Poll,
+    SegmentStep,
+    Settle,
+    Start,
+    name_of,
+    next_segment_step,
+)
 from tts.processor.claimed_segment import ClaimedSegment
 from tts.processor.claimed_task import ClaimedTask
 from tts.processor.creation import Creation
@@ -43,7 +52,7 @@ class SegmentRun:
             step = next_segment_step(claimed.task, index, claimed.lease, claimed.now())
             if step is None:
                 break
-            failure = await claimed.attempt(type(step).__name__.lower(), self._perform(step))
+            failure = await claimed.attempt(name_of(type(step)), self._perform(step))
             if failure is not None:
                 # What cannot be looked at now runs on, and what is in doubt may be running.
                 runs = isinstance(step, Poll) and not failure.failure.worthless

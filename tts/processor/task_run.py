@@ -17,9 +17,10 @@ from tts.domain.steps import (
     Speak,
     Start,
     Step,
-    Store,
+    StoreAudio,
     WaitUntil,
     Yield,
+    name_of,
     next_step,
 )
 from tts.domain.task import Task
@@ -96,13 +97,13 @@ class TaskRun:
                 return []
             case Claim():
                 work = claimed.claim()
-            case Store():
-                work = self._store()
+            case StoreAudio():
+                work = self._store_audio()
             case Expire():
                 work = self._stopping.expire()
             case Cancel():
                 work = self._stopping.cancel()
-        failure = await claimed.attempt(type(step).__name__.lower(), work)
+        failure = await claimed.attempt(name_of(type(step)), work)
         return [Setback(failure, self._assembly.fetching)] if failure else []
 
     async def _speak(self, segments: list[int]) -> list[Setback]:
@@ -147,7 +148,7 @@ class TaskRun:
             )
         return run
 
-    async def _store(self) -> None:
+    async def _store_audio(self) -> None:
         claimed = self._claimed
         size, duration = await self._assembly.store()
         await claimed.append(

@@ -34,7 +34,7 @@ async def join(parts: AsyncIterator[bytes], path: Path) -> AudioInfo:
     thread and holds two parts at a time.
 
     Raises:
-        StepError: at step ``store``: a part is not audio, or its rate or channels are not those of
+        StepError: at step ``audio``: a part is not audio, or its rate or channels are not those of
             the first, permanent both.
     """
     joiner = _Joiner(path)
@@ -94,7 +94,7 @@ class _Joiner:
         except soundfile.LibsndfileError as error:
             raise StepError(
                 "not_audio",
-                "store",
+                "audio",
                 f"part {self._count} ({len(data)} bytes) is not audio: {error.error_string}",
             ) from error
         if self._out is None:
@@ -104,7 +104,7 @@ class _Joiner:
         elif (rate, channels) != (self._out.samplerate, self._out.channels):
             raise StepError(
                 "parts_differ",
-                "store",
+                "audio",
                 f"part {self._count} has {rate} Hz and {channels} channels, the first has "
                 f"{self._out.samplerate} Hz and {self._out.channels}: they cannot be joined",
             )

@@ -438,7 +438,7 @@ class TestErasure:
             await speak(its.application, task_id)
 
             async def away(_key: str) -> None:
-                raise StepError("store_unavailable", "store", "away")
+                raise StepError("audio_unavailable", "audio", "away")
 
             with monkeypatch.context() as patch:
                 patch.setattr(its.audio, "delete", away)

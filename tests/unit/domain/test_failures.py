@@ -11,24 +11,24 @@ from click.testing import CliRunner
 import tts
 from tts.cli.retry_policy import retry_policy_command
 from tts.domain import steps
-from tts.domain.failures import TABLE, StepError, Treatment, UnknownFailure, lookup
+from tts.domain.failures import FORMER_NAMES, TABLE, StepError, Treatment, UnknownFailure, lookup
 
 SOURCES = [path for path in Path(tts.__file__).parent.rglob("*.py") if path.name != "failures.py"]
 
 
 def test_a_failure_takes_its_treatment_from_its_row():
     """Who raises it names code and step, and nothing else about it."""
-    failure = StepError("store_unavailable", "store", "away", retry_after=3)
-    assert failure.failure is lookup("store_unavailable", "store")
+    failure = StepError("audio_unavailable", "audio", "away", retry_after=3)
+    assert failure.failure is lookup("audio_unavailable", "audio")
     assert (failure.treatment, failure.retry_after) == (Treatment.TRANSIENT, 3)
 
 
 def test_a_failure_without_a_row_is_refused():
     """The table cannot be incomplete, and the error says what to do."""
     with pytest.raises(
-        UnknownFailure, match=r"'store_unavailable'.*'poll'.*tts/domain/failures\.py"
+        UnknownFailure, match=r"'audio_unavailable'.*'poll'.*tts/domain/failures\.py"
     ):
-        StepError("store_unavailable", "poll", "away")
+        StepError("audio_unavailable", "poll", "away")
 
 
 def test_every_row_tells_an_operator_what_it_means_and_what_to_do():
@@ -51,11 +51,23 @@ def test_no_row_is_left_over():
 
 
 def test_a_defect_at_any_step_has_a_row():
-    """Steps are named after their classes; one that comes to be needs its row."""
+    """Whatever a step is called; one that comes to be needs its row."""
     waiting = {steps.Done, steps.Yield, steps.WaitUntil, steps.Speak}
     classes = {*get_args(steps.Step), *get_args(steps.SegmentStep)} - waiting
-    for name in (cls.__name__.lower() for cls in classes):
-        assert lookup("internal_error", name)
+    for kind in classes:
+        assert lookup("internal_error", steps.name_of(kind))
+
+
+def test_a_former_name_is_explained_and_no_longer_given(monkeypatch):
+    """An old event keeps its code; who looks it up finds the row of today."""
+    assert set(FORMER_NAMES.values()) <= TABLE.keys()
+    assert not FORMER_NAMES.keys() & TABLE.keys()
+    monkeypatch.setenv("COLUMNS", "100")
+    printed = CliRunner().invoke(retry_policy_command).output
+    head, _, rest = printed.partition("In older logs: store_refused at step store.")
+    assert rest
+    assert head.rindex("  audio_refused ") > head.rindex("  audio_unavailable ")
+    assert "part_missing" not in head
 
 
 def test_nothing_that_the_account_is_to_blame_for_costs_an_attempt():

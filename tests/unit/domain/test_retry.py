@@ -89,7 +89,7 @@ class TestDecisions:
         """Nothing is gained by trying every second, nor by waiting for long after the repair."""
         task = a_task()
         task.queue(now=NOW)
-        failure = StepError("store_refused", "store", "AccessDenied")
+        failure = StepError("audio_refused", "audio", "AccessDenied")
         delays = []
         for _ in range(5):
             lease = task.claim(worker="w", now=task.due_at or NOW)

@@ -18,7 +18,7 @@ from tts.domain.steps import (
     Speak,
     Start,
     Step,
-    Store,
+    StoreAudio,
     WaitUntil,
     Yield,
     next_segment_step,
@@ -105,7 +105,7 @@ class TestTheWay:
 
     def test_a_downloaded_one_is_stored(self, task):
         """All segments are there."""
-        assert next_step(task, downloaded(task), NOW) == Store()
+        assert next_step(task, downloaded(task), NOW) == StoreAudio()
 
     def test_a_task_that_is_over_needs_nothing(self, task):
         """The message can be forgotten."""
@@ -196,9 +196,9 @@ class TestSeveralSegments:
         """The audio is whole or there is none."""
         lease = downloaded(long)
         for index in (1, 2):
-            assert next_step(long, lease, NOW) != Store()
+            assert next_step(long, lease, NOW) != StoreAudio()
             speak(long, lease, index)
-        assert next_step(long, lease, NOW) == Store()
+        assert next_step(long, lease, NOW) == StoreAudio()
 
     def test_a_part_of_it_is_not_delivered_late(self, long):
         """Where a segment is not spoken at the deadline, the others are of no use."""
