@@ -10,23 +10,20 @@ from typing import Any
 import httpx
 import pytest
 
+from tests.waiting import until
 from tts.application.tasks import Application
 from tts.audio.folder import FolderAudio
+from tts.bootstrap import Composition
+from tts.config import Settings
 from tts.domain import steps
-from tts.domain.retry import RetryPolicy
 from tts.domain.task import Task
-from tts.domain.values import FINAL, Status
+from tts.domain.values import Status
 from tts.gate.gate import Gate
 from tts.gate.state import Limits
 from tts.processor import settlement as search
-from tts.processor.prediction_owners import PredictionOwners
-from tts.processor.processor import Processor
-from tts.processor.resources import Resources
 from tts.queue.memory import MemoryQueue
-from tts.relay.relay import Relay
 from tts.replicate.predictions import ReplicatePredictions
 from tts.sandbox import Behaviour, start_sandbox
-from tts.sound.inspect import inspect
 from tts.store.memory import MemoryDocuments
 from tts.store.sqlite import SQLiteStore
 from tts.templates import HttpTemplates
@@ -46,12 +43,13 @@ class CrashingStore:
 
     def __init__(self, store: SQLiteStore) -> None:
         self._store = store
-        self.events = store.events
-        self.payload = store.payload
         self.crash_before: int | None = None
         self.crash_after: int | None = None
         self.dead = asyncio.Event()
         self._asked = self._appended = 0
+
+    def __getattr__(self, name):
+        return getattr(self._store, name)
 
     async def append(self, events, payload=None):
         """Append, or die."""
@@ -69,22 +67,26 @@ class CrashingStore:
         await asyncio.Event().wait()  # nothing that comes after it is ever done
 
 
-def new_application(store) -> Application:
-    return Application(
-        store, max_attempts=3, deadline_seconds=60, segment_max_chars=SEGMENT_MAX_CHARS
-    )
-
-
 class World:
     """Everything but the processors, which come and go."""
 
     def __init__(self, store, sandbox, folder: Path, *, patience: float = 10.0) -> None:
         self.store = store
         self.sandbox = sandbox
-        self.audio = FolderAudio(folder / "audio", "http://audio")
-        self.application = Application(
-            store, max_attempts=3, deadline_seconds=60, segment_max_chars=SEGMENT_MAX_CHARS
+        self.settings = Settings(
+            _env_file=None,
+            replicate_base_url=sandbox.url,
+            replicate_model_version=VERSION,
+            replicate_poll_interval_ms=20,
+            replicate_timeout_ms=1000,
+            segment_max_chars=SEGMENT_MAX_CHARS,
+            task_deadline_seconds=60,
+            retry_max_attempts=3,
+            retry_initial_interval_ms=100,
+            retry_max_interval_ms=1000,
+            retry_jitter="none",
         )
+        self.audio = FolderAudio(folder / "audio", "http://audio")
         self.predictions = ReplicatePredictions(
             token="any",  # noqa: S106 -- the sandbox takes every one
             base_url=sandbox.url,
@@ -96,14 +98,34 @@ class World:
         self.templates = HttpTemplates(sandbox.url, cache_seconds=60, timeout=patience)
         self.queue = MemoryQueue()
         self.documents = MemoryDocuments()
-        self.policy = RetryPolicy(initial=0.1, multiplier=2, maximum=1, jitter="none")
-        self.poll_interval = 0.02
 
     async def close(self) -> None:
         """Let go of the resources."""
         await self.predictions.aclose()
         await self.templates.aclose()
         await self.audio.aclose()
+
+    def change(self, **settings) -> None:
+        """Change settings of the processes to come."""
+        self.settings = self.settings.model_copy(update=settings)
+
+    def process(self, **substitutes) -> Composition:
+        """The parts of a process of its own."""
+        shared = {
+            "store": self.store,
+            "queue": self.queue,
+            "audio": self.audio,
+            "predictions": self.predictions,
+            "templates": self.templates,
+            "documents": self.documents,
+        }
+        stack = contextlib.AsyncExitStack()  # it stays empty: who gives a part closes it
+        return Composition(self.settings, stack, shared | substitutes, alone=False)
+
+    @property
+    def application(self) -> Application:
+        """The use cases, as in a gateway."""
+        return self.process().application
 
     @contextlib.asynccontextmanager
     async def working(
@@ -120,26 +142,12 @@ class World:
         With ``gates`` there is a processor for each of them; the first one is yielded.
         """
         self.queue = queue or MemoryQueue()
-        application = Application(
-            store or self.store,
-            max_attempts=3,
-            deadline_seconds=60,
-            segment_max_chars=SEGMENT_MAX_CHARS,
-        )
+        self.change(shutdown_seconds=grace_seconds, tts_concurrency=concurrency)
         processors = [
-            Processor(
-                application,
-                self.queue,
-                self.outside(gate),
-                worker=worker,
-                concurrency=concurrency,
-                grace_seconds=grace_seconds,
-            )
+            self.process(store=store or self.store, worker=worker, gate=gate).processor()
             for gate in gates or [Gate(self.documents, Limits())]
         ]
-        relay = Relay(
-            self.application, self.store, self.store, self.queue, window=8, watchdog_seconds=60
-        )
+        relay = self.process().relay()
         parts = [asyncio.create_task(part.run()) for part in (relay, *processors)]
         try:
             yield processors[0]
@@ -148,25 +156,6 @@ class World:
                 part.cancel()
             await asyncio.gather(*parts, return_exceptions=True)
 
-    def outside(self, gate: Gate) -> Resources:
-        """What a processor of its own has."""
-        return Resources(
-            log=self.store,
-            templates=self.templates,
-            predictions=self.predictions,
-            audio=self.audio,
-            gate=gate,
-            inspect=inspect,
-            policy=self.policy,
-            model_version=VERSION,
-            poll_interval=self.poll_interval,
-            create_timeout=1.0,
-            segment_max_chars=SEGMENT_MAX_CHARS,
-            segment_concurrency=4,
-            prediction_owners=PredictionOwners(self.documents),
-            observe=lambda *_: None,
-        )
-
     async def request(self, text=TEXT, template="template1") -> Task:
         """A new task."""
         task, _ = await self.application.request(template_id=template, text=text)
@@ -174,18 +163,20 @@ class World:
 
     async def ended(self, task: Task) -> Task:
         """The task when it is over."""
-        async with asyncio.timeout(20):
-            while True:
-                now, _ = await self.application.load(task.id)
-                if now.status in FINAL:
-                    return now
-                await asyncio.sleep(0.01)
+
+        async def over():
+            now, _ = await self.application.load(task.id)
+            return now if now.final else None
+
+        return await until(over, f"task {task.id} is over", seconds=20)
 
     async def reached(self, task: Task, status: Status) -> None:
         """Return when the task has had the status."""
-        async with asyncio.timeout(20):
-            while status not in await self.statuses(task):
-                await asyncio.sleep(0.005)
+
+        async def had():
+            return status in await self.statuses(task)
+
+        await until(had, f"task {task.id} is {status}", seconds=20)
 
     async def statuses(self, task: Task) -> list[str]:
         """Every status so far."""

@@ -15,9 +15,9 @@ from eventsourcing import application as library
 from eventsourcing.persistence import StoredEvent
 from eventsourcing.utils import get_topic
 
+from tests import builders
 from tests.histories import MAPPER
 from tests.services.stores import Backend, Store
-from tests.world import new_application
 from tts.application.tasks import Application, IdempotencyMismatch
 from tts.domain.naming import hash_payload
 from tts.domain.task import Task
@@ -66,7 +66,7 @@ async def store(old: Backend):
 
 @pytest.fixture
 def application(store: Store) -> Application:
-    return new_application(store)
+    return builders.application(store)
 
 
 def link(key: str) -> str:

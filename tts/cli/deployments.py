@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -21,10 +22,13 @@ from tts.audio.minio import MinioAudio
 from tts.bootstrap import Composition, compose
 from tts.cli.process import Part
 from tts.config import ConfigError, Settings
+from tts.domain.failures import StepError
 from tts.observability.health import Probe
 from tts.observability.monitor import monitor
 from tts.queue.rabbitmq import RabbitMQ
 from tts.sandbox import start_sandbox
+
+logger = logging.getLogger(__name__)
 
 
 class Role(StrEnum):
@@ -91,7 +95,16 @@ async def _processor(deployment: Deployment) -> Part:
     _probe_queue(deployment)
     if isinstance(parts.audio, MinioAudio):
         deployment.probes["audio"] = parts.audio.ready
-    return (await parts.processor()).run
+        await _try_to_ensure_bucket(parts.audio)
+    return parts.processor().run
+
+
+async def _try_to_ensure_bucket(audio: MinioAudio) -> None:
+    try:
+        await audio.ensure_bucket()
+    except StepError as error:
+        # It is no reason not to start: whoever stores first tries again.
+        logger.warning("The bucket cannot be looked at yet: %s", error.message)
 
 
 async def _relay(deployment: Deployment) -> Part:

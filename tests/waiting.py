@@ -1,0 +1,40 @@
+"""Waiting for what happens elsewhere: by looking again and again, with a deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import time
+from collections.abc import Callable
+from typing import Any
+
+SECONDS = 30.0  # until a test gives up; nothing takes that long
+PAUSE_SECONDS = 0.01
+
+
+async def until(condition: Callable[[], Any], what: str, seconds: float = SECONDS) -> Any:
+    """Return what the condition returns, asynchronous or not, as soon as that is true.
+
+    Raises:
+        TimeoutError: says ``what`` did not happen.
+    """
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                answer = condition()
+                if inspect.isawaitable(answer):
+                    answer = await answer
+                if answer:
+                    return answer
+                await asyncio.sleep(PAUSE_SECONDS)
+    except TimeoutError as error:
+        raise TimeoutError(f"{what}: not within {seconds} s") from error
+
+
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = 2 * SECONDS) -> None:
+    """The same for a test without a loop, whose servers take long to start."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"{what}: not within {seconds} s")
+        time.sleep(PAUSE_SECONDS)
