@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 from pathlib import Path
-from typing import get_type_hints
+from typing import get_args, get_type_hints
 
 import pytest
 import yaml
+from pydantic import TypeAdapter
 
+from gateway.commands import IDEMPOTENCY_KEY
+from gateway.description import prose
+from gateway.history import TASKS_MAX
 from gateway.models import CancelRequest, RetryRequest, SpeechRequest
 from gateway.session import KINDS, Key, Message, Subscribe, Unsubscribe
 from projections.tasks import _WIRE_NAMES
 from tests.contract import wire_shapes
 from tests.contract.wire_shapes import Field, Shape, python_hint, shape, shape_of
 from tts import client, wire
+from tts.client import results
 from tts.client.results import TIMES
-from tts.domain.values import Priority, Status
+from tts.domain.values import FINAL, Priority, Status
 
 STATIC = Path(__file__).parents[2] / "gateway" / "static"
 ASYNCAPI = yaml.safe_load((STATIC / "asyncapi.yaml").read_text())
@@ -161,6 +167,33 @@ RECEIVED = {
 }
 
 
+class TestWords:
+    """Words that are written down in several languages."""
+
+    def test_the_clients_know_which_statuses_are_final(self):
+        """Else they would wait for ever, or give up too early."""
+        script = (STATIC / "SSEClient.js").read_text()
+        (words,) = re.findall(r"const FINAL = new Set\((\[.*?\])\)", script)
+        assert set(json.loads(words)) == results.FINAL == {status.value for status in FINAL}
+
+    def test_the_python_client_offers_each_priority(self):
+        """No more, and none is missing."""
+        words, _ = get_args(get_type_hints(client.Client.generate)["priority"])  # or None
+        assert set(get_args(words)) == set(Priority)
+
+    def test_the_prose_names_each_status(self):
+        """And the examples of frames have the fields of the wire."""
+        (paragraph,) = re.findall(r"^Statuses, .*?\n\n", prose.SSE, re.DOTALL | re.MULTILINE)
+        words = set(re.findall(r"`(\w+)`", paragraph))
+        assert words == set(Status)
+        frames = dict(re.findall(r"event: (\w+)\ndata: (\{.*\})", prose.SSE))
+        fields = {name: json.loads(frame).keys() for name, frame in frames.items()}
+        spell = wire_shapes.json_schema
+        assert fields["connected"] == shape(wire.Connected, spell=spell).keys()
+        assert fields["heartbeat"] == shape(wire.Heartbeat, spell=spell).keys()
+        assert fields["task_update"] <= shape(wire.TaskUpdate, spell=spell).keys()
+
+
 class TestAsyncAPI:
     def test_every_message_is_held_against_its_type(self):
         """None is forgotten here, and the document lists each under its channel and direction."""
@@ -186,6 +219,18 @@ class TestAsyncAPI:
         fields["type"] = Field(required=True, types=frozenset({f'"{name}"'}))
         described = {n: _without_formats(f) for n, f in self._described(name).items()}
         assert described == {n: _without_formats(f) for n, f in fields.items()}
+
+    def test_bounds_of_what_a_client_sends_are_as_described(self):
+        """How many tasks, which templates, how long an id."""
+        schemas = ASYNCAPI["components"]["schemas"]
+        assert schemas["taskIds"]["maxItems"] == TASKS_MAX
+        (id_schema, *_) = TypeAdapter(Message).json_schema()["properties"]["id"]["anyOf"]
+        assert schemas["id"]["maxLength"] == id_schema["maxLength"]
+        generate = ASYNCAPI["components"]["messages"]["generate"]["payload"]["properties"]
+        template = TypeAdapter(SpeechRequest).json_schema()["properties"]["templateId"]
+        assert generate["templateId"]["pattern"] == template["pattern"]
+        assert generate["priority"]["default"] == Priority.NORMAL
+        assert generate["idempotencyKey"]["pattern"] == f"^{IDEMPOTENCY_KEY.pattern}$"
 
     def _described(self, name: str) -> Shape:
         payload = ASYNCAPI["components"]["messages"][name]["payload"]
