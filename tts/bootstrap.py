@@ -17,7 +17,6 @@ from tts.application.tasks import Application, utc_now
 from tts.audio.folder import FolderAudio
 from tts.audio.minio import MinioAudio
 from tts.config import ConfigError, Settings
-from tts.domain.failures import StepError
 from tts.domain.retry import RetryPolicy
 from tts.gate.gate import Gate
 from tts.gate.state import Limits
@@ -259,19 +258,16 @@ class Composition:
             observe=observe_relay,
         )
 
-    async def processor(self) -> Processor:
+    def processor(self) -> Processor:
         """A processor; without signals, it polls.
 
         Raises:
             ConfigError: nothing says whom to ask for predictions.
         """
-        resources = self.resources
-        if isinstance(self.audio, MinioAudio):
-            await _try_to_ensure_bucket(self.audio)
         return Processor(
             self.application,
             self.queue,
-            resources,
+            self.resources,
             worker=self.worker,
             concurrency=self.settings.tts_concurrency,
             grace_seconds=self.settings.shutdown_seconds,
@@ -307,14 +303,6 @@ async def _open_store(url: str) -> AsyncIterator[Store]:
         yield store
     finally:
         await store.aclose()
-
-
-async def _try_to_ensure_bucket(audio: MinioAudio) -> None:
-    try:
-        await audio.ensure_bucket()
-    except StepError as error:
-        # It is no reason not to start: whoever stores first tries again.
-        logger.warning("The bucket cannot be looked at yet: %s", error.message)
 
 
 def retry_policy(settings: Settings) -> RetryPolicy:
