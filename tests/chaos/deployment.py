@@ -9,8 +9,8 @@ import httpx
 
 from tests.chaos.nursery import Child, Nursery
 from tests.services.ports import free_port
-from tests.services.process import wait_until
 from tests.services.s3 import S3
+from tests.waiting import wait_until
 
 # What takes long in production because nothing is lost by waiting is quick here.
 QUICK = {

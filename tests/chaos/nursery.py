@@ -20,7 +20,8 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
-from tests.services.process import Process, ServiceError, wait_until
+from tests.services.process import Process, ServiceError
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 PR_SET_PDEATHSIG = 1

@@ -21,9 +21,9 @@ from tests.chaos.deployment import Deployment, distributed
 from tests.chaos.nursery import Nursery
 from tests.chaos.schedule import Trouble
 from tests.services.postgres import Postgres
-from tests.services.process import wait_until
 from tests.services.rabbitmq import RabbitMQ
 from tests.services.s3 import S3
+from tests.waiting import wait_until
 
 EACH = 2
 HEALING_SECONDS = 180.0

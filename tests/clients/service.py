@@ -10,8 +10,8 @@ import httpx
 from httpx_sse import connect_sse
 
 from tests.services.ports import free_port
-from tests.services.process import wait_until
 from tests.services.tts import Tts
+from tests.waiting import wait_until
 
 TEXT = "你好，欢迎使用语音合成服务。"
 SLOW = "这句话要慢慢地说。"  # three seconds: long enough to do something meanwhile

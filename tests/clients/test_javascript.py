@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.clients.service import SLOW, Service
-from tests.services.process import wait_until
+from tests.waiting import wait_until
 
 HERE = Path(__file__).parent
 SCRIPTS = HERE / "javascript"

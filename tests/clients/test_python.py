@@ -6,7 +6,7 @@ import pytest
 
 from tests.clients.service import ENDLESS, LONG, SLOW, TEXT, Service
 from tests.histories import STATUSES_OF_SPEECH
-from tests.services.process import wait_until
+from tests.waiting import wait_until
 from tts.client import AsyncClient, Client, CursorReset, TTSError, calls
 
 

@@ -12,8 +12,8 @@ import pytest
 from eventsourcing.persistence import StoredEvent
 
 from tests.services.postgres import Postgres
-from tests.services.process import wait_until
 from tests.services.stores import Backend, Store, line
+from tests.waiting import wait_until
 from tts.ports.errors import Unavailable
 from tts.ports.log import Recorded
 from tts.store import tailer

@@ -6,9 +6,9 @@ import httpx
 import pytest
 
 from tests.services.ports import free_port
-from tests.services.process import wait_until
 from tests.services.rabbitmq import RabbitMQ
 from tests.services.tts import Tts
+from tests.waiting import wait_until
 from tts.client import Client
 
 BROKEN = {"route": "prediction", "fault": "failed", "args": {"error": "out of luck"}}

@@ -7,8 +7,8 @@ import httpx
 import pytest
 
 from tests.services.ports import free_port
-from tests.services.process import wait_until
 from tests.services.tts import Tts
+from tests.waiting import wait_until
 from tts.client import Client
 
 TASKS = 60

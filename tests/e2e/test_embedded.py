@@ -11,8 +11,9 @@ import soundfile
 from tests.e2e.clients import App
 from tests.histories import STATUSES_OF_SPEECH
 from tests.services.ports import free_port
-from tests.services.process import ServiceError, wait_until
+from tests.services.process import ServiceError
 from tests.services.tts import Tts
+from tests.waiting import wait_until
 
 TEXT = "你好，欢迎使用语音合成服务。"
 

@@ -6,8 +6,8 @@ import subprocess
 from pathlib import Path
 
 from tests.services.ports import free_port
-from tests.services.process import wait_until
 from tests.services.tts import Tts
+from tests.waiting import wait_until
 
 README = (Path(__file__).parents[2] / "README.md").read_text()
 

@@ -4,8 +4,8 @@ import pytest
 
 from tests.services.ports import free_port
 from tests.services.postgres import Postgres
-from tests.services.process import wait_until
 from tests.services.tts import Tts
+from tests.waiting import wait_until
 
 
 @pytest.fixture

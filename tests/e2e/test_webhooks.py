@@ -14,8 +14,8 @@ import pytest
 
 from tests.e2e.clients import App
 from tests.services.ports import free_port
-from tests.services.process import wait_until
 from tests.services.tts import Tts
+from tests.waiting import wait_until
 
 TASKS = 20
 NEVER_MS = 600_000  # a look that comes too late to be of any help

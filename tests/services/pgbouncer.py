@@ -6,7 +6,8 @@ import shutil
 import signal
 
 from tests.services.ports import at_port, free_port, listening
-from tests.services.process import Process, User, program, wait_until
+from tests.services.process import Process, User, program
+from tests.waiting import wait_until
 
 
 class PgBouncer:

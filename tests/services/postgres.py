@@ -16,8 +16,9 @@ from psycopg import sql
 
 from tests.services.disk import SmallDisk
 from tests.services.ports import free_port
-from tests.services.process import Process, User, program, root, run, wait_until
+from tests.services.process import Process, User, program, root, run
 from tests.services.tls import Certificate
+from tests.waiting import wait_until
 
 
 def _binary(name: str) -> str:

@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from tests.services.link import Link
 from tests.services.postgres import Postgres
-from tests.services.process import wait_until
+from tests.waiting import wait_until
 
 _SETTINGS = {
     "wal_keep_size": "256MB",  # a standby that was away finds what it missed

@@ -16,8 +16,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -57,15 +56,6 @@ def run(*command: str, folder: Path | None = None, **options: Any) -> str:
 def root(*command: str) -> tuple[str, ...]:
     """The command as root; without being root, sudo must not ask for a password."""
     return command if os.geteuid() == 0 else ("sudo", "--non-interactive", *command)
-
-
-def wait_until(ready: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    """Poll until ``ready()``, or raise TimeoutError that says ``what`` did not happen."""
-    deadline = time.monotonic() + seconds
-    while not ready():
-        if time.monotonic() > deadline:
-            raise TimeoutError(f"{what}: not within {seconds} s")
-        time.sleep(0.02)
 
 
 def descendants(pid: int) -> list[int]:

@@ -11,8 +11,9 @@ from itertools import count
 from typing import Any
 
 from tests.services.ports import free_port, listening
-from tests.services.process import Process, ServiceError, User, program, run, wait_until
+from tests.services.process import Process, ServiceError, User, program, run
 from tests.services.tls import Certificate
+from tests.waiting import wait_until
 
 # Debian's wrapper in /usr/sbin insists on root and on the installed node's folder; these are the
 # scripts behind it, which run as anybody and anywhere.

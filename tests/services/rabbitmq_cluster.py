@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from tests.services.process import wait_until
 from tests.services.rabbitmq import Epmd, RabbitMQ
+from tests.waiting import wait_until
 
 
 class RabbitMQCluster:

@@ -10,8 +10,9 @@ import sys
 from pathlib import Path
 
 from tests.services.ports import free_port
-from tests.services.process import Process, ServiceError, folder, wait_until
+from tests.services.process import Process, ServiceError, folder
 from tests.services.tls import Certificate
+from tests.waiting import wait_until
 
 _PORTS = ("s3", "master", "filer", "volume", "admin")
 

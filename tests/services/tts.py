@@ -12,7 +12,8 @@ from pathlib import Path
 
 import httpx
 
-from tests.services.process import Process, wait_until
+from tests.services.process import Process
+from tests.waiting import wait_until
 
 
 class Tts:
