@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON ?= python3
 
-.PHONY: help setup servers run test lint format bench chaos clean
+.PHONY: help setup servers run test lint format bench chaos cluster clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ format: setup ## Format the code
 bench: setup ## Measure accept rate, cost per task, fan-out and latency against baselines
 	@tests/install-servers wrk nginx libnginx-mod-nchan
 	$(BIN)/python -m tests.bench
+
+cluster: setup servers ## Lose machines of a cluster, one by one: brokers, databases, clocks, links
+	$(BIN)/python -m pytest -m cluster
 
 # SEED draws the same troubles again: make chaos SEED=7 MINUTES=10 TASKS=2000
 MINUTES ?= 10

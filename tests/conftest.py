@@ -7,10 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.services.clock import Clock
 from tests.services.postgres import Postgres
+from tests.services.postgres_pair import PostgresPair
 from tests.services.rabbitmq import RabbitMQ
+from tests.services.rabbitmq_cluster import RabbitMQCluster
 from tests.services.s3 import S3
 from tests.services.stores import Backend
+from tests.services.tls import Authority
 
 
 @pytest.fixture(scope="session")
@@ -35,6 +39,52 @@ def s3() -> Iterator[S3]:
     server = S3()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="session")
+def cluster_of_the_run() -> Iterator[RabbitMQCluster]:
+    """Tests take ``rabbitmq_cluster``."""
+    cluster = RabbitMQCluster()
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def rabbitmq_cluster(cluster_of_the_run: RabbitMQCluster) -> RabbitMQCluster:
+    """Three brokers, whole at first, whatever the test before did; ``create_vhost()`` for each."""
+    cluster_of_the_run.mend()
+    return cluster_of_the_run
+
+
+@pytest.fixture(scope="session")
+def pair_of_the_run() -> Iterator[PostgresPair]:
+    """Tests take ``postgres_pair``."""
+    pair = PostgresPair()
+    yield pair
+    pair.stop()
+
+
+@pytest.fixture
+def postgres_pair(pair_of_the_run: PostgresPair) -> PostgresPair:
+    """A primary and its standby, whole at first; ``create_database()`` for each test."""
+    pair_of_the_run.mend()
+    return pair_of_the_run
+
+
+@pytest.fixture(scope="session")
+def authority() -> Iterator[Authority]:
+    """Signs the certificates of the run."""
+    authority = Authority()
+    yield authority
+    authority.remove()
+
+
+@pytest.fixture
+def clock() -> Iterator[Clock]:
+    """A wall clock that a test can set, for the processes that get its ``env``."""
+    clock = Clock()
+    yield clock
+    clock.remove()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

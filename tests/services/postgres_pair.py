@@ -74,6 +74,18 @@ class PostgresPair:
         self.standby.follow(self.link.port)
         self._be_synchronous()
 
+    def mend(self) -> None:
+        """Whatever a test did: one primary, and a standby that follows it."""
+        for server in (self.primary, self.standby):
+            if server.running:
+                server.thaw()
+        if not self.primary.running:
+            self.primary.start()
+        self.link.heal()
+        if not (self.standby.running and self.standby.ask("SELECT pg_is_in_recovery()")):
+            self.rejoin()
+        self.catch_up()
+
     def stop(self) -> None:
         """End both and remove their data."""
         self.standby.stop()

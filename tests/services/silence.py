@@ -13,7 +13,7 @@ class Silence:
     """
 
     def __init__(self, *ports: int) -> None:
-        self._nft = root(program("nft", "nftables"))
+        self._nft = root(program("/usr/sbin/nft", "nftables"))
         self._table = f"tts_test_{ports[0]}"
         numbers = ", ".join(map(str, ports))
         at_end(*self._nft, "delete", "table", "ip", self._table)

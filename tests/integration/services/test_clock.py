@@ -1,0 +1,42 @@
+"""A machine whose time is wrong, so that tests can run our processes on it."""
+
+import os
+import subprocess
+import sys
+import time
+
+from tests.services.clock import Clock
+
+SAY = "import time\nwhile input() == '': print(time.time(), time.monotonic(), flush=True)"
+
+
+def test_the_wall_clock_is_set_while_a_process_reads_it_and_the_monotonic_runs_on(
+    clock: Clock,
+) -> None:
+    """Each new offset holds from the next look at the clock on, forwards and backwards."""
+    clock.set(3600)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SAY],
+        env={**os.environ, **clock.env},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def offsets() -> tuple[int, int]:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+        wall, monotonic = map(float, process.stdout.readline().split())
+        return round(wall - time.time()), round(monotonic - time.monotonic())
+
+    try:
+        assert offsets() == (3600, 0)
+        clock.step(-7200)
+        assert offsets() == (-3600, 0)
+        clock.set(0)
+        assert offsets() == (0, 0)
+    finally:
+        process.kill()
+        process.communicate()
