@@ -62,14 +62,14 @@ def bucket_name() -> str:
 @asynccontextmanager
 async def minio(s3: S3, **options: Any) -> AsyncIterator[MinioAudio]:
     """A bucket's store, closed at the end."""
-    given = {
+    options = {
         "endpoint": s3.endpoint,
         "access_key": s3.access_key,
         "secret_key": s3.secret_key,
         "bucket": bucket_name(),
         **options,
     }
-    store = MinioAudio(given.pop("endpoint"), **given)
+    store = MinioAudio(options.pop("endpoint"), **options)
     try:
         yield store
     finally:

@@ -73,8 +73,8 @@ def link(key: str) -> str:
     return f"http://audio.test/{key}"
 
 
-def in_status(*wanted: Status) -> list[UUID]:
-    return [task_id for task_id, answer in ANSWERS.items() if answer["status"] in wanted]
+def in_status(*statuses: Status) -> list[UUID]:
+    return [task_id for task_id, answer in ANSWERS.items() if answer["status"] in statuses]
 
 
 def the_failed_one(code: str) -> UUID:
@@ -105,8 +105,8 @@ async def test_every_event_is_as_it_was_written(store):
 
 async def test_every_update_is_told_as_it_was(store):
     """Who resumes a stream behind an old event sees what others saw then, old codes included."""
-    told = [task_update(event, link) for event in await store.read(0, 10_000)]
-    assert told == [event["task_update"] for event in EXPECTED["events"]]
+    updates = [task_update(event, link) for event in await store.read(0, 10_000)]
+    assert updates == [event["task_update"] for event in EXPECTED["events"]]
 
 
 @pytest.mark.parametrize("task_id", ANSWERS, ids=str)
@@ -114,10 +114,10 @@ async def test_every_task_is_as_it_was(store, application, task_id):
     """Its answer, its timeline, and its dead letter if it failed."""
     events = await store.events(task_id)
     task, position = await application.load(task_id)
-    said = await store.payload(task_id)
+    payload = await store.payload(task_id)
     seen = {
         "task_answer": task_answer(
-            task, position, (said.text, said.instruction) if said else None, link
+            task, position, (payload.text, payload.instruction) if payload else None, link
         ),
         "timeline": timeline(events, link),
     }
@@ -145,13 +145,13 @@ async def test_a_task_has_the_topic_it_had(store):
 
 async def test_what_was_said_is_known_by_its_fingerprint(store, application):
     """A task that still has to be spoken would else fail as altered."""
-    told = 0
+    payloads = 0
     for task_id in ANSWERS:
         task, _ = await application.load(task_id)
-        if (said := await store.payload(task_id)) is not None:
-            assert hash_payload(said.text, said.instruction, said.salt) == task.text_hash
-            told += 1
-    assert told == len(ANSWERS) - 2  # two are erased
+        if (payload := await store.payload(task_id)) is not None:
+            assert hash_payload(payload.text, payload.instruction, payload.salt) == task.text_hash
+            payloads += 1
+    assert payloads == len(ANSWERS) - 2  # two are erased
 
 
 async def test_checkpoints_are_kept(store):
@@ -235,14 +235,14 @@ async def test_an_old_idempotency_key_still_stands_for_its_task(store, applicati
     last = await store.position()
     assert {task.owner for task in with_a_key} == {"", "shop"}
     for task in with_a_key:
-        said = await store.payload(task.id)
+        payload = await store.payload(task.id)
         request = {
             "template_id": task.template_id,
-            "instruction": said.instruction,
+            "instruction": payload.instruction,
             "owner": task.owner,
             "idempotency_key": task.idempotency_key,
         }
-        again, _ = await application.request(text=said.text, **request)
+        again, _ = await application.request(text=payload.text, **request)
         assert again == task
         with pytest.raises(IdempotencyMismatch):
             await application.request(text="别的", **request)

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import BinaryIO, ParamSpec, TypeVar
 from uuid import uuid4
 
-from tts.audio.parts import PARTS_KEPT_DAYS, missing
 from tts.domain.failures import StepError
-from tts.domain.naming import PART_PREFIX
+from tts.domain.naming import PART_PREFIX, PARTS_KEPT_DAYS
+from tts.ports.audio import missing
 
 P = ParamSpec("P")
 T = TypeVar("T")

@@ -22,9 +22,9 @@ from minio.lifecycleconfig import Expiration, LifecycleConfig, Rule
 from urllib3 import PoolManager, Retry, Timeout
 from urllib3.exceptions import HTTPError
 
-from tts.audio.parts import PARTS_KEPT_DAYS, missing
 from tts.domain.failures import StepError
-from tts.domain.naming import PART_PREFIX
+from tts.domain.naming import PART_PREFIX, PARTS_KEPT_DAYS
+from tts.ports.audio import missing
 from tts.ports.errors import Unavailable
 
 logger = logging.getLogger(__name__)

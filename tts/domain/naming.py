@@ -8,6 +8,7 @@ import time
 from uuid import UUID, uuid5
 
 PART_PREFIX = "part-"
+PARTS_KEPT_DAYS = 1  # by both audio stores: until nobody plays the parts any more
 IDEMPOTENCY_NAMESPACE = UUID("6f1d7e9a-52b0-4b1e-9a43-0c8a3d8f2b61")
 
 
@@ -39,5 +40,5 @@ def new_task_id() -> UUID:
 
 def hash_payload(text: str, instruction: str, salt: str) -> str:
     """A fingerprint that says nothing about a short text once the salt is erased with it."""
-    said = f"{text}\0{instruction}".encode()
-    return hashlib.blake2b(said, key=salt.encode(), digest_size=16).hexdigest()
+    words = f"{text}\0{instruction}".encode()
+    return hashlib.blake2b(words, key=salt.encode(), digest_size=16).hexdigest()

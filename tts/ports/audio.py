@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from tts.domain.failures import StepError
+
 
 @dataclass(frozen=True, slots=True)
 class AudioInfo:
@@ -51,3 +53,8 @@ class AudioStore(Protocol):
     def url(self, key: str) -> str:
         """Where a client fetches the object; no I/O."""
         ...
+
+
+def missing(key: str) -> StepError:
+    """The failure to read an object that is not there."""
+    return StepError("part_missing", "audio", f"the audio {key} is gone")

@@ -69,11 +69,11 @@ class ClaimedTask:
         Raises:
             LeaseLost: another worker was faster.
         """
-        held = self.task.lease
+        last = self.task.lease
 
         def claim(task: Task, now: datetime) -> None:
-            if task.lease != held:  # another worker was faster, and both cannot be right
-                raise LeaseLost(task.id, held=task.lease, shown=held)
+            if task.lease != last:  # another worker was faster, and both cannot be right
+                raise LeaseLost(task.id, held=task.lease, shown=last)
             task.claim(worker=self._worker, now=now)
 
         await self.append(claim)

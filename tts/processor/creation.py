@@ -89,7 +89,7 @@ class Creation:
         left = (task.deadline_at - self._claimed.now()).total_seconds()
         with owners.creating(speech):
             prediction = await self._resources.predictions.create(speech, seconds_left=left)
-            # Before the creation counts as over, or a search could take it for another's.
+            # While it counts as under way: behind that, others take what nobody has.
             owners.created(prediction.id, (task.id, self._segment.index))
         return prediction
 

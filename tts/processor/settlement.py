@@ -110,7 +110,7 @@ class Settlement:
     async def _since(self, owner: Owner) -> tuple[set[str], set[Owner]]:
         """The predictions that the log has, and who may be about to get one of which it has none.
 
-        From well before the last intent of the segment that is searched for.
+        From well before the last intent of the segment in doubt.
         """
         task_id, segment = owner
         events = await self._application.store.events(task_id)
@@ -139,7 +139,7 @@ class Settlement:
     async def _rivals(self, unsettled: Iterable[Owner], speech: Speech) -> AsyncIterator[datetime]:
         """When others decided on creations for the same speech that may be under way now.
 
-        What is in doubt itself is none: whoever searches for it takes, as we do, what is free.
+        What is in doubt itself is none: whoever looks for it takes, as we do, what is free.
         """
         for task_id, index in unsettled:
             task, _ = await self._application.load(task_id)
@@ -159,5 +159,5 @@ class Settlement:
 
 def _under_way(task: Task, segment: Segment) -> datetime | None:
     """When the worker that has the task decided on a creation whose answer it may still get."""
-    held = task.claimed and segment.intent_lease == task.lease
-    return segment.intent_at if held else None
+    current = task.claimed and segment.intent_lease == task.lease
+    return segment.intent_at if current else None

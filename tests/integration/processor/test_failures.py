@@ -434,7 +434,7 @@ async def elsewhere(world: World, url: str) -> AsyncIterator[None]:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
 async def test_create_without_a_connection_is_safe_to_repeat(world, host):
-    """Nothing left this machine: each attempt tries at once, without a search."""
+    """Nothing left this machine: each attempt tries at once, and no list is looked at."""
     row = Row(
         f"{BEGIN} processing {AGAIN} processing {AGAIN} processing failed",
         ["replicate_unreachable@create"] * 3,

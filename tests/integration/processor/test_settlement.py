@@ -7,13 +7,13 @@ import pytest
 
 from tests.world import TEXT, open_world
 from tts.ports.speech import Speech
-from tts.processor import settlement as search
+from tts.processor import settlement
 from tts.processor.settlement import Settlement
 
 
 @pytest.fixture
 async def world(tmp_path, monkeypatch):
-    monkeypatch.setattr(search, "CLOCK_SKEW", timedelta(seconds=0.2))
+    monkeypatch.setattr(settlement, "CLOCK_SKEW", timedelta(seconds=0.2))
     async with open_world(tmp_path, monkeypatch) as world:
         yield world
 
@@ -72,11 +72,11 @@ async def speech(world, task, text=TEXT):
     return Speech(text, voice.transcript, voice.audio_url)
 
 
-async def searched(world, task, text=TEXT):
+async def settled(world, task, text=TEXT):
     """What a processor of its own finds for the task."""
     resources = world.process().resources
-    looking = Settlement(world.application, resources, task)
-    return await looking.for_sure(0, await speech(world, task, text), task.segments[0].intent_at)
+    its = Settlement(world.application, resources, task)
+    return await its.for_sure(0, await speech(world, task, text), task.segments[0].intent_at)
 
 
 async def test_what_may_be_the_answer_to_a_creation_under_way_is_left_alone(world):
@@ -84,11 +84,11 @@ async def test_what_may_be_the_answer_to_a_creation_under_way_is_left_alone(worl
     doubtful = await in_doubt(world)
     rival = await intended(world)
     prediction = await created(world, rival)
-    looking = asyncio.create_task(searched(world, doubtful))
+    settling = asyncio.create_task(settled(world, doubtful))
     await asyncio.sleep(0.5)
-    assert not looking.done()
+    assert not settling.done()
     await recorded(world, rival, prediction)
-    assert await looking is None
+    assert await settling is None
 
 
 async def test_it_is_free_once_the_creation_is_given_up(world):
@@ -96,27 +96,27 @@ async def test_it_is_free_once_the_creation_is_given_up(world):
     doubtful = await in_doubt(world)
     rival = await intended(world)
     prediction = await created(world, rival)
-    assert await searched(world, doubtful) == prediction
+    assert await settled(world, doubtful) == prediction
     rival, _ = await world.application.change(
         rival.id, lambda task: task.claim(worker="next", now=world.application.now())
     )
-    assert await searched(world, rival) is None
+    assert await settled(world, rival) is None
 
 
-async def test_of_two_that_search_at_once_one_has_it(world):
+async def test_of_two_that_look_at_once_one_has_it(world):
     """And the other has nothing, so that it is not spoken by one prediction too few."""
     tasks = [await in_doubt(world) for _ in range(2)]
     prediction = await created(world, tasks[0])
-    found = await asyncio.gather(*(searched(world, task) for task in tasks))
-    assert sorted(found, key=str) == sorted([None, prediction], key=str)
+    outcomes = await asyncio.gather(*(settled(world, task) for task in tasks))
+    assert sorted(outcomes, key=str) == sorted([None, prediction], key=str)
 
 
 async def test_who_looks_again_keeps_what_it_took(world):
     """Its worker died before the log had it; the next one finds it again."""
     task = await in_doubt(world)
     prediction = await created(world, task)
-    assert await searched(world, task) == prediction
-    assert await searched(world, task) == prediction
+    assert await settled(world, task) == prediction
+    assert await settled(world, task) == prediction
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ async def test_who_speaks_otherwise_is_no_rival(world, text, template):
     await intended(world, text, template)
     prediction = await created(world, doubtful)
     async with asyncio.timeout(0.5):
-        assert await searched(world, doubtful) == prediction
+        assert await settled(world, doubtful) == prediction
 
 
 async def test_what_is_older_than_the_rivals_intent_is_not_waited_for(world):
@@ -140,4 +140,4 @@ async def test_what_is_older_than_the_rivals_intent_is_not_waited_for(world):
     for rival in rivals:
         await created(world, rival)
     async with asyncio.timeout(0.5):
-        assert await searched(world, doubtful) == prediction
+        assert await settled(world, doubtful) == prediction

@@ -72,8 +72,8 @@ def test_what_came_is_remembered_in_bounded_memory():
     it = Wakeups(clock)
     for number in range(REMEMBERED_MOST + 5):
         it.wake(str(number))
-    with it.expect("4") as forgotten, it.expect("5") as known:
-        assert (forgotten.is_set(), known.is_set()) == (False, True)
+    with it.expect("4") as forgotten, it.expect("5") as remembered:
+        assert (forgotten.is_set(), remembered.is_set()) == (False, True)
     clock.time += REMEMBERED_SECONDS + 1
     it.wake("new")
     assert len(it._came) == 1
