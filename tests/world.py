@@ -161,14 +161,14 @@ class World:
         task, _ = await self.application.request(template_id=template, text=text)
         return task
 
-    async def ended(self, task: Task) -> Task:
+    async def ended(self, task: Task, seconds: float = 20) -> Task:
         """The task when it is over."""
 
         async def over():
             now, _ = await self.application.load(task.id)
             return now if now.final else None
 
-        return await until(over, f"task {task.id} is over", seconds=20)
+        return await until(over, f"task {task.id} is over", seconds)
 
     async def reached(self, task: Task, status: Status) -> None:
         """Return when the task has had the status."""
@@ -220,6 +220,10 @@ class World:
     async def inject(self, rule: dict[str, Any]) -> None:
         """Add a rule to the sandbox's faults."""
         await self._sandbox("POST", "faults", rule)
+
+    async def crowd(self, predictions: int) -> None:
+        """Have others create so many predictions now."""
+        await self._sandbox("POST", "crowd", {"predictions": predictions})
 
     async def heal(self) -> None:
         """Have the sandbox do nothing bad any more."""

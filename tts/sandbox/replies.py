@@ -89,6 +89,12 @@ async def reset_after(call: Call) -> None:
     await _reset(call.request)
 
 
+async def failed_after(call: Call, *, status: int = 500) -> HTTPResponse:
+    """Done, but the reply says in Replicate's own words that it failed."""
+    await call.proceed()
+    return problem(status)
+
+
 async def malformed(call: Call) -> HTTPResponse:
     """Done, and the reply breaks off in the middle of its JSON, with a good status."""
     reply = await call.proceed()
@@ -215,6 +221,7 @@ REPLIES: Mapping[str, ReplyFault] = {
         hang_after,
         reset_before,
         reset_after,
+        failed_after,
         malformed,
         array,
         html,

@@ -21,7 +21,7 @@ from tts.audio.minio import MinioAudio
 from tts.domain.naming import object_key
 from tts.domain.task import Task
 from tts.domain.values import Status
-from tts.processor import polling
+from tts.processor import polling, settlement
 from tts.replicate import output
 from tts.replicate.predictions import ReplicatePredictions
 from tts.templates import HttpTemplates
@@ -176,6 +176,9 @@ CREATE = {
         f"{name}, created": Row(THE_WAY, faults=[fault("create", name, count=1)])
         for name in ("reset_after", "hang_after", "malformed", "array", "empty", "truncated")
     },
+    "failed by its own words, created": Row(
+        THE_WAY, faults=[fault("create", "failed_after", count=1)]
+    ),
     "reply lost, list away": Row(
         f"{BEGIN} processing {AGAIN} prediction_created downloading {END}",
         ["replicate_unavailable@find"],
@@ -484,6 +487,32 @@ async def test_create_429_waits_as_long_as_replicate_asks(world):
     row = Row(way, ["replicate_throttled@create"] * 2)
     task = await become(world, await world.request(), row)
     assert await _waited(world, task) >= 1
+
+
+async def test_create_refused_by_replicate_itself_waits_for_the_list_alone(world, monkeypatch):
+    """Nothing is under way any more, so the long doubt of a lost reply does not apply."""
+    monkeypatch.setattr(settlement, "INTENT_FRESH", timedelta(minutes=1))
+    await world.inject(fault("create", "status", status=503, count=1))
+    row = created_later("create_failed@create", attempts=2)
+    async with asyncio.timeout(10):
+        await become(world, await world.request(), row)
+
+
+async def test_create_whose_reply_is_lost_in_a_crowd_is_found(world):
+    """However many predictions others made meanwhile, ours is paid for once."""
+    world.change(retry_initial_interval_ms=2000, retry_max_interval_ms=2000)
+    await world.inject(fault("create", "reset_after", count=1))
+    await world.inject(fault("list", "status", status=503, count=1))
+    async with world.working():
+        task = await world.request()
+        await world.reached(task, Status.WAITING_RETRY)
+        await world.crowd(5000)
+        row = Row(
+            f"{BEGIN} processing {AGAIN} prediction_created downloading {END}",
+            ["replicate_unavailable@find"],
+            attempts=2,
+        )
+        await holds(world, await world.ended(task), row)
 
 
 async def test_result_after_our_own_deadline_is_a_failure_and_what_runs_is_stopped(world):
