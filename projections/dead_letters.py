@@ -69,13 +69,13 @@ class DeadLetterQueries:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def page(self, wanted: Selection, *, cursor: str | None, limit: int) -> list[Letter]:
+    async def page(self, selection: Selection, *, cursor: str | None, limit: int) -> list[Letter]:
         """The dead letters behind the cursor, those that failed last first.
 
         Raises:
             BadCursor: ``cursor`` is no letter's.
         """
-        where, params = _where(wanted, cursor)
+        where, params = _where(selection, cursor)
         sql = (
             "SELECT task_id, version, failed_at FROM rm_dead_letters "  # noqa: S608 -- see _where
             f"WHERE {where} ORDER BY failed_at DESC, task_id DESC LIMIT ?"
@@ -86,13 +86,13 @@ class DeadLetterQueries:
             for task_id, version, failed_at in rows
         ]
 
-    async def counts(self, wanted: Selection, *, cursor: str | None = None) -> dict[str, int]:
+    async def counts(self, selection: Selection, *, cursor: str | None = None) -> dict[str, int]:
         """How many dead letters there are behind the cursor, by error code, most first.
 
         Raises:
             BadCursor: ``cursor`` is no letter's.
         """
-        where, params = _where(wanted, cursor)
+        where, params = _where(selection, cursor)
         sql = (
             "SELECT code, count(*) FROM rm_dead_letters "  # noqa: S608 -- see _where
             f"WHERE {where} GROUP BY code ORDER BY count(*) DESC, code"
@@ -100,27 +100,27 @@ class DeadLetterQueries:
         return {code: int(count) for code, count in await self._database.fetch(sql, params)}
 
 
-def _where(wanted: Selection, cursor: str | None) -> tuple[str, list[Any]]:
+def _where(selection: Selection, cursor: str | None) -> tuple[str, list[Any]]:
     """A condition made of this function's own words, and its parameters."""
     conditions: list[str] = []
     params: list[Any] = []
     equal = {
-        "owner": wanted.owner,
-        "code": wanted.code,
-        "step": wanted.step,
-        "template_id": wanted.template_id,
-        "permanent": wanted.permanent,
+        "owner": selection.owner,
+        "code": selection.code,
+        "step": selection.step,
+        "template_id": selection.template_id,
+        "permanent": selection.permanent,
     }
     for column, value in equal.items():
         if value is not None:
             conditions.append(f"{column} = ?")
             params.append(value)
-    if wanted.since is not None:
+    if selection.since is not None:
         conditions.append("failed_at >= ?")
-        params.append(_time(wanted.since))
-    if wanted.until is not None:
+        params.append(_time(selection.since))
+    if selection.until is not None:
         conditions.append("failed_at < ?")
-        params.append(_time(wanted.until))
+        params.append(_time(selection.until))
     if cursor is not None:
         conditions.append("(failed_at, task_id) < (?, ?)")
         params += decode(cursor)

@@ -125,8 +125,8 @@ class TasksProjection:
             f"SELECT {', '.join(COLUMNS)} FROM rm_tasks "  # noqa: S608 -- made of names and marks
             f"WHERE task_id IN ({marks})"
         )
-        found = await transaction.fetch(sql, task_ids)
-        return {row[0]: dict(zip(COLUMNS, row, strict=True)) for row in found}
+        rows = await transaction.fetch(sql, task_ids)
+        return {row[0]: dict(zip(COLUMNS, row, strict=True)) for row in rows}
 
 
 # --- queries

@@ -413,7 +413,7 @@ async def test_a_broker_that_lost_its_connection_is_not_marked_blindly(rabbitmq,
 
     async def closed() -> bool:
         await asyncio.to_thread(rabbitmq.close_connections)
-        return broker._publisher._link.channel.is_closed
+        return broker._link.channel.is_closed
 
     await eventually(closed, "the connection is gone")
     with pytest.raises(Unavailable):

@@ -21,7 +21,7 @@ POLL_SECONDS = 0.25  # between two looks at what only another process can change
 PRESUMED_PER_MINUTE = 600.0  # Replicate's limit, to start from where none is configured
 SLOWEST_PER_MINUTE = 1.0
 REGAIN_PER_MINUTE = 0.5  # of the limit, each minute after a throttling
-TOLD_SECONDS = 300.0  # for which a rate that Replicate named is not exceeded
+NAMED_SECONDS = 300.0  # for which a rate that Replicate named is not exceeded
 BURST = 0.1  # of a minute's creations may come at once
 ALMOST = 1e-9  # what floating point may lack of a token
 
@@ -114,8 +114,8 @@ class GateState:
         """The state from storage, also that of an older or newer version of this class."""
         if not document:
             return cls()
-        known = {name.name for name in fields(cls)}
-        stored = {name: value for name, value in orjson.loads(document).items() if name in known}
+        names = {field.name for field in fields(cls)}
+        stored = {name: value for name, value in orjson.loads(document).items() if name in names}
         permits = {key: tuple(permit) for key, permit in stored.get("permits", {}).items()}
         return cls(**{**stored, "permits": permits})
 
@@ -207,7 +207,7 @@ def _slower(state: GateState, outcome: Outcome, now: float, limits: Limits) -> G
     """Halve the rate, or take the one that Replicate named; a probe alone proves no rate wrong."""
     present = min(state.per_minute(now, limits), PRESUMED_PER_MINUTE)
     if outcome.per_minute is not None:
-        pace, paced_at = min(present, outcome.per_minute), now + TOLD_SECONDS
+        pace, paced_at = min(present, outcome.per_minute), now + NAMED_SECONDS
     elif state.open_until is None:
         pace, paced_at = present / 2, now
     else:

@@ -92,9 +92,8 @@ class GroupCommit:
                     await self._settle([append])
             return
         for append, position in zip(batch, positions, strict=True):
-            if (
-                append.done.done()
-            ):  # the caller was canceled; its events are in the log all the same
+            if append.done.done():
+                # The caller was canceled; its events are in the log all the same.
                 continue
             if position is None:
                 append.done.set_exception(append.conflict())
@@ -104,13 +103,13 @@ class GroupCommit:
 
 def _distinct(waiting: list[Append]) -> tuple[list[Append], list[Append]]:
     """Split off a batch in which no task appears twice; the others wait for the next one."""
-    seen: set[UUID] = set()
+    task_ids: set[UUID] = set()
     batch: list[Append] = []
     late: list[Append] = []
     for append in waiting:
-        if append.task_id in seen or len(batch) == MAX_BATCH:
+        if append.task_id in task_ids or len(batch) == MAX_BATCH:
             late.append(append)
         else:
-            seen.add(append.task_id)
+            task_ids.add(append.task_id)
             batch.append(append)
     return batch, late

@@ -29,7 +29,7 @@ class Publisher:
         self._closing: set[asyncio.Task[None]] = set()
 
     async def publish(self, message: Message) -> None:
-        """See :class:`tts.ports.queue.Publisher`."""
+        """See :class:`tts.ports.queue.Publisher`; many may be under way at once."""
         queue = topology.QUEUES[message.destination]
         if message.destination is Destination.RETRY:
             queue = topology.retry_room(message.delay)
@@ -45,8 +45,17 @@ class Publisher:
                 self._drop(link)
             raise
 
+    async def ready(self) -> dict[Destination, int]:
+        """See :class:`tts.ports.queue.Publisher`."""
+        depth = await self.depth()
+        return {kind: depth[queue] for kind, queue in topology.QUEUES.items()}
+
     async def depth(self) -> dict[str, int]:
-        """The ready messages in each of the fixed queues."""
+        """The messages that are ready in each queue but the waiting rooms.
+
+        Raises:
+            Unavailable: the broker does not answer.
+        """
         async with bounded("count messages", self._timeout):
             link = await self._open()
             return {queue: await declare(link.channel, queue) for queue in topology.FIXED}
@@ -72,7 +81,7 @@ class Publisher:
             link.marked = True
 
     async def aclose(self) -> None:
-        """Close the connection."""
+        """Close the publishing connection; consumers end with their contexts."""
         if self._link is not None:
             self._drop(self._link)
         await asyncio.gather(*self._closing)
