@@ -205,7 +205,8 @@ class HttpTemplates:
         except (ForeignRedirect, OutOfReach) as error:
             raise _refusal("template_redirect", f"{name}: {error}") from error
         except FetchError as error:
-            raise _refusal("template_transcript", f"{name}: {error}") from error
+            code = "template_audio" if head_only else "template_transcript"
+            raise _refusal(code, f"{name}: {error}") from error
         if reply.status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}:
             return reply
         if headers and reply.status == HTTPStatus.NOT_MODIFIED:

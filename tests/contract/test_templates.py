@@ -165,6 +165,11 @@ PERMANENT: dict[str, tuple[str, Act, str]] = {
         )
     },
     "audio 404": (AUDIO, Reply(404), "template_not_found"),
+    "audio compressed": (
+        AUDIO,
+        Reply(body=MP3, headers={"Content-Encoding": "gzip"}),
+        "template_audio",
+    ),
     "audio empty": (AUDIO, Reply(416), "template_refused"),
     "audio of no bytes": (
         AUDIO,
