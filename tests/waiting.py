@@ -12,7 +12,9 @@ SECONDS = 30.0  # until a test gives up; nothing takes that long
 PAUSE_SECONDS = 0.01
 
 
-async def until(condition: Callable[[], Any], what: str, seconds: float = SECONDS) -> Any:
+async def until(
+    condition: Callable[[], Any], what: str = "the condition", seconds: float = SECONDS
+) -> Any:
     """Return what the condition returns, asynchronous or not, as soon as that is true.
 
     Raises:

@@ -16,6 +16,7 @@ import aio_pika
 import pytest
 
 from tests.services.ports import free_port
+from tests.waiting import until
 from tts.ports.errors import Unavailable
 from tts.ports.queue import Delivery, Destination, Message
 from tts.queue.memory import MemoryQueue
@@ -59,13 +60,6 @@ async def nothing_more(deliveries: AsyncIterator[Delivery]) -> AsyncIterator[asy
     yield more
     async with asyncio.timeout(SECONDS):
         await more
-
-
-async def eventually(condition, what: str) -> None:
-    async with asyncio.timeout(SECONDS):
-        while not await condition():
-            await asyncio.sleep(0.05)
-    assert await condition(), what
 
 
 @pytest.fixture
@@ -265,7 +259,7 @@ async def test_ready_counts_what_waits_for_a_consumer(queue):
             ready = await queue.ready()
             return (ready[Destination.WORK], ready[Destination.RETRY]) == (1, 0)
 
-        await eventually(held_are_left_out, "what a consumer holds does not count")
+        await until(held_are_left_out, "what a consumer holds does not count")
         for delivery in held:
             await delivery.ack()
 
@@ -304,7 +298,7 @@ class Traffic:
         async def reached() -> bool:
             return len(self.confirmed) >= goal and self.confirmed <= self.received
 
-        await eventually(reached, "everything that was confirmed arrives")
+        await until(reached, "everything that was confirmed arrives")
 
     async def _publish(self) -> None:
         position = 0
@@ -401,7 +395,7 @@ async def test_the_mark_outlives_restarts_and_connections(rabbitmq, url, broker)
         except Unavailable:
             return False
 
-    await eventually(answers, "the mark is there")
+    await until(answers, "the mark is there")
     other = RabbitMQ(url)
     assert await other.marked()
     await other.aclose()
@@ -415,7 +409,7 @@ async def test_a_broker_that_lost_its_connection_is_not_marked_blindly(rabbitmq,
         await asyncio.to_thread(rabbitmq.close_connections)
         return broker._link.channel.is_closed
 
-    await eventually(closed, "the connection is gone")
+    await until(closed, "the connection is gone")
     with pytest.raises(Unavailable):
         await broker.mark()
     await broker.publish(a_message(1))
@@ -499,7 +493,7 @@ async def test_a_broker_that_takes_nothing_is_unavailable_until_it_does(rabbitmq
             return False
         return True
 
-    await eventually(published, "publishing works again")
+    await until(published, "publishing works again")
     await queue.aclose()
 
 
@@ -525,7 +519,7 @@ async def test_a_message_that_nobody_can_read_becomes_a_dead_letter(url, broker)
         async def moved() -> bool:
             return (await broker.depth())[topology.DEAD_LETTER] == 1
 
-        await eventually(moved, "it lies with the dead letters")
+        await until(moved, "it lies with the dead letters")
     assert (await dead_letter(broker)).body == b"?"
 
 

@@ -13,13 +13,12 @@ from eventsourcing.persistence import StoredEvent
 
 from tests.services.postgres import Postgres
 from tests.services.stores import Backend, Store, line
-from tests.waiting import wait_until
+from tests.waiting import SECONDS, until, wait_until
 from tts.ports.errors import Unavailable
 from tts.ports.log import Recorded
 from tts.store import tailer
 
 WRITERS = 8
-PATIENCE = 30  # seconds until a test gives up; nothing takes that long
 
 
 @pytest.fixture
@@ -40,7 +39,7 @@ def some(task_id: UUID, *versions: int) -> list[StoredEvent]:
 async def take(batches: AsyncIterator[list[Recorded]], count: int) -> list[Recorded]:
     """The next ``count`` events."""
     seen: list[Recorded] = []
-    async with asyncio.timeout(PATIENCE):
+    async with asyncio.timeout(SECONDS):
         while len(seen) < count:
             seen += await anext(batches)
     return seen
@@ -50,12 +49,6 @@ async def collect(batches: AsyncIterator[list[Recorded]], seen: list[Recorded]) 
     """Put every event into ``seen`` until canceled."""
     async for events in batches:
         seen += events
-
-
-async def until(condition) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not await condition():
-            await asyncio.sleep(0.02)
 
 
 async def insist(store: Store, events: list[StoredEvent]) -> int:
@@ -85,10 +78,7 @@ async def test_a_tailer_beside_eight_writers_sees_every_event_once_and_in_order(
                 print(file=writer.stdin, flush=True)
             counts = await asyncio.gather(*(asyncio.to_thread(line, writer) for writer in writers))
 
-        async def all_are_seen() -> bool:
-            return len(seen) >= sum(counts)
-
-        await until(all_are_seen)
+        await until(lambda: len(seen) >= sum(counts), "all are seen")
         following.cancel()
         log = await store.read(0, 100_000)
         assert seen == log
@@ -100,7 +90,7 @@ async def test_a_follower_starts_behind_its_position(backend):
     async with backend.store() as store:
         positions = [await store.append(some(uuid4(), 1)) for _ in range(7)]
         batches = store.follow(positions[1], batch=2)
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(SECONDS):
             history = [[r.position for r in await anext(batches)] for _ in range(3)]
         assert history == [positions[2:4], positions[4:6], positions[6:]]
         new = await store.append(some(uuid4(), 1))
@@ -171,10 +161,7 @@ async def test_nothing_is_lost_or_doubled_when_postgresql_restarts(postgres_back
         await asyncio.to_thread(backend.server.restart, crash=crash)
         before = len(appended)
 
-        async def goes_on() -> bool:
-            return len(appended) > before + 50
-
-        await until(goes_on)
+        await until(lambda: len(appended) > before + 50, "it goes on")
         enough.set()
         await asyncio.gather(*appending)
         seen += await take(batches, 2 * len(appended) - len(seen))
@@ -190,7 +177,7 @@ async def test_an_append_during_an_outage_says_so_and_records_nothing(postgres_b
         await store.append(some(uuid4(), 1))
         await asyncio.to_thread(backend.server.halt)
         try:
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(SECONDS):
                 outcome = await asyncio.gather(
                     store.append(some(uuid4(), 1)), store.ready(), return_exceptions=True
                 )
@@ -233,7 +220,7 @@ async def test_one_leads_and_the_next_one_follows_when_it_stops(backend):
                 leading -= 1
             led += 1
 
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(SECONDS):
             await asyncio.gather(*map(lead, stores))
         assert led == 3
 
@@ -241,7 +228,7 @@ async def test_one_leads_and_the_next_one_follows_when_it_stops(backend):
 async def test_two_names_are_led_independently(backend):
     """The relay's leader does not keep the projector's out."""
     async with (
-        asyncio.timeout(PATIENCE),
+        asyncio.timeout(SECONDS),
         backend.store() as store,
         store.leadership("relay"),
         store.leadership("projector") as leadership,
@@ -262,7 +249,7 @@ async def test_a_standby_takes_over_from_a_killed_process(backend):
             done, _ = await asyncio.wait([standby], timeout=0.3)
             assert not done
             leader.kill()
-            async with asyncio.timeout(PATIENCE):
+            async with asyncio.timeout(SECONDS):
                 await standby
 
 
@@ -281,7 +268,7 @@ async def test_a_leader_learns_that_its_session_is_gone(postgres_backend):
                     ).fetchone()
                 )[0]
                 backend.sql(f"SELECT pg_terminate_backend({pid})")
-                async with asyncio.timeout(PATIENCE):
+                async with asyncio.timeout(SECONDS):
                     await lost
                     await standby
                 return

@@ -33,6 +33,7 @@ from tests.integration.gateway.gateway_under_test import (
     speak,
 )
 from tests.integration.gateway.socket_client import client_of
+from tests.waiting import until
 from tts.cli.commands import main
 from tts.config import ConfigError, load
 from tts.ports.log import Recorded
@@ -101,9 +102,11 @@ async def guarded(folder: Path, **settings: Any) -> AsyncIterator[Guarded]:
 
 async def becomes(what: Any, expected: object) -> None:
     """Ask until the answer is the expected one."""
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while (await what()) != expected:
-            await asyncio.sleep(0.05)
+
+    async def same() -> bool:
+        return bool(await what() == expected)
+
+    await until(same, f"it becomes {expected}")
 
 
 # --- the matrix

@@ -19,7 +19,8 @@ from gateway.services import Webhooks
 from projections.database import open_database
 from projections.runner import Projector
 from projections.tasks import TasksProjection
-from tests.integration.gateway.gateway_under_test import Running, fail, running, speak, until
+from tests.integration.gateway.gateway_under_test import Running, fail, running, speak
+from tests.waiting import until
 from tts.replicate.webhook_secret import GivenSecret
 from tts.store.memory import LocalSignals
 

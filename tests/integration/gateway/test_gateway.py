@@ -17,7 +17,8 @@ from projections.database import open_database
 from projections.runner import Projector
 from projections.tasks import TasksProjection
 from tests.histories import STATUSES_OF_SPEECH
-from tests.integration.gateway.gateway_under_test import BODY, Running, fail, running, speak, until
+from tests.integration.gateway.gateway_under_test import BODY, Running, fail, running, speak
+from tests.waiting import until
 from tts.domain.failures import StepError
 from tts.domain.task import Task
 from tts.ports.errors import Unavailable
@@ -558,11 +559,7 @@ class TestWaiting:
 
 async def first_task(its: Running) -> UUID:
     """The id of the task whose request is being answered."""
-    events: list[Recorded] = []
-    async with asyncio.timeout(20):
-        while not events:
-            events = await its.store.read(0, 1)
-            await asyncio.sleep(0.01)
+    events: list[Recorded] = await until(lambda: its.store.read(0, 1), "it is in the log")
     return events[0].task_id
 
 
@@ -580,9 +577,10 @@ class TestList:
             async def listed(**query: str | int) -> dict:
                 return data(await its.client.get("/api/tts/tasks", params=query))
 
-            async with asyncio.timeout(20):
-                while (await listed())["position"] < position:
-                    await asyncio.sleep(0.02)
+            async def caught_up() -> bool:
+                return (await listed())["position"] >= position
+
+            await until(caught_up, "the list is up to date")
             everything = await listed()
             assert [task["taskId"] for task in everything["tasks"]] == list(map(str, tasks[::-1]))
             assert everything["nextCursor"] is None

@@ -26,8 +26,8 @@ from tests.integration.gateway.gateway_under_test import (
     claim_again,
     running,
     speak,
-    until,
 )
+from tests.waiting import until
 from tts.ports.errors import Unavailable
 from tts.ports.log import Log, Recorded
 from tts.store.sqlite import SQLiteStore

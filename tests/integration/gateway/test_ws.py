@@ -22,9 +22,9 @@ from tests.integration.gateway.gateway_under_test import (
     fail,
     running,
     speak,
-    until,
 )
 from tests.integration.gateway.socket_client import PATIENCE_SECONDS, client_of
+from tests.waiting import until
 
 
 class TestSubscription:

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from tests.histories import STATUSES_OF_SPEECH
+from tests.waiting import until
 from tests.world import CrashingStore, open_world
 from tts.domain.values import Status
 from tts.ports.queue import Destination, Message
@@ -166,9 +167,7 @@ async def test_a_worker_that_was_overtaken_appends_nothing_more(world):
             task.id, lambda t: t.claim(worker="other", now=world.application.now())
         )
         await world.predictions.cancel((await _loaded(world, task)).segments[0].prediction_id)
-        async with asyncio.timeout(10):
-            while processor.busy:
-                await asyncio.sleep(0.01)
+        await until(lambda: not processor.busy, "it stops")
         now = await _loaded(world, task)
     assert (now.status, now.worker, now.lease) == (Status.DEQUEUED, "other", 2)
 
@@ -196,9 +195,7 @@ async def test_a_fault_of_the_processor_keeps_the_message(world, monkeypatch):
     store.events = read
     async with world.working(store):
         other = await world.ended(await world.request("又一句。"))
-        async with asyncio.timeout(10):
-            while tries < 3:
-                await asyncio.sleep(0.01)
+        await until(lambda: tries >= 3, "it is tried again")
         mended.set()
         broken = await world.ended(broken)
     assert other.status is broken.status is Status.SUCCEEDED
@@ -211,9 +208,11 @@ async def test_while_the_account_is_refused_one_creation_is_tried_at_a_time(worl
         tasks = [await world.request(f"第{n}句。") for n in range(8)]
         for task in tasks:
             await world.reached(task, Status.DEQUEUED)
-        async with asyncio.timeout(20):
-            while (await world.stats())["calls"].get("create", 0) < 9:
-                await asyncio.sleep(0.05)
+
+        async def refused_again() -> bool:
+            return (await world.stats())["calls"].get("create", 0) >= 9
+
+        await until(refused_again, "somebody asks again")
         refused = (await world.stats())["calls"]["create"]
         await world.heal()
         ended = [await world.ended(task) for task in tasks]

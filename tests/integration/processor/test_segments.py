@@ -6,6 +6,7 @@ import orjson
 import pytest
 import soundfile
 
+from tests.waiting import until
 from tests.world import SEGMENT_MAX_CHARS as MAX_CHARS
 from tests.world import CrashingStore, open_world
 from tts.domain.naming import object_key, part_key
@@ -73,10 +74,12 @@ async def test_the_parts_can_be_heard_while_the_rest_is_being_spoken(world):
     await world.fault("prediction", "stuck", match=LONG[last[0] : last[0] + 4])
     async with world.working():
         task = await world.request(LONG)
-        async with asyncio.timeout(10):
-            while sum(s.downloaded for s in task.segments) < COUNT - 1:
-                task, _ = await world.application.load(task.id)
-                await asyncio.sleep(0.01)
+
+        async def all_but_one():
+            now, _ = await world.application.load(task.id)
+            return now if sum(s.downloaded for s in now.segments) == COUNT - 1 else None
+
+        task = await until(all_but_one, "the others are downloaded")
         updates = [task_update(e, world.audio.url) for e in await world.store.events(task.id)]
         heard = {u["segment"]: u for u in updates if u["status"] == "download_complete"}
         assert sorted(heard) == [0, 1]
@@ -132,10 +135,12 @@ async def test_what_is_canceled_in_doubt_leaves_nothing_running(world):
     store.crash_before = 5  # Requested comes by another way; then a claim, and an intent of each
     async with world.working(store):
         task = await world.request(TWICE)
-        async with asyncio.timeout(10):
-            await store.dead.wait()
-            while len(await world.running()) < 2:
-                await asyncio.sleep(0.01)
+        await until(store.dead.is_set, "the worker dies")
+
+        async def both_run() -> bool:
+            return len(await world.running()) == 2
+
+        await until(both_run, "both predictions run")
     await world.application.cancel(task.id, by="me", reason="enough")
     async with world.working(worker="w2"):
         task = await world.ended(task)

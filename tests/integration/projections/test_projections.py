@@ -19,6 +19,7 @@ from projections.runner import Projector
 from projections.tasks import TaskPage, TaskQueries, TasksProjection
 from tests.histories import START, live, new_task, stored
 from tests.services.stores import Backend, Store
+from tests.waiting import SECONDS, until
 from tts.domain.task import Task
 from tts.domain.values import GiveUp, Status, TaskError
 from tts.ports.errors import Unavailable
@@ -26,7 +27,6 @@ from tts.ports.log import Payload
 from tts.store import sqlite_file
 from tts.wire import task_answer
 
-PATIENCE = 30  # seconds until a test gives up
 TABLES = (
     "SELECT * FROM rm_tasks ORDER BY task_id",
     "SELECT * FROM rm_dead_letters ORDER BY task_id",
@@ -57,12 +57,6 @@ async def running(projector: Projector) -> AsyncIterator[asyncio.Task[None]]:
         await asyncio.wait([run])
 
 
-async def until(condition) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not await condition():
-            await asyncio.sleep(0.02)
-
-
 async def caught_up(store: Store, database: Database) -> None:
     """Wait until the read model has come to the end of the log."""
     queries = TaskQueries(database)
@@ -73,7 +67,7 @@ async def caught_up(store: Store, database: Database) -> None:
             return await queries.position() >= end
         return False
 
-    await until(there)
+    await until(there, "the read model is at the end of the log")
 
 
 async def fill(store: Store, count: int, seed: int, **options) -> list[Task]:
@@ -371,10 +365,10 @@ async def test_an_event_that_cannot_be_applied_stops_its_projection_in_front_of_
                 return f"tts.task.from_the_future at position {unknown}" in str(error)
             return False
 
-        await until(stopped)
+        await until(stopped, "the projection stops")
         await fill(store, 1, seed=14)
         # The leadership is free for a version that knows the event.
-        async with asyncio.timeout(PATIENCE), store.leadership("projector"):
+        async with asyncio.timeout(SECONDS), store.leadership("projector"):
             pass
         assert [task["taskId"] for task in (await listing(database)).tasks] == [str(good.id)]
         assert await TaskQueries(database).position() == unknown - 1
@@ -470,12 +464,9 @@ async def test_a_locked_file_is_waited_out(tmp_path, monkeypatch, caplog):
             await fill(store, 2, seed=22)
             await caught_up(store, database)
 
-            async def is_kept_waiting() -> bool:
-                return "cannot be reached" in caplog.text
-
             async with somebodys.transaction():
                 await fill(store, 2, seed=23)
-                await until(is_kept_waiting)
+                await until(lambda: "cannot be reached" in caplog.text, "it is kept waiting")
             await caught_up(store, database)
             await projector.ready()
         assert len((await listing(database)).tasks) == 4

@@ -9,8 +9,6 @@ from tts.ports.queue import Destination
 from tts.relay.relay import Relay
 from tts.wire import UPDATES
 
-SECONDS = 20
-
 
 class Broker:
     """Keeps what it was given; it can be away, and it can be slow to say that it has it."""
@@ -69,16 +67,6 @@ async def relaying(store, broker, *, window=1000, watchdog_seconds=3600.0, obser
     finally:
         running.cancel()
         await asyncio.wait([running])
-
-
-async def until(condition) -> None:
-    """Return when the condition (a function, asynchronous or not) holds."""
-    async with asyncio.timeout(SECONDS):
-        while True:
-            holds = condition()
-            if await holds if asyncio.iscoroutine(holds) else holds:
-                return
-            await asyncio.sleep(0.01)
 
 
 async def statuses(store, task_id) -> list[str]:

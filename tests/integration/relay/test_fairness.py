@@ -12,7 +12,7 @@ import pytest
 
 from tests.world import open_world
 from tts.domain.task import Task
-from tts.domain.values import FINAL, Status
+from tts.domain.values import Status
 
 MANY = 600
 # The relay is 32 rounds ahead of the processor's eight; twice that, for what is between the two.
@@ -39,11 +39,8 @@ async def ask(world, count, *, owner="big", priority="normal") -> list[Task]:
 
 async def succeeded(world, tasks) -> None:
     """Return when all of them have; those of a load end in about the order given."""
-    async with asyncio.timeout(SECONDS):
-        for task in reversed(tasks):
-            while (now := (await world.application.load(task.id))[0]).status not in FINAL:
-                await asyncio.sleep(0.05)
-            assert now.status is Status.SUCCEEDED
+    for task in reversed(tasks):
+        assert (await world.ended(task, seconds=SECONDS)).status is Status.SUCCEEDED
 
 
 async def waited(world, task) -> float:

@@ -12,8 +12,8 @@ from tests.integration.relay.relay_under_test import (
     relaying,
     requested,
     statuses,
-    until,
 )
+from tests.waiting import until
 from tts.domain.values import RetryLater, Status, TaskError
 from tts.ports.queue import Destination
 

@@ -12,8 +12,8 @@ from tests.integration.relay.relay_under_test import (
     queued,
     relaying,
     requested,
-    until,
 )
+from tests.waiting import until
 from tts.domain.task import Task
 from tts.domain.values import RetryLater, TaskError
 from tts.ports.errors import Unavailable

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import orjson
 import pytest
 from click.testing import CliRunner
 
+from tests.waiting import until
 from tts.cli.commands import main
 from tts.sandbox import Behaviour, Sandbox, start_sandbox
 from tts.sandbox.faults import CATALOGUE, explain
@@ -62,11 +62,12 @@ async def created(http: httpx.AsyncClient) -> int:
 async def ended(http: httpx.AsyncClient, text: str = "你好") -> dict[str, Any]:
     """A new prediction when it is over."""
     prediction = (await create(http, text)).raise_for_status().json()
-    async with asyncio.timeout(10):
-        while "completed_at" not in prediction:
-            await asyncio.sleep(0.01)
-            prediction = (await http.get(prediction["urls"]["get"])).json()
-    return dict(prediction)
+
+    async def over() -> dict[str, Any] | None:
+        now = (await http.get(prediction["urls"]["get"])).json()
+        return now if "completed_at" in now else None
+
+    return dict(await until(over, "the prediction is over"))
 
 
 class TestRules:

@@ -20,6 +20,7 @@ from replicate.exceptions import ReplicateError
 from replicate.prediction import Prediction
 from sanic import Sanic, text
 
+from tests.waiting import until
 from tts.sandbox import Behaviour, Sandbox, start_sandbox
 
 VERSION = "669b1cd618f2747d2237350e868f5c313f3b548fc803ca4e57adfaba778b042d"
@@ -465,9 +466,11 @@ class TestLife:
                     headers={"authorization": "Bearer r8_test", "prefer": "wait"},
                 )
             )
-            async with asyncio.timeout(10):
-                while (await http.get("/sandbox/stats")).json()["running"] == 0:
-                    await asyncio.sleep(0.01)
+
+            async def runs() -> bool:
+                return bool((await http.get("/sandbox/stats")).json()["running"])
+
+            await until(runs, "the prediction runs")
             started = time.monotonic()
             await first.stop()
             assert time.monotonic() - started < 2

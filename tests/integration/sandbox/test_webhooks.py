@@ -11,6 +11,7 @@ import orjson
 import pytest
 from replicate.webhook import InvalidSignatureError, Webhooks, WebhookSigningSecret
 
+from tests.waiting import until
 from tts.sandbox import Behaviour, Sandbox, start_sandbox
 
 VERSION = "669b1cd618f2747d2237350e868f5c313f3b548fc803ca4e57adfaba778b042d"
@@ -55,9 +56,7 @@ class Receiver:
 
     async def until(self, done: Callable[[list[str]], bool]) -> list[str]:
         """The statuses that arrived, once they satisfy ``done``."""
-        async with asyncio.timeout(10):
-            while not done(self.seen):
-                await asyncio.sleep(0.01)
+        await until(lambda: done(self.seen), "the webhooks arrive")
         return self.seen
 
     @property
@@ -109,12 +108,14 @@ async def create(http: httpx.AsyncClient, receiver: Receiver, events: list[str] 
     return str(reply.raise_for_status().json()["id"])
 
 
-async def settled(http: httpx.AsyncClient, result: str) -> dict[str, int]:
-    """The sandbox's own count of webhooks, once ``result`` is in it."""
-    async with asyncio.timeout(10):
-        while result not in (counts := (await http.get("/sandbox/stats")).json()["webhooks"]):
-            await asyncio.sleep(0.01)
-    return dict(counts)
+async def settled(http: httpx.AsyncClient, result: str, times: int = 1) -> dict[str, int]:
+    """The sandbox's own count of webhooks, once ``result`` is in it so often."""
+
+    async def counts() -> dict[str, int] | None:
+        webhooks = (await http.get("/sandbox/stats")).json()["webhooks"]
+        return webhooks if webhooks.get(result, 0) >= times else None
+
+    return dict(await until(counts, f"{times} webhooks are {result}"))
 
 
 class TestDelivery:
@@ -172,9 +173,7 @@ class TestDelivery:
         await create(http, receiver, ["start", "completed"])
         await receiver.until(lambda seen: seen.count("succeeded") == 7)
         assert receiver.seen.count("processing") == 1
-        async with asyncio.timeout(10):
-            while (await settled(http, "given_up"))["given_up"] < 2:
-                await asyncio.sleep(0.01)
+        await settled(http, "given_up", times=2)
 
     async def test_cancel_reports_at_once(
         self, http: httpx.AsyncClient, receiver: Receiver

@@ -4,6 +4,7 @@ import asyncio
 import math
 from datetime import UTC, datetime, timedelta
 
+from tests.waiting import until
 from tts.domain.failures import StepError, lookup
 from tts.gate import facts
 from tts.gate.gate import Gate
@@ -29,9 +30,10 @@ async def admitted(gate, key, *, until=FOREVER, changed=None):
 
 
 async def waits(gate, count):
-    async with asyncio.timeout(PATIENCE_SECONDS):
-        while (await gate.state())["waiting"] != count:
-            await asyncio.sleep(0.01)
+    async def so_many():
+        return (await gate.state())["waiting"] == count
+
+    await until(so_many, f"{count} wait")
 
 
 async def test_many_come_and_go_one_after_the_other():
