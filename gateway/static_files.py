@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+
 JAVASCRIPT = "text/javascript; charset=utf-8"
 PAGE = "text/html; charset=utf-8"
 STYLES = "text/css; charset=utf-8"
@@ -18,7 +20,8 @@ FILES = {
     "/sse-client-example.css": STYLES,
     "/asyncapi.yaml": "application/yaml; charset=utf-8",
 }
-
+STATIC = files("gateway") / "static"
+MODULES = sorted(file.name for file in (STATIC / "page").iterdir())  # under /page/
 
 # The page takes nothing from elsewhere, save for the audio, which may lie in a bucket.
 PAGE_HEADERS = {

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from importlib.resources import files
 from typing import Any
 
 from sanic import HTTPResponse, Request, Sanic
@@ -12,20 +11,17 @@ from gateway import endpoint
 from gateway.access.roles import Need
 from gateway.errors import RouteNotFound
 from gateway.services import Services
-from gateway.static_files import FILES, JAVASCRIPT, PAGE, PAGE_HEADERS
+from gateway.static_files import FILES, JAVASCRIPT, MODULES, PAGE, PAGE_HEADERS, STATIC
 
 
 def add_to(app: Sanic[Any, Any], _services: Services) -> None:
     """Add a route for each file, and one for the modules that the pages are made of."""
-    folder = files("gateway") / "static"
-    dashboard = _File((folder / "dashboard.html").read_bytes(), PAGE)
+    dashboard = _File((STATIC / "dashboard.html").read_bytes(), PAGE)
     endpoint.add(app, "GET", "/", dashboard.answer, need=Need.NOTHING)
     for path, content_type in FILES.items():
-        body = (folder / path.rpartition("/")[2]).read_bytes()
+        body = (STATIC / path.rpartition("/")[2]).read_bytes()
         endpoint.add(app, "GET", path, _File(body, content_type).answer, need=Need.NOTHING)
-    modules = {
-        file.name: _File(file.read_bytes(), JAVASCRIPT) for file in (folder / "page").iterdir()
-    }
+    modules = {name: _File((STATIC / "page" / name).read_bytes(), JAVASCRIPT) for name in MODULES}
 
     async def module(request: Request, module: str) -> HTTPResponse:
         if module not in modules:

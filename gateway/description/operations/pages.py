@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from gateway.description.operation import JSON, Answer, Operation, header
-from gateway.static_files import FILES
+from gateway.static_files import FILES, MODULES
 
 SUMMARIES = {"/client": "The client for JavaScript"}
 IF_NONE_MATCH = header("If-None-Match", "Answer 304 if the file has this ETag.", '"17-2a"')
@@ -14,7 +14,7 @@ MODULE = {
     "name": "module",
     "in": "path",
     "required": True,
-    "schema": {"type": "string"},
+    "schema": {"type": "string", "enum": MODULES},
     "example": "statuses.js",
 }
 
