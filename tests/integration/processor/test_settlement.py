@@ -6,8 +6,13 @@ from datetime import timedelta
 import pytest
 
 from tests.world import TEXT, open_world
+from tts.domain.errors import LeaseLost
 from tts.ports.speech import Speech
 from tts.processor import settlement
+from tts.processor.claimed_segment import ClaimedSegment
+from tts.processor.claimed_task import ClaimedTask
+from tts.processor.creation import Creation
+from tts.processor.script import Script
 from tts.processor.settlement import Settlement
 
 
@@ -72,9 +77,9 @@ async def speech(world, task, text=TEXT):
     return Speech(text, voice.transcript, voice.audio_url)
 
 
-async def settled(world, task, text=TEXT):
-    """What a processor of its own finds for the task."""
-    resources = world.process().resources
+async def settled(world, task, text=TEXT, resources=None):
+    """What a processor finds for the task; one of its own if none is named."""
+    resources = resources or world.process().resources
     its = Settlement(world.application, resources, task)
     return await its.for_sure(0, await speech(world, task, text), task.segments[0].intent_at)
 
@@ -109,6 +114,28 @@ async def test_of_two_that_look_at_once_one_has_it(world):
     prediction = await created(world, tasks[0])
     outcomes = await asyncio.gather(*(settled(world, task) for task in tasks))
     assert sorted(outcomes, key=str) == sorted([None, prediction], key=str)
+
+
+async def test_an_answer_that_came_too_late_for_its_worker_is_still_the_tasks(world):
+    """The worker had lost the task by then; its processor knows whose the prediction is."""
+    resources = world.process().resources
+    doubtful = await in_doubt(world)
+    rival = await world.request()
+    claimed = ClaimedTask(
+        world.application, resources, rival, worker="slow", changed=asyncio.Event()
+    )
+    script = Script(world.application.store, resources, rival)
+    settling = Settlement(world.application, resources, rival)
+    creation = Creation(ClaimedSegment(claimed, 0), resources, script, settling)
+    await claimed.claim()
+    await creation.start()
+    rival, _ = await world.application.change(
+        rival.id, lambda task: task.claim(worker="next", now=world.application.now())
+    )
+    with pytest.raises(LeaseLost):
+        await creation.create()
+    assert await settled(world, doubtful, resources=resources) is None
+    assert await settled(world, rival, resources=resources) is not None
 
 
 async def test_who_looks_again_keeps_what_it_took(world):
