@@ -214,6 +214,14 @@ def test_success_needs_every_segment():
         succeed(task)
 
 
+def test_what_happens_to_a_segment_says_of_how_many():
+    """Who reads a stream can tell from any of these events, and which attempt it is."""
+    task = given(*CLAIMED, segments=2)
+    for command in (start, record, download, complete):
+        command(task)
+    assert [(event.attempt, event.total) for event in task.collect_events()] == [(1, 2)] * 4
+
+
 # --- the queue and the claim
 
 
