@@ -1,11 +1,18 @@
 """A machine whose time is wrong, so that tests can run our processes on it."""
 
+import json
 import os
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
 
 from tests.services.clock import Clock
+from tests.services.ports import free_port
+from tests.services.tts import Tts
 
 SAY = "import time\nwhile input() == '': print(time.time(), time.monotonic(), flush=True)"
 
@@ -40,3 +47,19 @@ def test_the_wall_clock_is_set_while_a_process_reads_it_and_the_monotonic_runs_o
     finally:
         process.kill()
         process.communicate()
+
+
+@pytest.mark.cluster
+def test_our_processes_live_by_it(clock: Clock, tmp_path: Path) -> None:
+    """The whole service starts on a wrong clock, and what it logs has the wrong time."""
+    clock.set(3600)
+    port = free_port()
+    options = ["--port", str(port), "--data", str(tmp_path)]
+    service = Tts("up", *options, env={"SANDBOX_PORT": str(free_port()), **clock.env})
+    try:
+        service.wait_for(f"http://127.0.0.1:{port}/health")
+        line = next(line for line in service.log.splitlines() if line.startswith("{"))
+        ahead = datetime.fromisoformat(json.loads(line)["timestamp"]) - datetime.now(UTC)
+        assert 3000 < ahead.total_seconds() < 3700
+    finally:
+        service.stop()
