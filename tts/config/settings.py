@@ -102,6 +102,7 @@ class Settings(BaseSettings):
         "669b1cd618f2747d2237350e868f5c313f3b548fc803ca4e57adfaba778b042d"
     )
     segment_max_chars: Positive = 80
+    speech_cleanup: bool = True
     replicate_poll_interval_ms: Positive = 500
     replicate_timeout_ms: Positive = 15_000
     replicate_webhook_secret: SigningSecret = SecretStr("")
