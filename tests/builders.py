@@ -42,8 +42,10 @@ def start(
 def record(
     task: Task, segment: int = 0, *, lease: int | None = None, now: datetime = NOW, **facts: Any
 ) -> None:
-    """Record the prediction: p1, p2 and so on."""
-    made = {"prediction_id": f"p{task.predictions}", "model_version": "v1", "found": False}
+    """Record the prediction: the task's first is p1."""
+    under_way = sum(each.intent_at is not None for each in task.segments)
+    number = task.predictions - under_way + 1
+    made = {"prediction_id": f"p{number}", "model_version": "v1", "found": False}
     task.record_prediction(lease or task.lease, now=now, segment=segment, **made | facts)
 
 
@@ -136,7 +138,7 @@ async def brought(app: Application, task_id: UUID, status: Status, *, worker: st
     return task
 
 
-async def failed(app: Application, task_id: UUID, **error: Any) -> Task:
-    """The task in the log, with a claim and the failure appended."""
-    task, _ = await app.change(task_id, lambda task: fail(task, now=app.now(), **error))
+async def failed(app: Application, task_id: UUID, *error: str, **more: Any) -> Task:
+    """The task in the log, with a claim and the failure (see :func:`fail`) appended."""
+    task, _ = await app.change(task_id, lambda task: fail(task, *error, now=app.now(), **more))
     return task

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import contextlib
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from random import Random
 from uuid import UUID
 
 from eventsourcing.persistence import Mapper, StoredEvent
 
+from tests.builders import NOW as START
+from tests.builders import complete, download, record, start, succeed
 from tts.domain.errors import DomainError
 from tts.domain.task import Task
 from tts.domain.values import GiveUp, RetryLater, TaskError
 from tts.transcoder import OrjsonTranscoder
 
-START = datetime(2026, 1, 1, tzinfo=UTC)
 STATUSES_OF_SPEECH = [  # in order, where nothing goes wrong
     "starting",
     "queued",
@@ -84,42 +85,20 @@ def _advance(task: Task, random: Random, now: datetime) -> None:
 
 
 def _work(task: Task, random: Random, now: datetime) -> None:
-    lease = task.lease
     for index, segment in enumerate(task.segments):
         if segment.downloaded:
             continue
         if segment.prediction_id is None and segment.intent_at is None:
-            task.start_processing(
-                lease=lease,
-                transcript_hash="h",
-                audio_url="https://templates.test/t1/source_audio.mp3",
-                audio_etag=None,
-                segments=[index],
-                now=now,
-            )
+            start(task, index, now=now)
         elif segment.prediction_id is None:
-            task.record_prediction(
-                lease=lease,
-                segment=index,
-                prediction_id=f"p{random.getrandbits(40):010x}",
-                model_version="v",
-                found=random.random() < 0.1,
-                now=now,
-            )
+            prediction_id, is_found = f"p{random.getrandbits(40):010x}", random.random() < 0.1
+            record(task, index, now=now, prediction_id=prediction_id, found=is_found)
         elif segment.output_url is None:
-            task.start_download(
-                lease=lease,
-                segment=index,
-                predict_time=random.choice([None, 1.5]),
-                output_url="https://replicate.test/out.wav",
-                now=now,
-            )
+            download(task, index, now=now, predict_time=random.choice([None, 1.5]))
         else:
-            task.complete_download(
-                lease=lease, segment=index, size=1000, sha256="s", duration=2.5, now=now
-            )
+            complete(task, index, now=now)
         return
-    task.succeed(lease=lease, object_key=f"audio-{task.id}.wav", size=1000, duration=2.5, now=now)
+    succeed(task, now=now)
 
 
 def _setback(task: Task, random: Random, now: datetime) -> None:

@@ -60,6 +60,7 @@ class Substitutes(TypedDict, total=False):
     documents: SharedDocument
     gate: Gate
     signals: Signals | None
+    webhook_secret: GivenSecret | AccountSecret
     now: Callable[[], datetime]
     worker: str
 

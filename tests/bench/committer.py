@@ -10,7 +10,7 @@ import time
 import psycopg
 import uvloop
 
-from tts.application.tasks import Application
+from tests.builders import application
 from tts.store.postgres import PostgresStore
 
 TEMPLATE = "Z" + "x" * 63  # the mark that subscribers count
@@ -22,10 +22,10 @@ async def commit(kind: str, url: str, count: int, per_second: int) -> list[float
     if kind == "ours":
         store = PostgresStore(url)
         await store.open()
-        application = Application(store, max_attempts=3, deadline_seconds=600)
+        app = application(store)
 
         async def one(n: int) -> None:
-            await application.request(template_id=TEMPLATE, text="x")
+            await app.request(template_id=TEMPLATE, text="x")
             done[n] = time.monotonic()
     else:
         connection = await psycopg.AsyncConnection.connect(url, autocommit=True)

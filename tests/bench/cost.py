@@ -18,11 +18,11 @@ from contextlib import ExitStack, contextmanager
 import psycopg
 
 from tests.bench.processes import cpu_seconds, running, wait_for
+from tests.builders import application
 from tests.services.ports import free_port
 from tests.services.postgres import Postgres
 from tests.services.rabbitmq import RabbitMQ
 from tests.services.s3 import S3
-from tts.application.tasks import Application
 from tts.config import Settings
 from tts.store.postgres import PostgresStore
 
@@ -130,12 +130,9 @@ def _run_tasks(env: dict[str, str], tasks: int) -> None:
 async def _request(url: str, tasks: int) -> None:
     store = PostgresStore(url)
     await store.open()
-    application = Application(store, max_attempts=3, deadline_seconds=600)
+    app = application(store)
     await asyncio.gather(
-        *(
-            application.request(template_id="template1", text=f"第{number}句话")
-            for number in range(tasks)
-        )
+        *(app.request(template_id="template1", text=f"第{number}句话") for number in range(tasks))
     )
     await store.aclose()
 

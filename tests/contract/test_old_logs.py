@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import shutil
 from pathlib import Path
@@ -18,18 +17,15 @@ from eventsourcing.utils import get_topic
 
 from projections.database import open_database
 from projections.dead_letters import DeadLetterQueries
-from projections.runner import Projector
-from projections.tasks import TaskQueries, TasksProjection
 from tests import builders
 from tests.histories import MAPPER
+from tests.read_models import project
 from tests.services.stores import Backend, Store
-from tests.waiting import until
 from tts.application.dead_letters import Selection
 from tts.application.tasks import Application, IdempotencyMismatch
 from tts.domain.naming import hash_payload
 from tts.domain.task import Task
 from tts.domain.values import FINAL, Status
-from tts.ports.errors import Unavailable
 from tts.ports.log import Recorded
 from tts.wire import dead_letter, task_answer, task_update, timeline
 
@@ -259,21 +255,8 @@ async def test_an_old_idempotency_key_still_stands_for_its_task(store, applicati
 
 async def test_a_dead_letter_is_found_by_the_code_that_it_failed_with(old, store):
     """A code that is called otherwise by now still selects what was written with it."""
-    end = await store.position()
     async with open_database(old.url) as database:
-        runner = Projector(store, store, database, [TasksProjection()])
-        projecting = asyncio.create_task(runner.run())
-
-        async def caught_up() -> bool:
-            with contextlib.suppress(Unavailable):  # before its tables are there
-                return await TaskQueries(database).position() >= end
-            return False
-
-        try:
-            await until(caught_up, "the read model has the old log")
-        finally:
-            projecting.cancel()
-            await asyncio.wait([projecting])
+        await project(store, database)
         selection = Selection(code="store_rejected", step="store")
         letters = await DeadLetterQueries(database).page(selection, cursor=None, limit=10)
     assert [letter.task_id for letter in letters] == [the_failed_one("store_rejected")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,6 +16,7 @@ from gateway.app import Gateway
 from gateway.services import Webhooks
 from projections.database import open_database
 from projections.dead_letters import DeadLetterQueries
+from projections.ports import Database
 from projections.runner import Projector
 from projections.tasks import TaskQueries, TasksProjection
 from tts.audio.minio import MinioAudio
@@ -77,6 +78,11 @@ async def _gateway(deployment: Deployment) -> Part:
     # What it accepts is in the log, so it needs neither the broker nor the audio's place.
     parts = deployment.composition
     database = await deployment.stack.enter_async_context(open_database(parts.settings.store_url))
+    return compose_gateway(parts, database, deployment.probes).run
+
+
+def compose_gateway(parts: Composition, database: Database, probes: Mapping[str, Probe]) -> Gateway:
+    """A gateway over the read models in the database."""
     return Gateway(
         settings=parts.settings,
         application=parts.application,
@@ -84,10 +90,10 @@ async def _gateway(deployment: Deployment) -> Part:
         audio=parts.audio,
         tasks=TaskQueries(database),
         dead_letters=DeadLetterQueries(database),
-        probes=deployment.probes,
+        probes=probes,
         upstream=parts.gate.state,
         webhooks=Webhooks(parts.webhook_secret, parts.signals) if parts.signals else None,
-    ).run
+    )
 
 
 async def _processor(deployment: Deployment) -> Part:

@@ -16,12 +16,13 @@ import pytest
 from gateway.access import keys
 from gateway.access.roles import Role
 from projections.database import open_database
-from projections.runner import Projector
-from projections.tasks import TaskQueries, TasksProjection
+from projections.ports import Database
+from tests.builders import bring, fail
 from tests.integration.gateway.gateway_under_test import PATIENCE_SECONDS, Running, running
+from tests.read_models import caught_up, project, projecting
 from tts.application import dead_letters
 from tts.domain.task import Task
-from tts.domain.values import GiveUp, TaskError
+from tts.domain.values import Status
 
 WHY = {"reason": "the provider is back"}
 
@@ -29,9 +30,9 @@ WHY = {"reason": "the provider is back"}
 class Bench:
     """A gateway with its read models, and tasks that fail as told."""
 
-    def __init__(self, its: Running, queries: TaskQueries) -> None:
+    def __init__(self, its: Running, database: Database) -> None:
         self.its = its
-        self._queries = queries
+        self._database = database
 
     async def failed(
         self,
@@ -53,36 +54,16 @@ class Bench:
         """Append a claim, a prediction, and the failure."""
 
         def command(task: Task) -> None:
-            now = datetime.now(UTC)
-            lease = task.claim(worker="w1", now=now)
-            if task.segments[0].prediction_id is None:
-                task.start_processing(
-                    lease=lease,
-                    transcript_hash="h",
-                    audio_url="http://t/a",
-                    audio_etag=None,
-                    segments=[0],
-                    now=now,
-                )
-                task.record_prediction(
-                    lease=lease,
-                    segment=0,
-                    prediction_id=f"p{task.predictions}",
-                    model_version="v1",
-                    found=False,
-                    now=now,
-                )
-            error = TaskError(code, step, f"{code} at {step}")
-            task.fail(lease, GiveUp(error, permanent, abandoned=[0]), now=now)
+            now = self.its.application.now()
+            bring(task, Status.PREDICTION_CREATED, now=now)
+            message = f"{code} at {step}"
+            fail(task, code, step, message=message, permanent=permanent, now=now, abandoned=[0])
 
         await self.its.application.change(task_id, command)
 
     async def caught_up(self) -> None:
         """Wait until the read model is at the end of the log."""
-        end = await self.its.store.position()
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while await self._queries.position() < end:
-                await asyncio.sleep(0.01)
+        await caught_up(self.its.store, self._database)
 
     async def listed(self, **query: Any) -> dict[str, Any]:
         """The first page, once the read model is there."""
@@ -116,14 +97,12 @@ class Bench:
 
 @contextlib.asynccontextmanager
 async def bench(folder: Path, **settings: Any) -> AsyncIterator[Bench]:
-    async with running(folder, **settings) as its, open_database(its.settings.store_url) as base:
-        projector = Projector(its.store, its.store, base, [TasksProjection()])
-        projecting = asyncio.create_task(projector.run())
-        try:
-            yield Bench(its, TaskQueries(base))
-        finally:
-            projecting.cancel()
-            await asyncio.wait([projecting])
+    async with (
+        running(folder, **settings) as its,
+        open_database(its.settings.store_url) as database,
+        projecting(its.store, database),
+    ):
+        yield Bench(its, database)
 
 
 def key(folder: Path, owner: str, role: Role) -> dict[str, str]:
@@ -288,13 +267,9 @@ class TestRedrive:
     async def test_leaves_alone_what_changed_since_the_read_model_knew(self, tmp_path: Path):
         """Somebody was first: it is no error, and what failed anew is not hidden by it."""
         async with running(tmp_path) as gateway, open_database(gateway.settings.store_url) as base:
-            its = Bench(gateway, TaskQueries(base))
+            its = Bench(gateway, base)
             retried, again, still = [await its.failed() for _ in range(3)]
-            projector = Projector(gateway.store, gateway.store, base, [TasksProjection()])
-            projecting = asyncio.create_task(projector.run())
-            await its.caught_up()
-            projecting.cancel()
-            await asyncio.wait([projecting])
+            await project(gateway.store, base)
             # From here on the read model sleeps.
             for task_id in (retried, again):
                 await gateway.application.retry(UUID(task_id), by="ann", reason="first")

@@ -16,13 +16,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from projections.database import open_database
-from projections.runner import Projector
-from projections.tasks import TaskQueries, TasksProjection
+from tests.builders import application, failed
+from tests.read_models import project
 from tests.services.stores import Backend, Store
 from tts.application.tasks import Application
 from tts.cli.commands import main
 from tts.domain.task import Task
-from tts.domain.values import GiveUp, TaskError
 
 WHY = ("--reason", "the provider is back")
 
@@ -53,8 +52,8 @@ class Shell:
     def failed(self, count: int, code: str, **more: Any) -> list[str]:
         """Tasks that have failed, the last one first."""
 
-        async def work(application: Application, _: Store) -> list[str]:
-            return [await _fail(application, code, **more) for _ in range(count)]
+        async def work(app: Application, _: Store) -> list[str]:
+            return [await _fail(app, code, **more) for _ in range(count)]
 
         return self.with_store(work)[::-1]
 
@@ -74,15 +73,8 @@ class Shell:
                 self._backend.store() as store,
                 open_database(self._backend.url) as database,
             ):
-                application = Application(store, max_attempts=3, deadline_seconds=60)
-                answer = await work(application, store)
-                projector = Projector(store, store, database, [TasksProjection()])
-                projecting = asyncio.create_task(projector.run())
-                async with asyncio.timeout(20):
-                    while await TaskQueries(database).position() < await store.position():
-                        await asyncio.sleep(0.01)
-                projecting.cancel()
-                await asyncio.wait([projecting])
+                answer = await work(application(store), store)
+                await project(store, database)
                 return answer
 
         return asyncio.run(run())
@@ -96,16 +88,9 @@ class Shell:
         self.with_store(nothing)
 
 
-async def _fail(application: Application, code: str, *, message: str = "reset") -> str:
-    task, _ = await application.request(template_id="t1", text="你好", owner="shop")
-
-    def command(task: Task) -> None:
-        now = datetime.now(UTC)
-        gave_up = GiveUp(TaskError(code, "poll", message), permanent=code == "nsfw")
-        task.fail(task.claim(worker="w1", now=now), gave_up, now=now)
-
-    await application.change(task.id, command)
-    return str(task.id)
+async def _fail(app: Application, code: str, **more: Any) -> str:
+    task, _ = await app.request(template_id="t1", text="你好", owner="shop")
+    return str((await failed(app, task.id, code, permanent=code == "nsfw", **more)).id)
 
 
 @pytest.fixture

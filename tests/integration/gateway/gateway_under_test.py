@@ -17,19 +17,17 @@ from httpx_sse import EventSource, ServerSentEvent, aconnect_sse
 from gateway.app import Gateway
 from gateway.services import Webhooks
 from projections.database import open_database
-from projections.dead_letters import DeadLetterQueries
-from projections.tasks import TaskQueries
+from tests.builders import brought, failed
 from tests.services.ports import free_port
+from tests.services.stores import Backend
 from tts.application.tasks import Application
 from tts.audio.folder import FolderAudio
+from tts.bootstrap import compose
+from tts.cli.deployments import compose_gateway
 from tts.config import Settings
 from tts.domain.task import Task
-from tts.domain.values import GiveUp, TaskError
-from tts.gate.gate import Gate as UpstreamGate
-from tts.gate.state import Limits
+from tts.domain.values import Status
 from tts.observability.health import Probe
-from tts.ports.log import Log
-from tts.store.memory import MemoryDocuments
 from tts.store.sqlite import SQLiteStore
 
 PATIENCE_SECONDS = 20.0
@@ -109,88 +107,50 @@ class Reader:
 async def running(
     folder: Path,
     *,
-    log: Callable[[SQLiteStore], Log] = lambda store: store,
+    log: Callable[[SQLiteStore], Any] = lambda store: store,
     probes: Mapping[str, Probe] | None = None,
     webhooks: Webhooks | None = None,
     **changes: Any,
 ) -> AsyncIterator[Running]:
     """Serve while the context is open; ``changes`` are settings."""
-    defaults = {"data_dir": folder, "port": free_port(), "host": "127.0.0.1"}
+    defaults = {
+        "data_dir": folder,
+        "host": "127.0.0.1",
+        "port": free_port(),
+        "retry_max_attempts": 3,
+        "task_deadline_seconds": 600,
+    }
     settings = Settings(_env_file=None, **(defaults | changes))  # type: ignore[call-arg]
-    store = SQLiteStore(folder / "tts.db")
-    await store.open()
-    application = Application(store, max_attempts=3, deadline_seconds=600)
-    audio = FolderAudio(folder / "audio", settings.gateway_url)
+    given = (
+        {} if webhooks is None else {"signals": webhooks.signals, "webhook_secret": webhooks.secret}
+    )
     async with contextlib.AsyncExitStack() as stack:
-        stack.push_async_callback(store.aclose)
+        store = await stack.enter_async_context(Backend(settings.store_url).store())
+        parts = await stack.enter_async_context(compose(settings, store=log(store), **given))
         database = await stack.enter_async_context(open_database(settings.store_url))
-        gateway = Gateway(
-            settings=settings,
-            application=application,
-            log=log(store),
-            audio=audio,
-            tasks=TaskQueries(database),
-            dead_letters=DeadLetterQueries(database),
-            upstream=UpstreamGate(MemoryDocuments(), Limits()).state,
-            probes=probes if probes is not None else {"store": store.ready},
-            webhooks=webhooks,
-        )
+        gateway = compose_gateway(parts, database, probes or {"store": store.ready})
         await gateway.start()
         stack.push_async_callback(gateway.stop)
         limits = httpx.Limits(max_connections=None)
         client = httpx.AsyncClient(base_url=gateway.url, timeout=PATIENCE_SECONDS, limits=limits)
         await stack.enter_async_context(client)
-        yield Running(gateway, settings, store, application, audio, client)
-
-
-async def until(condition: Callable[[], bool], what: str) -> None:
-    """Poll until the condition holds."""
-    try:
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            while not condition():
-                await asyncio.sleep(0.01)
-    except TimeoutError as error:
-        raise AssertionError(f"never: {what}") from error
+        yield Running(gateway, settings, store, parts.application, parts.audio, client)
 
 
 # --- what a processor would append
 
 
-def _speak(task: Task) -> None:
-    now = datetime.now(UTC)
-    lease = task.claim(worker="w1", now=now)
-    task.start_processing(
-        lease=lease,
-        transcript_hash="h",
-        audio_url="http://template/audio",
-        audio_etag=None,
-        segments=[0],
-        now=now,
-    )
-    task.record_prediction(
-        lease=lease, segment=0, prediction_id="p1", model_version="v1", found=False, now=now
-    )
-    task.start_download(
-        lease=lease, segment=0, predict_time=1.5, output_url="http://out/1", now=now
-    )
-    task.complete_download(lease=lease, segment=0, size=8, sha256="00", duration=2.5, now=now)
-    task.succeed(lease=lease, object_key=f"audio-{task.id}.wav", size=8, duration=2.5, now=now)
-
-
 async def speak(application: Application, task_id: UUID) -> None:
     """Append everything from Queued to Succeeded."""
-    await application.change(task_id, _speak)
+    await brought(application, task_id, Status.SUCCEEDED)
 
 
 async def fail(application: Application, task_id: UUID, *, permanent: bool) -> None:
     """Append a claim and a failure."""
-
-    def command(task: Task) -> None:
-        now = datetime.now(UTC)
-        error = TaskError("template_missing", "template", "the template is not there")
-        task.fail(task.claim(worker="w1", now=now), GiveUp(error, permanent), now=now)
-
-    await application.change(task_id, command)
+    message = "the template is not there"
+    await failed(
+        application, task_id, "template_missing", "template", message=message, permanent=permanent
+    )
 
 
 def _claim(task: Task) -> None:

@@ -21,8 +21,6 @@ from gateway.access.limits import RateLimit
 from gateway.access.roles import Role
 from gateway.static_files import FILES
 from projections.database import open_database
-from projections.runner import Projector
-from projections.tasks import TasksProjection
 from tests.integration.gateway.gateway_under_test import (
     BODY,
     PATIENCE_SECONDS,
@@ -33,6 +31,7 @@ from tests.integration.gateway.gateway_under_test import (
     speak,
 )
 from tests.integration.gateway.socket_client import client_of
+from tests.read_models import projecting
 from tests.waiting import until
 from tts.cli.commands import main
 from tts.config import ConfigError, load
@@ -306,9 +305,11 @@ class TestOwnership:
 
     async def test_a_list_is_the_owners(self, tmp_path: Path):
         """Others' tasks are not in it; a dashboard's has all."""
-        async with guarded(tmp_path) as site, open_database(site.its.settings.store_url) as base:
-            projector = Projector(site.its.store, site.its.store, base, [TasksProjection()])
-            projecting = asyncio.create_task(projector.run())
+        async with (
+            guarded(tmp_path) as site,
+            open_database(site.its.settings.store_url) as base,
+            projecting(site.its.store, base),
+        ):
             mine, others = str(await site.task()), str(await site.task(owner="bakery"))
 
             async def listed(who: str) -> set[str]:
@@ -317,7 +318,6 @@ class TestOwnership:
 
             await becomes(lambda: listed("dashboard"), {mine, others})
             assert await listed("app") == {mine}
-            projecting.cancel()
 
 
 class TestSockets:
@@ -397,10 +397,9 @@ class TestSockets:
         async with (
             running(tmp_path, queue_max_tasks=1) as its,
             open_database(its.settings.store_url) as base,
+            projecting(its.store, base),
             client_of(its) as client,
         ):
-            projector = Projector(its.store, its.store, base, [TasksProjection()])
-            projecting = asyncio.create_task(projector.run())
             await accept(its.application, 2)
 
             async def code() -> str | None:
@@ -410,7 +409,6 @@ class TestSockets:
             position = await its.store.position()
             assert await code() == "queue_full"
             assert await its.store.position() == position
-            projecting.cancel()
 
     async def test_end_with_their_key(self, tmp_path: Path):
         """A revoked key's socket is closed at the next heartbeat."""
@@ -584,10 +582,9 @@ class TestLimits:
         async with (
             running(tmp_path, queue_max_tasks=3) as its,
             open_database(its.settings.store_url) as base,
+            projecting(its.store, base),
         ):
             await accept(its.application, 3)
-            projector = Projector(its.store, its.store, base, [TasksProjection()])
-            projecting = asyncio.create_task(projector.run())
             before = 0
 
             async def status() -> int:
@@ -600,7 +597,6 @@ class TestLimits:
             assert answer.json()["code"] == "queue_full"
             assert int(answer.headers["retry-after"]) > 1
             assert await its.store.position() == before
-            projecting.cancel()
 
     @pytest.mark.parametrize("body", [b"", b"Content-Length: 5000\r\n\r\n{"], ids=["head", "body"])
     async def test_requests_that_only_drip(self, tmp_path: Path, body: bytes):

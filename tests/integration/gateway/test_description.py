@@ -17,10 +17,8 @@ from gateway.access import keys
 from gateway.access.roles import Role
 from gateway.services import Webhooks
 from projections.database import open_database
-from projections.runner import Projector
-from projections.tasks import TasksProjection
 from tests.integration.gateway.gateway_under_test import Running, fail, running, speak
-from tests.waiting import until
+from tests.read_models import project
 from tts.replicate.webhook_secret import GivenSecret
 from tts.store.memory import LocalSignals
 
@@ -130,11 +128,7 @@ async def test_answers_are_as_described(tmp_path: Path):
             url = f"/api/tts/task/{task_id}"
             says.holds(await client.get(url), task)
             says.holds(await client.get(f"{url}/events"), f"{task}/events")
-        projector = Projector(its.store, its.store, database, [TasksProjection()])
-        run = asyncio.create_task(projector.run())
-        end = await its.store.position()
-        await until(lambda: projector.position == end, "the list is up to date")
-        run.cancel()
+        await project(its.store, database)
         listed = await client.get("/api/tts/tasks")
         assert len(listed.json()["data"]["tasks"]) == 4
         says.holds(listed, "/api/tts/tasks")
@@ -151,11 +145,7 @@ async def test_dead_letters_are_as_described(tmp_path: Path):
         failed = [await its.post() for _ in range(3)]
         for task_id in failed:
             await fail(its.application, task_id, permanent=False)
-        projector = Projector(its.store, its.store, database, [TasksProjection()])
-        run = asyncio.create_task(projector.run())
-        end = await its.store.position()
-        await until(lambda: projector.position == end, "the list is up to date")
-        run.cancel()
+        await project(its.store, database)
         path, client, why = "/api/dead-letters", its.client, {"reason": "known"}
         listed = await client.get(path)
         assert len(listed.json()["data"]["deadLetters"]) == 3

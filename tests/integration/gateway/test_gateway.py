@@ -14,10 +14,9 @@ import orjson
 import pytest
 
 from projections.database import open_database
-from projections.runner import Projector
-from projections.tasks import TasksProjection
 from tests.histories import STATUSES_OF_SPEECH
 from tests.integration.gateway.gateway_under_test import BODY, Running, fail, running, speak
+from tests.read_models import project
 from tests.waiting import until
 from tts.domain.failures import StepError
 from tts.domain.task import Task
@@ -391,10 +390,7 @@ class TestErasure:
             since = dict.fromkeys(("erasedAt", "updatedAt"), erased["erasedAt"])
             assert after == before | gone | since | {"position": erased["position"]}
 
-            projector = Projector(its.store, its.store, database, [TasksProjection()])
-            run = asyncio.create_task(projector.run())
-            await until(lambda: projector.position == erased["position"], "the list is up to date")
-            run.cancel()
+            await project(its.store, database)
             (row,) = data(await its.client.get("/api/tts/tasks"))["tasks"]
             assert (row["status"], row["audioUrl"]) == ("succeeded", None)
 
@@ -567,20 +563,13 @@ class TestList:
     async def test_shows_and_filters(self, tmp_path: Path):
         """The list comes from the read model, newest first, by status, template, time and page."""
         async with running(tmp_path) as its, open_database(its.settings.store_url) as database:
-            projecting = asyncio.create_task(
-                Projector(its.store, its.store, database, [TasksProjection()]).run()
-            )
             tasks = [await its.post(templateId=f"t{n % 2}") for n in range(5)]
             await speak(its.application, tasks[0])
-            position = await its.store.position()
+            await project(its.store, database)
 
             async def listed(**query: str | int) -> dict:
                 return data(await its.client.get("/api/tts/tasks", params=query))
 
-            async def caught_up() -> bool:
-                return (await listed())["position"] >= position
-
-            await until(caught_up, "the list is up to date")
             everything = await listed()
             assert [task["taskId"] for task in everything["tasks"]] == list(map(str, tasks[::-1]))
             assert everything["nextCursor"] is None
@@ -594,8 +583,6 @@ class TestList:
             first = await listed(limit=3)
             second = await listed(limit=3, cursor=first["nextCursor"])
             assert first["tasks"] + second["tasks"] == everything["tasks"]
-            projecting.cancel()
-            await asyncio.wait([projecting])
 
     @pytest.mark.parametrize(
         ("query", "code"),

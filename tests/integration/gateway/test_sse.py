@@ -17,8 +17,6 @@ import pytest
 from gateway.streams import hub as hub_module
 from gateway.streams import stream as stream_module
 from projections.database import open_database
-from projections.runner import Projector
-from projections.tasks import TasksProjection
 from tests.histories import STATUSES_OF_SPEECH
 from tests.integration.gateway.gateway_under_test import (
     Running,
@@ -27,6 +25,7 @@ from tests.integration.gateway.gateway_under_test import (
     running,
     speak,
 )
+from tests.read_models import project
 from tests.waiting import until
 from tts.ports.errors import Unavailable
 from tts.ports.log import Log, Recorded
@@ -184,12 +183,8 @@ class TestNoGapNoDuplicate:
     async def test_between_list_and_stream(self, tmp_path: Path):
         """What the list does not show yet comes from its position on, however far it is behind."""
         async with running(tmp_path) as its, open_database(its.settings.store_url) as base:
-            projector = Projector(its.store, its.store, base, [TasksProjection()])
-            projecting = asyncio.create_task(projector.run())
             task_id = await its.post()
-            await until(lambda: projector.position == 1, "the list is up to date")
-            projecting.cancel()
-            await asyncio.wait([projecting])
+            await project(its.store, base)
             await speak(its.application, task_id)
             listed = (await its.client.get("/api/tts/tasks")).json()["data"]
             assert [task["status"] for task in listed["tasks"]] == ["starting"]
@@ -221,8 +216,9 @@ class LateLog:
     def __init__(self, store: Log, *, gate: asyncio.Event) -> None:
         self._store = store
         self._gate = gate
-        self.read = store.read
-        self.position = store.position
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._store, name)
 
     async def follow(self, after: int, *, batch: int = 500) -> AsyncIterator[list[Recorded]]:
         """See the port."""

@@ -5,8 +5,10 @@ from datetime import timedelta
 
 import pytest
 
+from tests.builders import bring, start
 from tests.world import TEXT, open_world
 from tts.domain.errors import LeaseLost
+from tts.domain.values import Status
 from tts.ports.speech import Speech
 from tts.processor import settlement
 from tts.processor.claimed_segment import ClaimedSegment
@@ -30,15 +32,8 @@ async def intended(world, text=TEXT, template="template1"):
     voice = await world.templates.fetch(task.template_id)
 
     def decide(task):
-        task.claim(worker="w", now=now)
-        task.start_processing(
-            lease=task.lease,
-            transcript_hash=voice.transcript_hash,
-            audio_url=voice.audio_url,
-            audio_etag=voice.audio_etag,
-            segments=[0],
-            now=now,
-        )
+        bring(task, Status.DEQUEUED, worker="w", now=now)
+        start(task, now=now, audio_url=voice.audio_url)
 
     task, _ = await world.application.change(task.id, decide)
     return task

@@ -17,11 +17,13 @@ from projections.database import open_database
 from projections.ports import Database
 from projections.runner import Projector
 from projections.tasks import TaskPage, TaskQueries, TasksProjection
+from tests.builders import fail
 from tests.histories import START, live, new_task, stored
+from tests.read_models import caught_up, project
 from tests.services.stores import Backend, Store
 from tests.waiting import SECONDS, until
 from tts.domain.task import Task
-from tts.domain.values import GiveUp, Status, TaskError
+from tts.domain.values import Status
 from tts.ports.errors import Unavailable
 from tts.ports.log import Payload
 from tts.store import sqlite_file
@@ -55,19 +57,6 @@ async def running(projector: Projector) -> AsyncIterator[asyncio.Task[None]]:
     finally:
         run.cancel()
         await asyncio.wait([run])
-
-
-async def caught_up(store: Store, database: Database) -> None:
-    """Wait until the read model has come to the end of the log."""
-    queries = TaskQueries(database)
-    end = await store.position()
-
-    async def there() -> bool:
-        with contextlib.suppress(Unavailable):
-            return await queries.position() >= end
-        return False
-
-    await until(there, "the read model is at the end of the log")
 
 
 async def fill(store: Store, count: int, seed: int, **options) -> list[Task]:
@@ -108,12 +97,6 @@ async def drop(database: Database) -> None:
         for sql in TABLES:
             table = sql.split()[3]
             await transaction.execute(f"DELETE FROM {table}")  # noqa: S608 -- a name from above
-
-
-async def project(store: Store, database: Database) -> None:
-    """Project the log to its end."""
-    async with running(Projector(store, store, database, [TasksProjection()])):
-        await caught_up(store, database)
 
 
 class Grumpy(TasksProjection):
@@ -216,9 +199,7 @@ async def test_rows_that_are_lost_under_the_projector_come_back(store, database)
 async def test_a_message_from_elsewhere_stops_no_read_model(store, database):
     """Not even with a character that PostgreSQL does not store."""
     task = new_task(Random(31))
-    lease = task.claim(worker="w", now=START)
-    error = TaskError("model", "poll", "bad\0 output")
-    task.fail(lease, GiveUp(error, permanent=True), now=START)
+    fail(task, message="bad\0 output")
     await store.append(stored(task))
     await project(store, database)
     assert (await listing(database)).tasks[0]["error"] == "bad\ufffd output"

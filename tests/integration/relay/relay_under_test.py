@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from tts.application.tasks import Application
+from tests.builders import application
 from tts.ports.errors import Unavailable
 from tts.ports.queue import Destination
 from tts.relay.relay import Relay
@@ -44,10 +44,6 @@ class Broker:
     def tasks(self, destination=Destination.WORK):
         """The ids of the tasks that were sent there, in order."""
         return [m.task_id for m in self.messages if m.destination is destination]
-
-
-def application(store) -> Application:
-    return Application(store, max_attempts=3, deadline_seconds=600)
 
 
 @contextlib.asynccontextmanager

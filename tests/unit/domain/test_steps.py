@@ -1,10 +1,12 @@
 """What a processor does next, told from the task's state alone."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from functools import partial
 from uuid import uuid4
 
 import pytest
 
+from tests.builders import NOW, bring, succeed
 from tts.domain.steps import (
     Cancel,
     Claim,
@@ -25,9 +27,8 @@ from tts.domain.steps import (
     next_step,
 )
 from tts.domain.task import Task
-from tts.domain.values import RetryLater, TaskError
+from tts.domain.values import RetryLater, Status, TaskError
 
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
 ERROR = TaskError("code", "poll", "message")
 
 
@@ -47,32 +48,10 @@ def task() -> Task:
     )
 
 
-def started(task: Task, *, worker: str = "w1") -> int:
-    lease = task.claim(worker=worker, now=NOW)
-    task.start_processing(
-        lease=lease, transcript_hash="h", audio_url="u", audio_etag=None, segments=[0], now=NOW
-    )
-    return lease
-
-
-def created(task: Task) -> int:
-    lease = started(task)
-    task.record_prediction(
-        lease=lease, segment=0, prediction_id="p1", model_version="v", found=False, now=NOW
-    )
-    return lease
-
-
-def downloading(task: Task) -> int:
-    lease = created(task)
-    task.start_download(lease=lease, segment=0, predict_time=1.0, output_url="o", now=NOW)
-    return lease
-
-
-def downloaded(task: Task) -> int:
-    lease = downloading(task)
-    task.complete_download(lease=lease, segment=0, size=1, sha256="s", duration=1.0, now=NOW)
-    return lease
+started = partial(bring, status=Status.PROCESSING)
+created = partial(bring, status=Status.PREDICTION_CREATED)
+downloading = partial(bring, status=Status.DOWNLOADING)
+downloaded = partial(bring, status=Status.DOWNLOAD_COMPLETE)
 
 
 def next_of(task: Task, lease: int, now: datetime) -> Step | SegmentStep | None:
@@ -101,7 +80,7 @@ class TestTheWay:
 
     def test_a_finished_prediction_is_downloaded(self, task):
         """Its output has an address."""
-        assert next_of(task, downloading(task), NOW) == Download("o")
+        assert next_of(task, downloading(task), NOW) == Download("https://replicate.test/0.wav")
 
     def test_a_downloaded_one_is_stored(self, task):
         """All segments are there."""
@@ -110,7 +89,7 @@ class TestTheWay:
     def test_a_task_that_is_over_needs_nothing(self, task):
         """The message can be forgotten."""
         lease = downloaded(task)
-        task.succeed(lease=lease, object_key="k", size=1, duration=1.0, now=NOW)
+        succeed(task)
         assert next_step(task, lease, NOW) == Done()
         assert next_step(task, None, NOW) == Done()
 
@@ -152,7 +131,7 @@ class TestTime:
     def test_what_is_paid_for_is_delivered_even_late(self, task):
         """A finished prediction's output is fetched and stored after the deadline too."""
         lease = downloading(task)
-        assert next_of(task, lease, task.deadline_at) == Download("o")
+        assert next_of(task, lease, task.deadline_at) == Download("https://replicate.test/0.wav")
 
     def test_a_cancellation_comes_before_everything_else(self, task):
         """Claimed or not, what runs upstream is stopped."""
@@ -197,7 +176,7 @@ class TestSeveralSegments:
         lease = downloaded(long)
         for index in (1, 2):
             assert next_step(long, lease, NOW) != StoreAudio()
-            speak(long, lease, index)
+            downloaded(long, segment=index)
         assert next_step(long, lease, NOW) == StoreAudio()
 
     def test_a_part_of_it_is_not_delivered_late(self, long):
@@ -205,14 +184,3 @@ class TestSeveralSegments:
         lease = downloading(long)
         assert next_step(long, lease, long.deadline_at) == Expire()
         assert next_segment_step(long, 1, lease, long.deadline_at) is None
-
-
-def speak(task: Task, lease: int, index: int) -> None:
-    task.start_processing(
-        lease=lease, transcript_hash="h", audio_url="u", audio_etag=None, segments=[index], now=NOW
-    )
-    task.record_prediction(
-        lease=lease, segment=index, prediction_id="p", model_version="v", found=False, now=NOW
-    )
-    task.start_download(lease=lease, segment=index, predict_time=1.0, output_url="o", now=NOW)
-    task.complete_download(lease=lease, segment=index, size=1, sha256="s", duration=1.0, now=NOW)

@@ -7,7 +7,8 @@ from random import Random
 
 import pytest
 
-from tests.histories import START as NOW
+from tests import builders
+from tests.builders import NOW, complete, download, record, start
 from tests.histories import new_task
 from tts.domain.errors import LeaseLost, TaskErased, TransitionRefused
 from tts.domain.task import Task
@@ -18,48 +19,7 @@ LATER = NOW + timedelta(seconds=5)
 Command = Callable[[Task], object]
 
 
-def start(task: Task, *, lease: int | None = None, segments: tuple[int, ...] = (0,)) -> None:
-    task.start_processing(
-        lease=lease or task.lease,
-        transcript_hash="h",
-        audio_url="https://templates.test/t1/source_audio.mp3",
-        audio_etag='"e"',
-        segments=list(segments),
-        now=NOW,
-    )
-
-
-def record(task: Task, *, lease: int | None = None, segment: int = 0) -> None:
-    task.record_prediction(
-        lease=lease or task.lease,
-        segment=segment,
-        prediction_id=f"p{segment}",
-        model_version="v",
-        found=False,
-        now=NOW,
-    )
-
-
-def download(
-    task: Task, *, lease: int | None = None, segment: int = 0, predict_time: float | None = 1.5
-) -> None:
-    task.start_download(
-        lease=lease or task.lease,
-        segment=segment,
-        predict_time=predict_time,
-        output_url=f"https://replicate.test/{segment}.wav",
-        now=NOW,
-    )
-
-
-def complete(task: Task, *, lease: int | None = None, segment: int = 0) -> None:
-    task.complete_download(
-        lease=lease or task.lease, segment=segment, size=10, sha256="s", duration=2.0, now=NOW
-    )
-
-
-def succeed(task: Task, *, lease: int | None = None) -> None:
-    task.succeed(lease=lease or task.lease, object_key="a.wav", size=10, duration=2.0, now=LATER)
+succeed = partial(builders.succeed, now=LATER)
 
 
 def put_off(
@@ -192,7 +152,7 @@ def test_success_carries_what_it_took():
     """Size, duration, time billed over all segments, and how many predictions were decided on."""
     task = given(
         *CLAIMED,
-        partial(start, segments=(0, 1)),
+        partial(start, segments=[0, 1]),
         record,
         partial(record, segment=1),
         download,
@@ -203,13 +163,17 @@ def test_success_carries_what_it_took():
     )
     succeed(task)
     (event,) = task.collect_events()
-    assert (event.predict_time, event.predictions, event.object_key) == (1.5, 2, "a.wav")
-    assert (task.size, task.duration, task.completed_at) == (10, 2.0, LATER)
+    assert (event.predict_time, event.predictions, event.object_key) == (
+        1.5,
+        2,
+        f"audio-{task.id}.wav",
+    )
+    assert (task.size, task.duration, task.completed_at) == (8, 2.5, LATER)
 
 
 def test_success_needs_every_segment():
     """A segment that is not downloaded is missing from the audio."""
-    task = given(*CLAIMED, partial(start, segments=(0, 1)), record, download, complete, segments=2)
+    task = given(*CLAIMED, partial(start, segments=[0, 1]), record, download, complete, segments=2)
     with pytest.raises(TransitionRefused, match="a segment is missing"):
         succeed(task)
 
@@ -254,7 +218,7 @@ def test_every_claim_has_a_higher_lease():
 def test_a_claim_forgets_nothing_that_was_paid_for():
     """The new worker polls the prediction that the old one created."""
     task = given(*PREDICTED, claim)
-    assert task.segments[0].prediction_id == "p0"
+    assert task.segments[0].prediction_id == "p1"
     assert task.running_upstream
 
 
@@ -332,7 +296,7 @@ def test_an_intent_counts_as_a_creation_once():
 def test_no_second_prediction_while_there_is_one():
     """A segment that has a prediction is not created again unless it was abandoned."""
     task = given(*PREDICTED)
-    with pytest.raises(TransitionRefused, match="segment 0 has prediction p0"):
+    with pytest.raises(TransitionRefused, match="segment 0 has prediction p1"):
         start(task)
 
 
@@ -364,7 +328,7 @@ def test_an_unsettled_intent_outlives_its_attempt(end):
 @pytest.mark.parametrize("end", [put_off, fail])
 def test_only_the_segment_that_was_refused_is_settled(end):
     """The others' creations stay in doubt, and are looked for before they are repeated."""
-    both = partial(start, segments=(0, 1))
+    both = partial(start, segments=[0, 1])
     task = given(*CLAIMED, both, partial(end, settled=(1,)), segments=2)
     assert [segment.intent_at for segment in task.segments] == [NOW, None]
 
@@ -418,7 +382,7 @@ def test_a_retry_by_hand_starts_a_round_of_its_own():
     """Attempts count from one, the deadline is new, and what was paid for is used again."""
     task = given(*PREDICTED, put_off, claim_when_due, fail, retry)
     assert (task.attempt, task.unqueued, task.deadline_at) == (1, True, LATER)
-    assert task.segments[0].prediction_id == "p0"
+    assert task.segments[0].prediction_id == "p1"
 
 
 @pytest.mark.parametrize(
@@ -472,7 +436,7 @@ def test_a_prediction_that_turns_up_during_the_cancellation_is_recorded():
     """So that it can be canceled upstream."""
     task = given(*PROCESSING, cancel)
     record(task)
-    assert task.segments[0].prediction_id == "p0"
+    assert task.segments[0].prediction_id == "p1"
     assert task.cancel_requested
 
 

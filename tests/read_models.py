@@ -1,0 +1,45 @@
+"""Read models that are kept up to date while a test runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from projections.ports import Database
+from projections.runner import Projector
+from projections.tasks import TaskQueries, TasksProjection
+from tests.services.stores import Store
+from tests.waiting import until
+from tts.ports.errors import Unavailable
+
+
+@contextlib.asynccontextmanager
+async def projecting(store: Store, database: Database) -> AsyncIterator[Projector]:
+    """A projector of the tasks that runs while the context is open."""
+    projector = Projector(store, store, database, [TasksProjection()])
+    run = asyncio.create_task(projector.run())
+    try:
+        yield projector
+    finally:
+        run.cancel()
+        await asyncio.wait([run])
+
+
+async def caught_up(store: Store, database: Database) -> None:
+    """Wait until the read models have come to the end of the log, as it is now."""
+    queries = TaskQueries(database)
+    end = await store.position()
+
+    async def there() -> bool:
+        with contextlib.suppress(Unavailable):  # before its tables are there
+            return await queries.position() >= end
+        return False
+
+    await until(there, "the read models are at the end of the log")
+
+
+async def project(store: Store, database: Database) -> None:
+    """Bring the read models to the end of the log."""
+    async with projecting(store, database):
+        await caught_up(store, database)
