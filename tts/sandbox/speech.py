@@ -18,12 +18,13 @@ import numpy as np
 import numpy.typing as npt
 import soundfile
 
+from tts.sandbox import front_end
+
 SAMPLE_RATE = 24_000
-# The model speaks its first segment of a text and silently drops the rest.
-SPOKEN_CHARS = 80
 TONE_SECONDS = 0.25  # at least
 HAN_SECONDS = 0.22
 LETTER_SECONDS = 0.07
+DIGIT_SECONDS = 0.3  # 1997 is seven syllables
 SILENCE_SECONDS = 0.2
 CACHE_BYTES = 64 * 1024 * 1024
 
@@ -35,6 +36,8 @@ ESPEAK_CHARS_UTF8 = 1
 # The library is one global machine for the process and not thread-safe, however many sandboxes run.
 _LOCK = threading.Lock()
 _HAN = re.compile(r"[\u3400-\u9fff]")
+_SYLLABLE = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af]")
+_DIGIT = re.compile(r"\d")
 _Samples = npt.NDArray[np.float32]
 _CALLBACK = ctypes.CFUNCTYPE(
     ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p
@@ -55,7 +58,7 @@ class Speech:
         ``kind`` is ``voice``, or ``tone`` for a beep whose pitch depends on the text, about as long
         as a voice would take.
         """
-        spoken = text[:SPOKEN_CHARS]
+        spoken = front_end.heard(text)
         make = _tone if kind == "tone" else _speak
         return await self._cached((kind, spoken), partial(_wav, make, spoken))
 
@@ -95,8 +98,10 @@ def _mp3(text: str) -> bytes:
 
 def _tone(text: str) -> _Samples:
     pitch = 200 + zlib.crc32(text.encode()) % 600
-    han = len(_HAN.findall(text))
-    seconds = max(TONE_SECONDS, han * HAN_SECONDS + (len(text) - han) * LETTER_SECONDS)
+    syllables, digits = len(_SYLLABLE.findall(text)), len(_DIGIT.findall(text))
+    letters = len(text) - syllables - digits
+    seconds = syllables * HAN_SECONDS + digits * DIGIT_SECONDS + letters * LETTER_SECONDS
+    seconds = max(TONE_SECONDS, seconds)
     time = np.arange(int(seconds * SAMPLE_RATE)) / SAMPLE_RATE
     return (0.3 * np.sin(2 * np.pi * pitch * time)).astype(np.float32)
 
