@@ -36,6 +36,7 @@ from tts.sound.inspect import inspect
 from tts.store.documents import PostgresDocuments
 from tts.store.memory import LocalSignals, MemoryDocuments
 from tts.store.postgres import PostgresStore
+from tts.store.postgres_server import UnreadableUrl
 from tts.store.signals import PostgresSignals
 from tts.store.sqlite import SQLiteStore
 from tts.templates import HttpTemplates
@@ -104,6 +105,7 @@ class Composition:
             max_attempts=self.settings.retry_max_attempts,
             deadline_seconds=self.settings.task_deadline_seconds,
             segment_max_chars=self.settings.segment_max_chars,
+            speech_cleanup=self.settings.speech_cleanup,
             now=self.now,
         )
 
@@ -119,8 +121,8 @@ class Composition:
         settings = self.settings
         if not settings.minio_endpoint:
             return self._closing(FolderAudio(settings.data_dir / "audio", settings.gateway_url))
-        return self._closing(
-            MinioAudio(
+        try:
+            bucket = MinioAudio(
                 settings.minio_endpoint,
                 access_key=settings.minio_access_key,
                 secret_key=settings.minio_secret_key.get_secret_value(),
@@ -131,7 +133,9 @@ class Composition:
                 presign_seconds=settings.minio_presign_seconds,
                 threads=settings.tts_concurrency,
             )
-        )
+        except ValueError as error:
+            raise ConfigError(f"MINIO_ENDPOINT: {error}") from error
+        return self._closing(bucket)
 
     @cached_property
     def predictions(self) -> Predictions:
@@ -293,17 +297,30 @@ P = TypeVar("P", bound=Closable)
 
 @contextlib.asynccontextmanager
 async def _open_store(url: str) -> AsyncIterator[Store]:
-    store: Store
-    if url.startswith("sqlite:"):
-        store = SQLiteStore(Path(url.removeprefix("sqlite:///")))
-    else:
-        store = PostgresStore(url)
+    store = store_at(url)
     try:
         outage = Outage("Waiting for the event store")
-        await outage.wait_out(store.open, at_most=START_PATIENCE_SECONDS)
+        try:
+            await outage.wait_out(store.open, at_most=START_PATIENCE_SECONDS)
+        except UnreadableUrl as error:
+            raise ConfigError(f"EVENT_STORE_URL: {error}") from error
         yield store
     finally:
         await store.aclose()
+
+
+def store_at(url: str) -> Store:
+    """The event store, not opened yet.
+
+    Raises:
+        ConfigError: the URL cannot be read.
+    """
+    if url.startswith("sqlite:"):
+        return SQLiteStore(Path(url.removeprefix("sqlite:///")))
+    try:
+        return PostgresStore(url)
+    except UnreadableUrl as error:
+        raise ConfigError(f"EVENT_STORE_URL: {error}") from error
 
 
 def retry_policy(settings: Settings) -> RetryPolicy:

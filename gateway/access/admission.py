@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from datetime import UTC, datetime, timedelta
 
 from sanic import Request
@@ -53,9 +52,9 @@ class Admission:
 
     def __init__(self, settings: Settings) -> None:
         path = settings.tts_api_keys_file
-        if path is None and not (settings.tts_allow_anonymous or is_loopback(settings.host)):
+        if path is None and settings.exposure and not settings.tts_allow_anonymous:
             raise ConfigError(
-                f"HOST: {settings.host} can be reached from elsewhere, and no keys are configured: "
+                f"{settings.exposure}, and no keys are configured: "
                 "set TTS_API_KEYS_FILE (`tts keys add` makes it), or TTS_ALLOW_ANONYMOUS=1 if "
                 "everybody may do everything"
             )
@@ -117,11 +116,3 @@ class Admission:
         if token is None:
             raise Unauthorized("a key is needed: Authorization: Bearer <key>")
         return self.keys.of_token(token)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach what listens on ``host``."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

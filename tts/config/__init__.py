@@ -1,5 +1,6 @@
 """Every setting of the service. Only this package reads the environment."""
 
-from tts.config.settings import ConfigError, Settings, load
+from tts.config.loading import ConfigError, load, misspelled
+from tts.config.settings import ENV_FILE, Settings
 
-__all__ = ["ConfigError", "Settings", "load"]
+__all__ = ["ENV_FILE", "ConfigError", "Settings", "load", "misspelled"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from tts.patience import Outage
@@ -33,6 +35,15 @@ LONG_LIVED = _SERVER_KEEPALIVES + "-c statement_timeout=0"
 ERRORS = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError)
 
 
+class UnreadableUrl(ValueError):
+    """The driver cannot make sense of the database's URL; the message quotes no part of it."""
+
+    def __init__(self, error: psycopg.ProgrammingError) -> None:
+        # The driver quotes what it did not understand, which may be a piece of the password.
+        reason = re.sub(r'"[^"]*"?', '"…"', str(error).strip())
+        super().__init__(f"PostgreSQL cannot read it: {reason}")
+
+
 @contextlib.contextmanager
 def translated(moment: str = "") -> Iterator[None]:
     """Raise Unavailable for what the driver raises when the server is away."""
@@ -43,9 +54,17 @@ def translated(moment: str = "") -> Iterator[None]:
 
 
 class PostgresServer:
-    """A pool of ``readers`` connections for single statements, and connections of one's own."""
+    """A pool of ``readers`` connections for single statements, and connections of one's own.
+
+    Raises:
+        UnreadableUrl
+    """
 
     def __init__(self, url: str, *, readers: int) -> None:
+        try:
+            conninfo_to_dict(url)
+        except psycopg.ProgrammingError as error:
+            raise UnreadableUrl(error) from None
         self._url = url
         self._pool = AsyncConnectionPool(
             url,
@@ -61,9 +80,14 @@ class PostgresServer:
 
         Raises:
             Unavailable: the server does not answer.
+            UnreadableUrl
         """
         with translated():
-            async with await self.connect() as connection, connection.transaction():
+            try:
+                connection = await self.connect()
+            except psycopg.ProgrammingError as error:  # a value of the URL's query
+                raise UnreadableUrl(error) from None
+            async with connection, connection.transaction():
                 # CREATE … IF NOT EXISTS races with itself when two processes start at once.
                 await connection.execute("SELECT pg_advisory_xact_lock(7721000)")
                 await connection.execute(schema)
