@@ -51,12 +51,14 @@ class Application:
         max_attempts: int,
         deadline_seconds: int,
         segment_max_chars: int | None = None,
+        speech_cleanup: bool = True,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.store = store
         self.now = now
         self._max_attempts = max_attempts
         self._segment_max_chars = segment_max_chars
+        self._cleanup = speech_cleanup
         self._deadline = timedelta(seconds=deadline_seconds)
         self._mapper: Mapper[UUID] = Mapper(OrjsonTranscoder())
 
@@ -79,6 +81,8 @@ class Application:
         Raises:
             IdempotencyMismatch: the key stands for another text, instruction or template.
         """
+        if instruction.isspace():  # the model fails on it
+            instruction = ""
         now = self.now()
         salt = secrets.token_hex(8)
         task = Task.request(
@@ -86,12 +90,13 @@ class Application:
             template_id=template_id,
             text_hash=hash_payload(text, instruction, salt),
             text_length=len(text),
-            segments=segments.split(text, self._segment_max_chars),
+            segments=segments.split(text, self._segment_max_chars, cleanup=self._cleanup),
             owner=owner,
             max_attempts=self._max_attempts,
             deadline_at=now + self._deadline,
             idempotency_key=idempotency_key,
             priority=priority,
+            cleanup=self._cleanup,
             now=now,
         )
         try:
@@ -106,6 +111,12 @@ class Application:
         if not same or existing.template_id != template_id:
             raise IdempotencyMismatch(f"Idempotency-Key {idempotency_key!r} has another request")
         return existing, position
+
+    async def is_repeated(self, owner: str, idempotency_key: str | None) -> bool:
+        """Whether a request of that key has been accepted already."""
+        if idempotency_key is None:
+            return False
+        return bool(await self.store.events(task_id_for(owner, idempotency_key)))
 
     async def retry(
         self,

@@ -32,7 +32,11 @@ class Created(Aggregate.Created):
 
 
 class RequestedFacts(TypedDict):
-    """``segments`` are ``[start, end)`` ranges that cover the text."""
+    """``segments`` are ``[start, end)`` ranges that cover the text.
+
+    ``cleanup`` is whether what is no speech is left out of what is sent; None in a log from before
+    that was decided on: there the text is sent as it is.
+    """
 
     template_id: str
     text_hash: str
@@ -43,6 +47,7 @@ class RequestedFacts(TypedDict):
     deadline_at: datetime
     idempotency_key: str | None
     priority: NotRequired[str]
+    cleanup: NotRequired[bool]
 
 
 class Requested(Created):
@@ -58,6 +63,7 @@ class Requested(Created):
     deadline_at: datetime
     idempotency_key: str | None
     priority: str = Priority.NORMAL.value
+    cleanup: bool | None = None
 
     def mutate(self, _: Any) -> Any:
         """The new task, without the library's look at signatures: accepting is a hot path."""

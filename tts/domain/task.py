@@ -61,6 +61,7 @@ class Task(Aggregate):
         self.deadline_at = requested.deadline_at
         self.idempotency_key = requested.idempotency_key
         self.priority = requested.priority
+        self.cleanup = requested.cleanup
         self.attempt = 1
         self.lease = 0
         self.worker: str | None = None

@@ -5,10 +5,18 @@ from __future__ import annotations
 from tts.domain.failures import StepError
 from tts.domain.naming import hash_payload
 from tts.domain.task import Task
+from tts.domain.values import Segment
 from tts.ports.log import EventStore, Payload
 from tts.ports.speech import Speech, Template
 from tts.processor.resources import Resources
-from tts.text import segments
+from tts.text.sending import said, said_as_it_is
+
+
+def words(task: Task, segment: Segment, text: str, limit: int | None) -> str:
+    """What of the task's text is sent for the segment; always the same, whatever is configured."""
+    if task.cleanup is None:
+        return said_as_it_is(text[segment.start : segment.end], limit)
+    return said(text, segment.start, segment.end, cleanup=task.cleanup)
 
 
 class Script:
@@ -31,9 +39,7 @@ class Script:
         payload = await self.payload()
         piece = self._task.segments[segment]
         return Speech(
-            text=segments.said(
-                payload.text[piece.start : piece.end], self._resources.segment_max_chars
-            ),
+            text=words(self._task, piece, payload.text, self._resources.segment_max_chars),
             transcript=template.transcript,
             audio_url=template.audio_url,
             instruction=payload.instruction,

@@ -24,7 +24,7 @@ from tts.domain.values import Segment
 from tts.ports.speech import Speech
 from tts.processor.prediction_owners import Owner
 from tts.processor.resources import Resources
-from tts.text import segments
+from tts.processor.script import words
 
 POLL_SECONDS = 1.0
 CLOCK_SKEW = timedelta(seconds=5)  # Replicate stamps predictions with its own clock
@@ -151,9 +151,7 @@ class Settlement:
         payload = await self._application.store.payload(task.id)
         if payload is None or task.template_id != self._template_id:
             return False
-        text = segments.said(
-            payload.text[segment.start : segment.end], self._resources.segment_max_chars
-        )
+        text = words(task, segment, payload.text, self._resources.segment_max_chars)
         return (text, payload.instruction) == (speech.text, speech.instruction)
 
 
