@@ -69,6 +69,13 @@ class Projection(Protocol):
 
     name: str
 
+    async def clear(self, transaction: Transaction) -> None:
+        """Make room for the rows of the first events; they are applied in the same transaction.
+
+        What they overwrite may stay.
+        """
+        ...
+
     async def apply(self, transaction: Transaction, events: Sequence[Recorded]) -> None:
         """Bring the rows up to date with events that were never applied before, in order."""
         ...

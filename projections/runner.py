@@ -116,6 +116,8 @@ class Projector:
             # The others were applied by another leader, or by a commit whose reply was lost.
             new = [event for event in events if event.position > stored]
             if new:
+                if stored == 0:
+                    await projection.clear(transaction)
                 await projection.apply(transaction, new)
                 await transaction.execute(_MOVE, (new[-1].position, name))
         self._positions[name] = max(stored, events[-1].position)

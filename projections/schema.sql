@@ -51,3 +51,27 @@ CREATE TABLE IF NOT EXISTS rm_task_counts (
     status text PRIMARY KEY,
     tasks bigint NOT NULL
 );
+
+-- What each owner took on each day (UTC). Seconds are kept in milliseconds: whole numbers add up to
+-- the same in every order.
+CREATE TABLE IF NOT EXISTS rm_usage (
+    owner text COLLATE "C" NOT NULL,
+    day text COLLATE "C" NOT NULL,
+    tasks bigint NOT NULL,
+    characters bigint NOT NULL,
+    predictions bigint NOT NULL,
+    predict_ms bigint NOT NULL,
+    audio_ms bigint NOT NULL,
+    PRIMARY KEY (owner, day)
+);
+CREATE INDEX IF NOT EXISTS rm_usage_day ON rm_usage (day);
+CREATE TABLE IF NOT EXISTS rm_usage_owners (
+    owner text COLLATE "C" PRIMARY KEY,
+    unfinished bigint NOT NULL
+);
+-- Tasks to which something may still happen that counts: only their first event names the owner.
+CREATE TABLE IF NOT EXISTS rm_usage_tasks (
+    task_id text COLLATE "C" PRIMARY KEY,
+    owner text NOT NULL,
+    billed text NOT NULL
+);

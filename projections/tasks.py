@@ -98,6 +98,9 @@ class TasksProjection:
 
     name = NAME
 
+    async def clear(self, transaction: Transaction) -> None:
+        """Nothing: each row is written anew, and the counts are kept by what the rows said."""
+
     async def apply(self, transaction: Transaction, events: Sequence[Recorded]) -> None:
         """Bring the rows up to date with events that were not applied before."""
         task_ids = list({str(event.task_id) for event in events})
