@@ -23,10 +23,11 @@ import pytest
 import soundfile
 from minio import Minio
 from minio.commonconfig import ENABLED, Filter
+from minio.error import S3Error
 from minio.lifecycleconfig import Expiration, LifecycleConfig, Rule
 
 from tests.services.ports import free_port
-from tests.services.s3 import S3
+from tests.services.s3 import GUEST, GUEST_BUCKET, S3
 from tests.services.scripted_http import Reply, ScriptedHttp
 from tts.audio.folder import FolderAudio
 from tts.audio.minio import MinioAudio
@@ -119,8 +120,13 @@ async def case(request, tmp_path, s3) -> AsyncIterator[Case]:
         yield Case(store, partial(_stored, s3, bucket))
 
 
+def _client(s3: S3, **account: str) -> Minio:
+    keys = {"access_key": s3.access_key, "secret_key": s3.secret_key, **account}
+    return Minio(s3.endpoint, **keys, secure=False, region="us-east-1")
+
+
 def _stored(s3: S3, bucket: str, key: str) -> bytes | None:
-    client = Minio(s3.endpoint, s3.access_key, s3.secret_key, secure=False, region="us-east-1")
+    client = _client(s3)
     if key not in {each.object_name for each in client.list_objects(bucket)}:
         return None
     with client.get_object(bucket, key) as response:
@@ -154,21 +160,14 @@ async def test_a_part_that_is_gone_is_reported_as_such(case):
     assert caught.value.treatment is Treatment.LOST
 
 
-async def test_a_bucket_forgets_parts_after_a_day_and_keeps_rules_of_others(s3):
-    """The rule is added to what is there, once."""
+async def test_a_bucket_that_we_make_forgets_parts_after_a_day(s3):
+    """The rule is there from the beginning, and nobody is asked for it."""
     bucket = bucket_name()
-    client = Minio(s3.endpoint, s3.access_key, s3.secret_key, secure=False, region="us-east-1")
-    client.make_bucket(bucket)
-    other = Rule(
-        ENABLED, rule_filter=Filter(prefix="x"), rule_id="x", expiration=Expiration(days=9)
-    )
-    client.set_bucket_lifecycle(bucket, LifecycleConfig([other]))
     async with minio(s3, bucket=bucket) as store:
         await store.ensure_bucket()
         await store.ensure_bucket()
-    rules = client.get_bucket_lifecycle(bucket).rules
-    assert {rule.rule_filter.prefix: rule.expiration.days for rule in rules} == {"x": 9, "part-": 1}
-    assert len(rules) == 2
+    rules = _client(s3).get_bucket_lifecycle(bucket).rules
+    assert [(rule.rule_filter.prefix, rule.expiration.days) for rule in rules] == [("part-", 1)]
 
 
 async def test_a_folder_forgets_parts_after_a_day(tmp_path):
@@ -280,14 +279,179 @@ async def test_many_processes_can_make_the_bucket_at_once(s3):
 
 
 async def test_a_bucket_that_somebody_else_made_is_not_opened(s3):
-    """Who reads it is its maker's decision."""
+    """Who reads it is its maker's decision; that nobody can play its audio is said."""
     bucket = bucket_name()
-    client = Minio(s3.endpoint, s3.access_key, s3.secret_key, secure=False, region="us-east-1")
-    client.make_bucket(bucket)
+    _client(s3).make_bucket(bucket)
     async with minio(s3, bucket=bucket) as store:
         await store.ensure_bucket()
         await store.put("a.wav", b"x", "audio/wav")
         assert (await anonymously(store.url("a.wav"))).status_code == 403
+        assert [note for note in store.notes if bucket in note and "private" in note]
+
+
+async def test_a_bucket_that_everyone_reads_is_named_and_not_closed(s3):
+    """Signed URLs guard nothing there, and only its maker knows what else relies on it."""
+    bucket = bucket_name()
+    async with minio(s3, bucket=bucket) as store:
+        await store.put("a.wav", b"x", "audio/wav")
+        url = store.url("a.wav")
+    async with minio(s3, bucket=bucket, presign_seconds=60) as store:
+        await store.ensure_bucket()
+        assert [note for note in store.notes if bucket in note and "Everyone can read" in note]
+        assert (await anonymously(url)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("options", "status"),
+    [({}, 200), ({"presign_seconds": 60}, 403), ({"public": False}, 403)],
+)
+async def test_a_bucket_that_we_make_is_open_only_if_that_is_meant(s3, options, status):
+    """Nobody without an account reads it where URLs are signed, or nobody said how they are."""
+    async with minio(s3, **options) as store:
+        await store.ensure_bucket()
+        await store.put("a.wav", b"x", "audio/wav")
+        plain = f"{s3.url}/{store._bucket}/a.wav"
+        assert (await anonymously(plain)).status_code == status
+        if "public" not in options:
+            assert store.notes == ()
+
+
+async def test_a_missing_bucket_is_not_made_by_who_does_not_know_for_whom(s3):
+    """It says so, and is content as soon as another has made it."""
+    async with minio(s3) as store:
+        with pytest.raises(StepError, match="NoSuchBucket"):
+            await store.ensure_bucket(make=False)
+        assert not _client(s3).bucket_exists(store._bucket)
+        _client(s3).make_bucket(store._bucket)
+        await store.ensure_bucket(make=False)
+
+
+async def test_looking_at_a_bucket_leaves_nothing_there(s3):
+    """What was stored to see whether that can be done is removed."""
+    async with minio(s3) as store:
+        await store.ensure_bucket()
+        assert list(_client(s3).list_objects(store._bucket)) == []
+
+
+def rule_of_others(name: str, *elements: str) -> str:
+    """A lifecycle rule as XML."""
+    return f"<Rule><ID>{name}</ID><Status>Enabled</Status>{''.join(elements)}</Rule>"
+
+
+IN_3_DAYS = "<Expiration><Days>3</Days></Expiration>"
+FOREIGN = [
+    rule_of_others("old", "<Prefix>logs/</Prefix>", IN_3_DAYS),
+    rule_of_others(
+        "size", "<Filter><ObjectSizeLessThan>5</ObjectSizeLessThan></Filter>", IN_3_DAYS
+    ),
+    rule_of_others(
+        "twice",
+        "<Filter><Prefix>x</Prefix></Filter>",
+        "<Transition><Days>30</Days><StorageClass>STANDARD_IA</StorageClass></Transition>",
+        "<Transition><Days>90</Days><StorageClass>GLACIER</StorageClass></Transition>",
+    ),
+    rule_of_others(
+        "vendor", "<Filter/>", "<DelMarkerExpiration><Days>1</Days></DelMarkerExpiration>"
+    ),
+]
+OURS = rule_of_others("mine", "<Filter><Prefix>part-</Prefix></Filter>", IN_3_DAYS)
+
+
+def foreign_bucket(server: ScriptedHttp, *rules: str) -> None:
+    """A bucket ``foreign`` in which objects can be stored, and which has lifecycle rules."""
+    xmlns = "http://s3.amazonaws.com/doc/2006-03-01/"
+    document = f'<LifecycleConfiguration xmlns="{xmlns}">{"".join(rules)}</LifecycleConfiguration>'
+    server.on("GET /foreign", Reply(200, document.encode(), {"Content-Type": "application/xml"}))
+    server.on("PUT /foreign/*", Reply(200, headers={"ETag": '"e"'}))
+    server.on("GET /foreign/*", error(403, "AccessDenied"))
+    server.on("DELETE /foreign/*", Reply(204))
+
+
+@pytest.mark.parametrize("rules", [[rule] for rule in FOREIGN] + [FOREIGN], ids=range(5))
+async def test_rules_of_others_stay_as_they_are(s3, caplog, rules):
+    """Nothing is written but objects; that our rule is missing is one line in the log."""
+    async with ScriptedHttp() as server:
+        foreign_bucket(server, *rules)
+        host = server.url.removeprefix("http://")
+        async with minio(s3, endpoint=host, bucket="foreign", presign_seconds=60) as store:
+            await store.ensure_bucket()
+            await store.put("a.wav", b"x", "audio/wav")
+        written = [each for each in server.requests if each.method not in {"GET", "HEAD"}]
+    assert [each for each in written if not each.target.startswith("/foreign/")] == []
+    assert [each for each in written if "?" in each.target] == []
+    assert len([record for record in caplog.records if "part-" in record.message]) == 1
+
+
+async def test_a_rule_for_parts_that_an_operator_added_is_seen(s3, caplog):
+    """Beside others that no client knows whole, and under any name."""
+    async with ScriptedHttp() as server:
+        foreign_bucket(server, *FOREIGN, OURS)
+        host = server.url.removeprefix("http://")
+        async with minio(s3, endpoint=host, bucket="foreign", presign_seconds=60) as store:
+            await store.ensure_bucket()
+        assert caplog.records == []
+
+
+async def test_a_real_bucket_of_others_keeps_its_rules(s3):
+    """The server's own words about it are the same before and after."""
+    bucket = bucket_name()
+    client = _client(s3)
+    client.make_bucket(bucket)
+    rule = Rule(ENABLED, rule_filter=Filter(prefix="x"), rule_id="x", expiration=Expiration(days=9))
+    client.set_bucket_lifecycle(bucket, LifecycleConfig([rule]))
+    before = client._execute("GET", bucket, query_params={"lifecycle": ""}).data
+    async with minio(s3, bucket=bucket) as store:
+        await store.ensure_bucket()
+    assert client._execute("GET", bucket, query_params={"lifecycle": ""}).data == before
+
+
+async def test_a_key_for_the_objects_alone_is_enough(s3, caplog):
+    """It may see no list and change no bucket; it stores, reads, removes, signs, and is healthy."""
+    if not _client(s3).bucket_exists(GUEST_BUCKET):
+        _client(s3).make_bucket(GUEST_BUCKET)
+    with pytest.raises(S3Error, match="AccessDenied"):
+        list(_client(s3, **GUEST).list_objects(GUEST_BUCKET))
+    async with minio(s3, **GUEST, bucket=GUEST_BUCKET, presign_seconds=60) as store:
+        await store.ready()
+        await store.ensure_bucket()
+        await store.put("a.wav", b"sound", "audio/wav")
+        await store.ready()
+        assert await store.get("a.wav") == b"sound"
+        assert (await anonymously(store.url("a.wav"))).content == b"sound"
+        await store.delete("a.wav")
+        assert _stored(s3, GUEST_BUCKET, "a.wav") is None
+        assert store.notes == ()
+    assert len(caplog.records) == 1  # the rule that it cannot see
+
+
+async def test_a_key_that_may_only_store_is_healthy_while_it_can(s3):
+    """A refused look says nothing; a refused object says that every task will fail."""
+    async with ScriptedHttp() as server:
+        server.on("GET /bucket/*", error(403, "AccessDenied"))
+        server.on("PUT /bucket/*", Reply(200, headers={"ETag": '"e"'}), error(403, "AccessDenied"))
+        host = server.url.removeprefix("http://")
+        async with minio(s3, endpoint=host, bucket="bucket") as store:
+            await store.ready()
+            await store.put("a.wav", b"x", "audio/wav")
+            await store.ready()
+            with pytest.raises(StepError):
+                await store.put("a.wav", b"x", "audio/wav")
+            with pytest.raises(Unavailable, match="AccessDenied"):
+                await store.ready()
+            server.on("PUT /bucket/*", Reply(200, headers={"ETag": '"e"'}))
+            await store.put("a.wav", b"x", "audio/wav")
+            await store.ready()
+
+
+async def test_a_key_that_may_make_no_bucket_is_told_that_there_is_none(s3):
+    """The bucket's name in the settings is wrong, or somebody has to make it."""
+    async with ScriptedHttp() as server:
+        server.on("PUT /bucket/*", error(404, "NoSuchBucket"))
+        server.on("PUT /bucket", error(403, "AccessDenied"))
+        host = server.url.removeprefix("http://")
+        async with minio(s3, endpoint=host, bucket="bucket") as store:
+            with pytest.raises(StepError, match="NoSuchBucket"):
+                await store.put("a.wav", b"x", "audio/wav")
 
 
 async def test_a_presigned_bucket_opens_for_nothing_but_the_signature(s3):

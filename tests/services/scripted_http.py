@@ -9,6 +9,7 @@ import struct
 from dataclasses import dataclass, field
 from email.message import Message
 from email.parser import BytesHeaderParser
+from fnmatch import fnmatchcase
 from typing import Any, Self
 from urllib.parse import urlsplit
 
@@ -86,12 +87,18 @@ class ScriptedHttp:
         await self._server.wait_closed()
 
     def on(self, route: str, *acts: Act) -> None:
-        """Answer ``route`` ("GET /path", without a query) with each of ``acts`` in turn."""
+        """Answer ``route`` ("GET /path", without a query; * is anything) with ``acts`` in turn."""
         self._acts[route] = list(acts)
 
     def asked(self, route: str) -> list[Request]:
         """The requests that came for the route."""
-        return [r for r in self.requests if f"{r.method} {urlsplit(r.target).path}" == route]
+        return [r for r in self.requests if fnmatchcase(_route(r.method, r.target), route)]
+
+    def _acts_of(self, route: str) -> list[Act]:
+        if route in self._acts:
+            return self._acts[route]
+        matching = (acts for pattern, acts in self._acts.items() if fnmatchcase(route, pattern))
+        return next(matching, [Reply(501)])
 
     async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -116,7 +123,7 @@ class ScriptedHttp:
         headers = BytesHeaderParser().parsebytes(rest)
         body = await reader.readexactly(int(headers.get("Content-Length", 0)))
         self.requests.append(Request(method, target, headers, body))
-        acts = self._acts.get(f"{method} {urlsplit(target).path}", [Reply(501)])
+        acts = self._acts_of(_route(method, target))
         act = acts.pop(0) if len(acts) > 1 else acts[0]
         whole = True
         match act:
@@ -146,3 +153,7 @@ class ScriptedHttp:
                 await writer.drain()
                 whole = act.cut is None
         return whole
+
+
+def _route(method: str, target: str) -> str:
+    return f"{method} {urlsplit(target).path}"

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import json
+import contextlib
 import logging
-from collections.abc import Callable
+import secrets
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
-from http import HTTPStatus
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 from urllib.parse import quote, urlsplit
 
 from minio import Minio
-from minio.commonconfig import ENABLED, Filter
-from minio.error import InvalidResponseError, MinioException, S3Error, ServerError
+from minio.error import MinioException, S3Error
 from minio.helpers import MIN_PART_SIZE
-from minio.lifecycleconfig import Expiration, LifecycleConfig, Rule
 from urllib3 import PoolManager, Retry, Timeout
 from urllib3.exceptions import HTTPError
 
+from tts.audio.bucket import Bucket
+from tts.audio.minio_errors import ACCESS_DENIED, NO_BUCKET, NO_OBJECT, translated
 from tts.domain.failures import StepError
-from tts.domain.naming import PART_PREFIX, PARTS_KEPT_DAYS
+from tts.domain.naming import PART_PREFIX
 from tts.ports.audio import missing
 from tts.ports.errors import Unavailable
 
@@ -31,17 +31,7 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-PARTS_RULE = "tts-parts"
-_OPERATOR_MUST_ACT = {
-    "AccessDenied",
-    "AllAccessDisabled",
-    "AuthorizationHeaderMalformed",
-    "InvalidAccessKeyId",
-    "InvalidBucketName",
-    "RequestTimeTooSkewed",
-    "SignatureDoesNotMatch",
-}
-_PASSES = {"NoSuchBucket", "OperationAborted", "RequestTimeout", "SlowDown"}
+NOTHING = f"{PART_PREFIX}of-nothing"  # the key of no object
 
 
 class MinioAudio:
@@ -49,7 +39,8 @@ class MinioAudio:
 
     ``public_endpoint`` is ``host:port`` or a URL: what clients reach the bucket by. With
     ``presign_seconds`` the URLs are signed and end after that time (at most 7 days); with 0 they
-    are permanent, and the bucket lets everyone read its objects.
+    are permanent. ``public`` says whether everyone may read a bucket that we make; the default is
+    yes where URLs are permanent. ``notes`` are what an operator should know of the bucket.
     """
 
     def __init__(
@@ -63,6 +54,7 @@ class MinioAudio:
         secure: bool = False,
         public_endpoint: str = "",
         presign_seconds: int = 0,
+        public: bool | None = None,
         threads: int = 8,
     ) -> None:
         # minio-py's own would wait for 300 s, five times.
@@ -72,7 +64,9 @@ class MinioAudio:
             retries=Retry(total=1, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
         )
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="minio")
+        self.notes: tuple[str, ...] = ()
         self._bucket = bucket
+        self._refusal: StepError | None = None  # of the last object that was to be stored
         self._presign = timedelta(seconds=presign_seconds)
 
         def client(host: str, *, secure: bool) -> Minio:
@@ -88,14 +82,22 @@ class MinioAudio:
 
         self._client = client(endpoint, secure=secure)
         scheme = "https" if secure else "http"
-        public = public_endpoint or endpoint
-        self._public_url = (public if "://" in public else f"{scheme}://{public}").rstrip("/")
+        reached = public_endpoint or endpoint
+        self._public_url = (reached if "://" in reached else f"{scheme}://{reached}").rstrip("/")
+        self._is_reached_directly = not public_endpoint
         if presign_seconds:
             # The host is part of what is signed, so the public one needs a client of its own.
             parts = urlsplit(self._public_url)
             if parts.path:
                 raise ValueError(f"a presigned URL can have no path prefix: {self._public_url!r}")
             self._signer = client(parts.netloc, secure=parts.scheme == "https")
+        self._itself = Bucket(
+            self._client,
+            self._pool,
+            f"{scheme}://{endpoint}/{bucket}",
+            bucket,
+            everyone_reads=not presign_seconds if public is None else public,
+        )
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
         """Store (or overwrite) the object, in a bucket that is made if it is missing."""
@@ -119,22 +121,24 @@ class MinioAudio:
             return self._signer.presigned_get_object(self._bucket, key, expires=self._presign)
         return f"{self._public_url}/{self._bucket}/{quote(key)}"
 
-    async def ensure_bucket(self) -> None:
-        """Make the bucket if it is missing.
+    async def ensure_bucket(self, *, make: bool = True) -> None:
+        """Store an object and remove it, in a bucket that is made if it is missing; take notes.
 
         Raises:
             StepError: at step ``audio``.
         """
-        await self._call(self._ensure_bucket)
+        await self._call(lambda: self._try_out(make=make))
 
     async def ready(self) -> None:
         """Return if the server answers and lets us in.
+
+        It asks for what a task needs, no more: a key that may store objects need not see a list.
 
         Raises:
             Unavailable: it does not.
         """
         try:
-            await self._call(lambda: self._client.bucket_exists(self._bucket))
+            await self._call(self._look)
         except StepError as error:
             raise Unavailable(error.message) from error
 
@@ -147,7 +151,7 @@ class MinioAudio:
         try:
             return await asyncio.get_running_loop().run_in_executor(self._threads, work)
         except (MinioException, HTTPError) as error:
-            raise _translated(error) from error
+            raise translated(error) from error
 
     def _put_file(self, key: str, path: Path, content_type: str) -> None:
         with path.open("rb") as file:
@@ -158,11 +162,23 @@ class MinioAudio:
             with self._client.get_object(self._bucket, key) as response:
                 return response.read()
         except S3Error as error:
-            if error.code not in {"NoSuchKey", "NoSuchBucket"}:
+            if error.code not in {NO_OBJECT, NO_BUCKET}:
                 raise
             raise missing(key) from error
 
-    def _put(self, key: str, data: BinaryIO, size: int, content_type: str) -> None:
+    def _put(
+        self, key: str, data: BinaryIO, size: int, content_type: str, *, make: bool = True
+    ) -> None:
+        try:
+            self._put_into_bucket(key, data, size, content_type, make=make)
+        except S3Error as error:
+            self._refusal = translated(error)
+            raise
+        self._refusal = None
+
+    def _put_into_bucket(
+        self, key: str, data: BinaryIO, size: int, content_type: str, *, make: bool
+    ) -> None:
         def put() -> None:
             data.seek(0)
             self._client.put_object(
@@ -179,80 +195,57 @@ class MinioAudio:
         try:
             put()
         except S3Error as error:
-            if error.code != "NoSuchBucket":
+            if error.code != NO_BUCKET or not make:
                 raise
-            self._ensure_bucket()
+            self._make_bucket(error)
             put()
 
-    def _ensure_bucket(self) -> None:
-        if not self._client.bucket_exists(self._bucket):
-            self._make_bucket()
+    def _make_bucket(self, missing_bucket: S3Error) -> None:
         try:
-            self._let_parts_expire()
-        except (MinioException, ValueError) as error:
+            self._itself.make()
+        except S3Error as refusal:
+            if refusal.code != ACCESS_DENIED:
+                raise
+            raise missing_bucket from refusal  # which says more to whoever has to make it
+
+    def _look(self) -> None:
+        """Ask for what is not there; a key that may not know that is refused, and yet let in."""
+        try:
+            self._client.get_object(self._bucket, NOTHING).close()
+        except S3Error as error:
+            if error.code not in {NO_OBJECT, NO_BUCKET, ACCESS_DENIED}:
+                raise
+            if error.code == ACCESS_DENIED and self._refusal is not None:
+                raise
+
+    def _try_out(self, *, make: bool) -> None:
+        key = f"{PART_PREFIX}check-{secrets.token_hex(8)}"
+        self._put(key, BytesIO(), 0, "text/plain", make=make)
+        try:
+            self.notes = tuple(self._who_reads(key))
+        finally:
+            with contextlib.suppress(S3Error):  # it is a part, whom a rule removes
+                self._client.remove_object(self._bucket, key)
+        for note in self.notes:
+            logger.warning("%s", note)
+        if not self._itself.parts_expire():
             logger.warning(
-                "Bucket %s takes no lifecycle rule (%s): remove objects %s* older than a day there "
-                "by other means",
+                "Bucket %s has no rule of ours that we could see, and it stays as it is: add one "
+                "that removes objects %s* after a day (README has it)",
                 self._bucket,
-                error,
                 PART_PREFIX,
             )
 
-    def _let_parts_expire(self) -> None:
-        there = self._client.get_bucket_lifecycle(self._bucket)
-        rules = list(there.rules) if there else []
-        if any(rule.rule_id == PARTS_RULE for rule in rules):
-            return
-        rules.append(
-            Rule(
-                ENABLED,
-                rule_filter=Filter(prefix=PART_PREFIX),
-                rule_id=PARTS_RULE,
-                expiration=Expiration(days=PARTS_KEPT_DAYS),
+    def _who_reads(self, key: str) -> Iterator[str]:
+        if self._presign:
+            if self._itself.everyone_reads(key, expected=False):
+                yield (
+                    f"Everyone can read bucket {self._bucket}, although its URLs are signed: take "
+                    "s3:GetObject for everyone out of its policy, or set MINIO_PRESIGN_SECONDS=0 "
+                    "if it is to be public"
+                )
+        elif self._is_reached_directly and not self._itself.everyone_reads(key, expected=True):
+            yield (
+                f"Nobody can play audio from bucket {self._bucket}, because it is private and its "
+                "URLs are not signed: set MINIO_PRESIGN_SECONDS, or allow everyone s3:GetObject"
             )
-        )
-        self._client.set_bucket_lifecycle(self._bucket, LifecycleConfig(rules))
-
-    def _make_bucket(self) -> None:
-        try:
-            self._client.make_bucket(self._bucket)
-        except S3Error as error:
-            if error.code != "BucketAlreadyOwnedByYou":
-                raise
-            return
-        if not self._presign:
-            # Only ever on a bucket that we made: who made another decides who reads it.
-            self._client.set_bucket_policy(self._bucket, json.dumps(self._everyone_reads()))
-
-    def _everyone_reads(self) -> dict[str, object]:
-        statement = {
-            "Effect": "Allow",
-            "Principal": {"AWS": ["*"]},
-            "Action": ["s3:GetObject"],
-            "Resource": [f"arn:aws:s3:::{self._bucket}/*"],
-        }
-        return {"Version": "2012-10-17", "Statement": [statement]}
-
-
-def _translated(error: MinioException | HTTPError) -> StepError:
-    """A server out of reach or out of order passes; one that refuses us needs an operator."""
-    if isinstance(error, S3Error):
-        name = error.code or "no code"
-        status = error.response.status
-    elif isinstance(error, ServerError):
-        name, status = "ServerError", error.status_code
-    elif isinstance(error, InvalidResponseError):
-        # Not S3 at all: an address that something else listens on, or a proxy's error page.
-        name, status = "no S3 answer", error._code  # noqa: SLF001 -- it has no public name
-    else:
-        message = f"The audio store does not answer: {type(error).__name__}"
-        return StepError("audio_unavailable", "audio", message)
-    message = f"The audio store answered {status}: {name}"
-    if name in _OPERATOR_MUST_ACT:
-        return StepError("audio_refused", "audio", message)
-    busy = status >= HTTPStatus.INTERNAL_SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS
-    if busy or name in _PASSES:
-        return StepError("audio_unavailable", "audio", message)
-    if isinstance(error, InvalidResponseError):
-        return StepError("audio_refused", "audio", message)
-    return StepError("audio_rejected", "audio", message)
