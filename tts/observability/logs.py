@@ -7,16 +7,24 @@ import sys
 from typing import Literal
 
 import structlog
+from structlog.typing import EventDict, WrappedLogger
+
+from tts.observability.visible import visible
+
+TRACEBACKS = ("exception", "stack")  # the keys whose values have several lines
 
 
 def configure_logging(level: str, form: Literal["auto", "json", "console"]) -> None:
     """Send every log record to standard error: coloured on a terminal, else JSON, a line each.
 
     What a record carries as ``extra`` (``task_id``, ``attempt``, ``position``, …) becomes a key.
+    Tracebacks come without the values of local variables, which are texts, keys and tokens.
     """
     console = form == "console" or (form == "auto" and sys.stderr.isatty())
     renderer: structlog.typing.Processor = (
-        structlog.dev.ConsoleRenderer() if console else structlog.processors.JSONRenderer()
+        structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
+        if console
+        else structlog.processors.JSONRenderer()
     )
     formatter = structlog.stdlib.ProcessorFormatter(
         foreign_pre_chain=[
@@ -24,12 +32,25 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"]) -> N
             structlog.stdlib.add_logger_name,
             structlog.stdlib.ExtraAdder(),
             structlog.processors.TimeStamper(fmt="iso", utc=True),
-            *([] if console else [structlog.processors.format_exc_info]),
+            structlog.processors.format_exc_info,
         ],
-        processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+        processors=[
+            structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+            *([_all_visible] if console else []),  # JSON escapes by itself
+            renderer,
+        ],
     )
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
     logging.basicConfig(level=level, handlers=[handler], force=True)
     for chatty in ("httpx", "httpcore", "urllib3", "aiormq", "aio_pika"):
         logging.getLogger(chatty).setLevel(max(logging.getLevelName(level), logging.WARNING))
+
+
+def _all_visible(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
+    """Show what a terminal would obey; a record stays one line, but for its traceback."""
+    for key, value in event.items():
+        if not isinstance(value, bool | int | float | None):
+            text = value if isinstance(value, str) else repr(value)
+            event[key] = visible(text, keep="\n\t" if key in TRACEBACKS else "")
+    return event
