@@ -8,8 +8,10 @@ from uuid import UUID
 
 import pytest
 
+from tests.builders import bring, complete, succeed
 from tests.integration.gateway.gateway_under_test import BODY, Running, running
 from tts.domain.task import Task
+from tts.domain.values import Status
 
 KEY = {"Idempotency-Key": "once"}
 
@@ -17,25 +19,9 @@ KEY = {"Idempotency-Key": "once"}
 def _speak_suspiciously(task: Task) -> None:
     """As a processor does it when the audio is too short although it was spoken twice."""
     now = datetime.now(UTC)
-    lease = task.claim(worker="w1", now=now)
-    task.start_processing(
-        lease=lease,
-        transcript_hash="h",
-        audio_url="http://template/audio",
-        audio_etag=None,
-        segments=[0],
-        now=now,
-    )
-    task.record_prediction(
-        lease=lease, segment=0, prediction_id="p1", model_version="v1", found=False, now=now
-    )
-    task.start_download(
-        lease=lease, segment=0, predict_time=1.5, output_url="http://out/1", now=now
-    )
-    task.complete_download(
-        lease=lease, segment=0, size=8, sha256="00", duration=2.5, suspect=True, now=now
-    )
-    task.succeed(lease=lease, object_key=f"audio-{task.id}.wav", size=8, duration=2.5, now=now)
+    bring(task, Status.DOWNLOADING, now=now)
+    complete(task, now=now, suspect=True)
+    succeed(task, now=now)
 
 
 @pytest.mark.parametrize("way", ["stream", "query", "timeline", "waiting answer"])

@@ -1,0 +1,25 @@
+"""A process's parts: made when they are asked for, or given."""
+
+from tests.builders import NOW
+from tts.bootstrap import compose
+from tts.config import Settings
+from tts.queue.memory import MemoryQueue
+
+
+async def test_a_part_that_is_given_is_the_one_that_all_others_use(tmp_path):
+    """And nothing is made in its place: nobody has to say whom to ask for predictions."""
+    settings = Settings(_env_file=None, data_dir=tmp_path)
+    given = {"queue": MemoryQueue(), "predictions": object(), "templates": object()}
+    async with compose(settings, **given, now=lambda: NOW, worker="w7") as parts:
+        assert parts.resources.predictions is given["predictions"]
+        assert parts.resources.templates is given["templates"]
+        assert (parts.processor()._consumer, parts.processor()._worker) == (given["queue"], "w7")
+        task, _ = await parts.application.request(template_id="t1", text="x")
+    assert task.created_on == NOW
+
+
+async def test_what_nobody_asks_for_is_not_made(tmp_path):
+    """The log alone is opened; audio, for instance, has no folder yet."""
+    async with compose(Settings(_env_file=None, data_dir=tmp_path)) as parts:
+        await parts.store.ready()
+    assert not (tmp_path / "audio").exists()
