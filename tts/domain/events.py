@@ -65,6 +65,11 @@ class Requested(Created):
     priority: str = Priority.NORMAL.value
     cleanup: bool | None = None
 
+    def __post_init__(self) -> None:
+        """Leave out what an event from before has not, so that it is stored as it was."""
+        if self.cleanup is None:
+            del self.__dict__["cleanup"]
+
     def mutate(self, _: Any) -> Any:
         """The new task, without the library's look at signatures: accepting is a hot path."""
         kind = resolve_topic(self.originator_topic)

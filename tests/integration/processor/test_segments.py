@@ -195,11 +195,12 @@ async def test_a_segment_that_can_never_be_spoken_ends_the_task_at_once(world):
     await world.fault(
         "prediction",
         "failed",
-        match=LONG[:6],
+        match="这是头一句",
         args={"error": "assertion failed"},
     )
     async with world.working():
-        task = await world.ended(await world.request(LONG * 5))
+        text = LONG.replace("这是第1句", "这是头一句") + LONG * 4
+        task = await world.ended(await world.request(text))
     assert task.status is Status.FAILED
     assert task.error.message.startswith("segment 1 of ")
     assert await world.creations() < len(task.segments)
