@@ -19,6 +19,7 @@ from tts.cli.dead_letters_options import TaskId, with_bulk, with_selection
 from tts.cli.dead_letters_text import print_json, print_letter, print_outcome, print_page, summary
 from tts.cli.errors import Tools
 from tts.cli.options import data_option, json_option
+from tts.cli.output import progress
 from tts.config import ConfigError, Settings, load
 
 data_folder = data_option("the SQLite files")
@@ -160,9 +161,7 @@ async def _in_calls(
         if outcome.next is None or bulk.limit == looked_at:
             break
         if sys.stderr.isatty():
-            click.echo(
-                f"\r{done} {len(whole.done)}, {outcome.remaining} to go ", nl=False, err=True
-            )
+            progress(f"{done} {len(whole.done)}, {outcome.remaining} to go")
         left = None if bulk.limit is None else bulk.limit - looked_at
         part = replace(bulk, cursor=outcome.next, limit=left)
     if as_json:

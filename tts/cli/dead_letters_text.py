@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import click
 import orjson
 
 from tts.application.dead_letters import Outcome, reason_of
+from tts.cli.output import echo
+from tts.observability.visible import visible
 
 MESSAGE_CHARACTERS = 60
 TIME = "%Y-%m-%d %H:%M:%S"
@@ -17,7 +18,7 @@ TIME = "%Y-%m-%d %H:%M:%S"
 
 def print_json(what: Mapping[str, Any]) -> None:
     """For programs."""
-    click.echo(orjson.dumps(what, option=orjson.OPT_INDENT_2).decode())
+    echo(orjson.dumps(what, option=orjson.OPT_INDENT_2).decode())
 
 
 def summary(outcome: Outcome, done: str, *, dry_run: bool) -> dict[str, Any]:
@@ -39,10 +40,10 @@ def summary(outcome: Outcome, done: str, *, dry_run: bool) -> dict[str, Any]:
 def print_outcome(outcome: Outcome, done: str, *, dry_run: bool) -> None:
     """What an order has done; a line for each task that was skipped."""
     for task_id, why in outcome.skipped:
-        click.echo(f"skipped  {task_id}  {why}")
+        echo(visible(f"skipped  {task_id}  {why}"))
     what = f"would be {done}" if dry_run else done
     rest = f", {outcome.remaining} left" if outcome.remaining else ""
-    click.echo(
+    echo(
         f"{outcome.matched} matched: {len(outcome.done)} {what}, "
         f"{len(outcome.skipped)} skipped{rest}"
     )
@@ -51,7 +52,7 @@ def print_outcome(outcome: Outcome, done: str, *, dry_run: bool) -> None:
 def print_page(page: Mapping[str, Any]) -> None:
     """A table of dead letters, and one of the counts."""
     if not page["total"]:
-        click.echo("No dead letters.")
+        echo("No dead letters.")
         return
     _print_table(
         ("FAILED (UTC)", "TASK", "CODE", "STEP", "TRIES", "PAID", "TEMPLATE", "CHARS", "MESSAGE"),
@@ -70,11 +71,11 @@ def print_page(page: Mapping[str, Any]) -> None:
             for letter in page["deadLetters"]
         ],
     )
-    click.echo()
+    echo()
     _print_table(("COUNT", "CODE"), [(count, code) for code, count in page["counts"].items()])
-    click.echo(f"\n{page['total']} in all.  ! means: no repetition can help.")
+    echo(f"\n{page['total']} in all.  ! means: no repetition can help.")
     if page["nextCursor"]:
-        click.echo(f"More: --cursor {page['nextCursor']}")
+        echo(visible(f"More: --cursor {page['nextCursor']}"))
 
 
 def print_letter(letter: Mapping[str, Any]) -> None:
@@ -93,8 +94,8 @@ def print_letter(letter: Mapping[str, Any]) -> None:
         "Dismissed": f"{_time(letter['dismissedAt'])} UTC" if letter["dismissedAt"] else "no",
     }
     for name, value in facts.items():
-        click.echo(f"{name:<10} {value}")
-    click.echo("\nTimeline (UTC)")
+        echo(visible(f"{name:<10} {value}"))
+    echo("\nTimeline (UTC)")
     _print_table(
         ("TIME", "LASTED", "STATUS", "WHAT"),
         [
@@ -108,7 +109,7 @@ def print_letter(letter: Mapping[str, Any]) -> None:
         ],
     )
     if letter["predictionsMade"]:
-        click.echo("\nPredictions")
+        echo("\nPredictions")
         _print_table(
             ("ID", "SEGMENT", "ATTEMPT", "MADE (UTC)", "BILLED"),
             [
@@ -139,7 +140,7 @@ def _what(event: Mapping[str, Any]) -> str:
 
 def _print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
     """Columns as wide as their widest word; numbers to the right."""
-    cells = [[str(cell) for cell in row] for row in rows]
+    cells = [[visible(str(cell)) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
     numeric = [all(isinstance(row[n], int) for row in rows) for n in range(len(head))]
     for line in (head, *cells):
@@ -147,7 +148,7 @@ def _print_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
             cell.rjust(width) if right else cell.ljust(width)
             for cell, width, right in zip(line, widths, numeric, strict=True)
         ]
-        click.echo("  ".join(padded).rstrip())
+        echo("  ".join(padded).rstrip())
 
 
 def _time(at: str) -> str:
@@ -155,6 +156,6 @@ def _time(at: str) -> str:
 
 
 def _short(text: str) -> str:
-    """One line of what may come from anywhere: no control characters reach the terminal."""
-    line = "".join(c if c.isprintable() else " " for c in text)
+    """The beginning, with blanks for its line breaks."""
+    line = visible(" ".join(text.split()))
     return line if len(line) <= MESSAGE_CHARACTERS else line[: MESSAGE_CHARACTERS - 1] + "…"

@@ -8,7 +8,9 @@ import click
 
 from tts.application.dead_letters import NotADeadLetter
 from tts.application.tasks import TaskNotFound
+from tts.cli.output import echo
 from tts.config import ConfigError
+from tts.observability.visible import visible
 from tts.ports.errors import Unavailable
 
 
@@ -20,7 +22,7 @@ class Tools(click.Group):
         try:
             return super().invoke(ctx)
         except (ConfigError, Unavailable, TaskNotFound, NotADeadLetter) as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(visible(str(error))) from error
 
 
 class Processes(click.Group):
@@ -38,7 +40,7 @@ class Processes(click.Group):
 
 class _Unavailable(click.ClickException):
     def show(self, file: IO[Any] | None = None) -> None:
-        click.echo(self.message, file, err=True)
+        echo(self.message, file=file, err=True)
 
 
 class _WrongSetting(_Unavailable):

@@ -13,6 +13,7 @@ import click
 
 from tts.bootstrap import retry_policy
 from tts.cli.options import json_option
+from tts.cli.output import echo
 from tts.config import load
 from tts.domain.failures import FORMER_NAMES, TABLE, Failure, Treatment
 from tts.domain.retry import MAX_CREATIONS, PAUSE_SECONDS, RETRY_AFTER_CAP_SECONDS, RetryPolicy
@@ -37,9 +38,9 @@ def retry_policy_command(*, as_json: bool) -> None:
             }
             for row in TABLE.values()
         ]
-        click.echo(json.dumps({**shown, "failures": failures}, indent=2))
+        echo(json.dumps({**shown, "failures": failures}, indent=2))
     else:
-        click.echo("\n".join([*_lines(shown), *_table()]))
+        echo("\n".join([*_lines(shown), *_table()]))
 
 
 def _shown(policy: RetryPolicy, attempts: int) -> dict[str, Any]:
