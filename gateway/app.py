@@ -17,9 +17,11 @@ from sanic.log import logger as sanic_logger
 
 from gateway import errors
 from gateway.access.admission import Admission
+from gateway.access.roles import Quota
 from gateway.cors import Cors, is_preflight
 from gateway.metrics import REQUESTS
 from gateway.queue_limit import QueueLimit
+from gateway.quotas import Quotas
 from gateway.routes import (
     audio,
     dead_letters,
@@ -29,11 +31,12 @@ from gateway.routes import (
     system,
     tokens,
     tts,
+    usage,
     webhooks,
     ws,
 )
 from gateway.sanic_internals import Server, skip_second_touch_up
-from gateway.services import Services, TaskQueries, Upstream, Webhooks
+from gateway.services import Services, TaskQueries, Upstream, UsageQueries, Webhooks
 from gateway.slow_requests import SlowRequests
 from gateway.streams.hub import Hub
 from tts.application.dead_letters import DeadLetterQueries
@@ -64,7 +67,7 @@ def create_app(services: Services) -> Sanic[Any, Any]:
     app.ctx.cors = Cors(origins) if origins else None
     app.ctx.needs = {}
     app.exception(Exception)(_answer)
-    for routes in (tts, dead_letters, events, ws, tokens, system, audio, pages, webhooks):
+    for routes in (tts, dead_letters, events, ws, tokens, usage, system, audio, pages, webhooks):
         routes.add_to(app, services)
     docs.add_to(app, services)  # when all the others are there
     return app
@@ -114,6 +117,7 @@ class Gateway:
         log: Log,
         audio: AudioStore,
         tasks: TaskQueries,
+        usage: UsageQueries,
         dead_letters: DeadLetterQueries,
         probes: Mapping[str, Probe],
         webhooks: Webhooks | None = None,
@@ -127,18 +131,27 @@ class Gateway:
             heartbeat_seconds=settings.sse_heartbeat_interval_ms / 1000,
         )
         self._queue_limit = QueueLimit(tasks.counts, settings.queue_max_tasks)
+        self._quotas = Quotas(
+            usage.standing,
+            log,
+            self.hub.owners.of,
+            Quota(settings.owner_max_tasks, settings.owner_characters_per_day),
+            application.now,
+        )
         services = Services(
             settings=settings,
             application=application,
             log=log,
             audio=audio,
             tasks=tasks,
+            usage=usage,
             dead_letters=dead_letters,
             probes=probes,
             upstream=upstream,
             hub=self.hub,
             admission=Admission(settings),
             queue_limit=self._queue_limit,
+            quotas=self._quotas,
             webhooks=webhooks,
         )
         self._app = create_app(services)
@@ -190,6 +203,7 @@ class Gateway:
                     await asyncio.sleep(DRAIN_POLL_SECONDS)
         self.hub.abort()
         await server.abort()
+        await self._quotas.aclose()
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -6,12 +6,14 @@ import re
 from time import perf_counter
 
 from gateway.access.roles import Access
-from gateway.errors import InvalidRequest, TaskMismatch
+from gateway.errors import InvalidRequest, Later, TaskMismatch
 from gateway.metrics import REQUESTS
 from gateway.models import CancelRequest, RetryRequest, SpeechRequest, speech_request
 from gateway.services import Services
+from gateway.taken import UNCOUNTED, Place
 from gateway.tasks import task_id_of
 from tts.domain.task import Task
+from tts.ports.errors import Unavailable
 from tts.wire import Accepted, CancelAccepted, RetryAccepted
 
 IDEMPOTENCY_KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -26,6 +28,7 @@ class Commands:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._application = services.application
+        self._quotas = services.quotas
         self.speech_request = speech_request(services.settings)
 
     async def generate(
@@ -34,28 +37,31 @@ class Commands:
         """Accept a text; returns the task and the position of its newest event.
 
         Raises:
-            InvalidRequest, IdempotencyMismatch, QueueFull
+            InvalidRequest, IdempotencyMismatch, QueueFull, TooManyTasks, CharactersExhausted
         """
         self._services.queue_limit.check()
         if idempotency_key is not None and not IDEMPOTENCY_KEY.fullmatch(idempotency_key):
             raise InvalidRequest("Idempotency-Key: must be 1 to 255 visible ASCII characters")
         began = perf_counter()
-        accepted = await self._application.request(
-            template_id=order.template_id,
-            text=order.tts_text,
-            instruction=order.instruction or "",
-            owner=access.owner,
-            idempotency_key=idempotency_key,
-            priority=order.priority.value,
-        )
+        with await self._place(access, len(order.tts_text), idempotency_key) as place:
+            task, position = await self._application.request(
+                template_id=order.template_id,
+                text=order.tts_text,
+                instruction=order.instruction or "",
+                owner=access.owner,
+                idempotency_key=idempotency_key,
+                priority=order.priority.value,
+            )
+            if task.version == task.INITIAL_VERSION:
+                place.recorded(position)
         REQUESTS.accepted(perf_counter() - began)
-        return accepted
+        return task, position
 
     async def retry(self, order: RetryRequest, access: Access) -> RetryAccepted:
         """Give a failed task another round of attempts; returns the answer.
 
         Raises:
-            TaskNotFound, TaskMismatch, TransitionRefused
+            TaskNotFound, TaskMismatch, TransitionRefused, TooManyTasks
         """
         task_id = task_id_of(order.task_id)
         text = None
@@ -71,13 +77,17 @@ class Commands:
             if text not in {None, order.tts_text}:
                 raise TaskMismatch("tts_text: the task has another text", task_id=order.task_id)
 
-        _, position = await self._application.retry(
-            task_id,
-            by=access.owner or "client",
-            reason="requested by the client",
-            scope=access.scope,
-            check=check,
-        )
+        # An operator's retry counts as the owner's of the task, and nobody refuses it.
+        is_own = access.scope is not None or not access.key_id
+        with await self._quotas.take(access, 0) if is_own else UNCOUNTED as place:
+            _, position = await self._application.retry(
+                task_id,
+                by=access.owner or "client",
+                reason="requested by the client",
+                scope=access.scope,
+                check=check,
+            )
+            place.recorded(position)
         return {
             "taskId": str(task_id),
             "message": "Retry initiated successfully",
@@ -103,6 +113,19 @@ class Commands:
             "status": task.status.value,
             "position": position,
         }
+
+    async def _place(self, access: Access, characters: int, idempotency_key: str | None) -> Place:
+        """The place of a new task; a request that is only repeated needs none.
+
+        Raises:
+            TooManyTasks, CharactersExhausted, Unavailable
+        """
+        try:
+            return await self._quotas.take(access, characters)
+        except (Later, Unavailable):
+            if await self._application.is_repeated(access.owner, idempotency_key):
+                return UNCOUNTED
+            raise
 
 
 def started(task: Task, position: int) -> Accepted:

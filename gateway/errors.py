@@ -71,6 +71,14 @@ class QueueFull(Later):
     """As many tasks wait as may; nothing was recorded."""
 
 
+class TooManyTasks(Later):
+    """The owner has as many tasks unfinished as it may; nothing was recorded."""
+
+
+class CharactersExhausted(Later):
+    """The owner has used up its characters for today (UTC); nothing was recorded."""
+
+
 class InvalidJson(GatewayError):
     """The body is not JSON."""
 
@@ -137,6 +145,8 @@ TABLE: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
     Forbidden: (HTTPStatus.FORBIDDEN, "forbidden"),
     TooManyRequests: (HTTPStatus.TOO_MANY_REQUESTS, "rate_limited"),
     TooManyStreams: (HTTPStatus.TOO_MANY_REQUESTS, "too_many_streams"),
+    TooManyTasks: (HTTPStatus.TOO_MANY_REQUESTS, "too_many_tasks"),
+    CharactersExhausted: (HTTPStatus.TOO_MANY_REQUESTS, "characters_exhausted"),
     QueueFull: (HTTPStatus.SERVICE_UNAVAILABLE, "queue_full"),
     RouteNotFound: (HTTPStatus.NOT_FOUND, "not_found"),
     TaskNotFound: (HTTPStatus.NOT_FOUND, "task_not_found"),

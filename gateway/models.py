@@ -29,6 +29,7 @@ M = TypeVar("M", bound=BaseModel)
 
 LIST_LIMIT = 50
 LIST_LIMIT_MAX = 200
+DAYS_MAX = 92  # of usage in one answer: a quarter
 NAMED_MAX = 1000  # tasks named in one request
 POSITION_MAX = 2**53 - 1  # the largest integer that is one everywhere in JSON
 
@@ -149,6 +150,23 @@ class TaskFilter(BaseModel):
     cursor: Said | None = Field(default=None, description="The `nextCursor` of the page before.")
     limit: Annotated[int, Field(ge=1, le=LIST_LIMIT_MAX), Digits] = Field(
         default=LIST_LIMIT, description="How many tasks a page has at most."
+    )
+
+
+class UsageQuery(BaseModel):
+    """The query of ``GET /api/usage``; what is misspelt is refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    owner: Word | None = Field(
+        default=None, description="Whose usage; for keys that see everybody's."
+    )
+    days: Annotated[int, Field(ge=1, le=DAYS_MAX), Digits] = Field(
+        default=1, description="How many days, today (UTC) among them."
+    )
+    cursor: Word | None = Field(default=None, description="The `nextCursor` of the page before.")
+    limit: Annotated[int, Field(ge=1, le=LIST_LIMIT_MAX), Digits] = Field(
+        default=LIST_LIMIT, description="How many owners a page has at most."
     )
 
 

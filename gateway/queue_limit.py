@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
 from collections.abc import Awaitable, Callable
 
 from gateway.errors import QueueFull
 from tts.domain.values import FINAL
-from tts.ports.errors import Unavailable
-
-logger = logging.getLogger(__name__)
+from tts.patience import Outage
 
 LOOK_SECONDS = 1.0
 RETRY_SECONDS = 30
@@ -37,11 +34,8 @@ class QueueLimit:
 
     async def watch(self) -> None:
         """Keep looking; while the read model cannot be read, what was seen last stands."""
+        outage = Outage("The backlog cannot be read")
         while True:
-            try:
-                counts = await self._counts()
-            except Unavailable as error:
-                logger.warning("The backlog cannot be read: %s", error)
-            else:
-                self._unfinished = sum(n for status, n in counts.items() if status not in FINAL)
+            counts = await outage.wait_out(self._counts)
+            self._unfinished = sum(n for status, n in counts.items() if status not in FINAL)
             await asyncio.sleep(LOOK_SECONDS)

@@ -9,6 +9,7 @@ from typing import Any, Protocol
 
 from gateway.access.admission import Admission
 from gateway.queue_limit import QueueLimit
+from gateway.quotas import Quotas, Standing
 from gateway.streams.hub import Hub
 from tts.application.dead_letters import DeadLetterQueries
 from tts.application.tasks import Application
@@ -91,6 +92,43 @@ class TaskQueries(Protocol):
         ...
 
 
+class UsagePage(Protocol):
+    """One page of owners: wire names, save for what the gateway adds."""
+
+    @property
+    def owners(self) -> list[dict[str, Any]]:
+        """The owners by name, each with its days, newest first."""
+        ...
+
+    @property
+    def next_cursor(self) -> str | None:
+        """Where the next page starts; None on the last one."""
+        ...
+
+    @property
+    def position(self) -> int:
+        """The position in the log that the page shows."""
+        ...
+
+
+class UsageQueries(Protocol):
+    """The read model of what owners take; days are written as 2025-01-31."""
+
+    async def standing(self, since: str) -> Standing:
+        """What everybody has taken, on the days from ``since`` on.
+
+        Raises:
+            Unavailable: the read model cannot be read.
+        """
+        ...
+
+    async def page(
+        self, *, owner: str | None, since: str, cursor: str | None, limit: int
+    ) -> UsagePage:
+        """The owner, or everybody for None, with the days from ``since`` on."""
+        ...
+
+
 @dataclass(frozen=True)
 class Services:
     """Everything that a route may use."""
@@ -100,10 +138,12 @@ class Services:
     log: Log
     audio: AudioStore
     tasks: TaskQueries
+    usage: UsageQueries
     dead_letters: DeadLetterQueries
     probes: Mapping[str, Probe]
     upstream: Upstream
     hub: Hub
     admission: Admission
     queue_limit: QueueLimit
+    quotas: Quotas
     webhooks: Webhooks | None

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from projections.ports import Database
+from projections.ports import Database, Projection
 from projections.runner import Projector
 from projections.tasks import TaskQueries, TasksProjection
 from tests.services.stores import Store
@@ -15,9 +15,11 @@ from tts.ports.errors import Unavailable
 
 
 @contextlib.asynccontextmanager
-async def projecting(store: Store, database: Database) -> AsyncIterator[Projector]:
-    """A projector of the tasks that runs while the context is open."""
-    projector = Projector(store, store, database, [TasksProjection()])
+async def projecting(
+    store: Store, database: Database, *projections: Projection
+) -> AsyncIterator[Projector]:
+    """A projector, of the tasks if of nothing else, that runs while the context is open."""
+    projector = Projector(store, store, database, projections or [TasksProjection()])
     run = asyncio.create_task(projector.run())
     try:
         yield projector

@@ -11,7 +11,7 @@ from pathlib import Path
 from itsdangerous import BadSignature, URLSafeTimedSerializer
 
 from gateway.access import keys
-from gateway.access.roles import Access
+from gateway.access.roles import Access, Quota
 from gateway.errors import Unauthorized
 from tts.config import ConfigError
 
@@ -66,6 +66,10 @@ class Keyring:
         """Whether what was granted once would be granted still."""
         key = self._current().by_id(access.key_id)
         return key is not None and key.access == access and not key.refusal(datetime.now(UTC))
+
+    def quotas_of(self, owner: str) -> list[Quota]:
+        """The quotas of the owner's keys that are good now."""
+        return self._current().quotas_of(owner, datetime.now(UTC))
 
     def token_for(self, access: Access) -> tuple[str, datetime]:
         """A stream token for the key, and when it ends."""

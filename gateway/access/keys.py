@@ -23,7 +23,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from gateway.access.roles import Access, Role
+from gateway.access.roles import BY_SETTINGS, Access, Quota, Role
 from tts.config import ConfigError
 
 PREFIX = "tts"
@@ -33,7 +33,7 @@ _NOBODYS = hashlib.sha256(b"").hexdigest()
 class Key(BaseModel):
     """One key; its ``id`` is no secret."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
 
     id: Annotated[str, Field(pattern=r"^[0-9a-f]{8}$")]
     sha256: Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -42,11 +42,18 @@ class Key(BaseModel):
     created: AwareDatetime
     expires: AwareDatetime | None = None
     revoked: AwareDatetime | None = None
+    max_tasks: int | None = Field(default=None, alias="maxTasks", ge=0)
+    characters_per_day: int | None = Field(default=None, alias="charactersPerDay", ge=0)
 
     @property
     def access(self) -> Access:
         """What it grants."""
-        return Access(self.owner, self.role, self.id)
+        return Access(self.owner, self.role, self.id, self.quota)
+
+    @property
+    def quota(self) -> Quota:
+        """What of its own it has."""
+        return Quota(self.max_tasks, self.characters_per_day)
 
     def refusal(self, now: datetime) -> str:
         """Why it grants nothing any more; empty while it does."""
@@ -84,6 +91,10 @@ class Keys(BaseModel):
         """The key of that id."""
         return next((key for key in self.keys if key.id == key_id), None)
 
+    def quotas_of(self, owner: str, now: datetime) -> list[Quota]:
+        """Those of the owner's keys that grant something."""
+        return [key.quota for key in self.keys if key.owner == owner and not key.refusal(now)]
+
 
 def load(path: Path) -> Keys:
     """Read the file.
@@ -104,7 +115,9 @@ def load(path: Path) -> Keys:
         raise ConfigError(f"TTS_API_KEYS_FILE: {path}: {where} {first['msg']}") from error
 
 
-def add(path: Path, *, owner: str, role: Role, expires: datetime | None) -> tuple[Key, str]:
+def add(
+    path: Path, *, owner: str, role: Role, expires: datetime | None, quota: Quota = BY_SETTINGS
+) -> tuple[Key, str]:
     """Make a key; its text is returned here and never again.
 
     Raises:
@@ -120,6 +133,8 @@ def add(path: Path, *, owner: str, role: Role, expires: datetime | None) -> tupl
             role=role,
             created=datetime.now(UTC),
             expires=expires,
+            maxTasks=quota.max_tasks,
+            charactersPerDay=quota.characters_per_day,
         )
     except ValidationError as error:
         raise ConfigError(f"{error.errors()[0]['loc'][0]}: {error.errors()[0]['msg']}") from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -11,7 +12,7 @@ from sanic import HTTPResponse, Request, Sanic
 from gateway import endpoint
 from gateway.access.roles import Access, Need
 from gateway.answers import Success
-from gateway.errors import Forbidden, InvalidCursor
+from gateway.errors import InvalidCursor
 from gateway.models import (
     DeadLetterFilter,
     DeadLetterQuery,
@@ -65,7 +66,7 @@ class Routes:
         """Give the chosen ones another round, as many as a request has time for."""
         order = parse_body(RedriveRequest, endpoint.json_of(request))
         most = self._services.settings.redrive_per_second
-        bulk = _bulk(order, request.ctx.access)
+        bulk = await self._within_quota(_bulk(order, request.ctx.access), request.ctx.access)
         try:
             outcome = await self._letters.redrive(
                 bulk, per_second=min(order.per_second or most, most)
@@ -87,12 +88,23 @@ class Routes:
         answer: DismissedAnswer = {**bulk_answer, "dismissed": len(outcome.done)}
         return Success(answer)
 
+    async def _within_quota(self, bulk: Bulk, access: Access) -> Bulk:
+        """No more of an app's tasks than may go on; the rest remains for another request.
+
+        Raises:
+            TooManyTasks: not a single one.
+        """
+        if access.scope is None or bulk.dry_run:
+            return bulk
+        room = await self._services.quotas.room(access)
+        if room is None:
+            return bulk
+        return replace(bulk, limit=min(bulk.limit or room, room))
+
 
 def _selection(choice: DeadLetterFilter, access: Access) -> Selection:
-    if access.scope is not None and choice.owner not in {None, access.scope}:
-        raise Forbidden("owner: this key sees its own tasks only")
     return Selection(
-        owner=choice.owner if access.scope is None else access.scope,
+        owner=access.narrowed(choice.owner),
         code=choice.code,
         step=choice.step,
         template_id=choice.template_id,

@@ -19,6 +19,8 @@ from projections.dead_letters import DeadLetterQueries
 from projections.ports import Database
 from projections.runner import Projector
 from projections.tasks import TaskQueries, TasksProjection
+from projections.usage import UsageProjection
+from projections.usage_queries import UsageQueries
 from tts.audio.minio import MinioAudio
 from tts.bootstrap import Composition, compose
 from tts.cli.process import Part
@@ -89,6 +91,7 @@ def compose_gateway(parts: Composition, database: Database, probes: Mapping[str,
         log=parts.store,
         audio=parts.audio,
         tasks=TaskQueries(database),
+        usage=UsageQueries(database),
         dead_letters=DeadLetterQueries(database),
         probes=probes,
         upstream=parts.gate.state,
@@ -130,7 +133,7 @@ async def _projector(deployment: Deployment) -> Part:
     store = deployment.composition.store
     url = deployment.composition.settings.store_url
     database = await deployment.stack.enter_async_context(open_database(url))
-    projector = Projector(store, store, database, [TasksProjection()])
+    projector = Projector(store, store, database, [TasksProjection(), UsageProjection()])
     deployment.probes["projector"] = projector.ready
     deployment.leading = lambda: projector.leading
     return projector.run

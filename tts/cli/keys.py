@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from gateway.access import keys as key_file
-from gateway.access.roles import Role
+from gateway.access.roles import Quota, Role
 from tts.cli.errors import Tools
 from tts.config import ConfigError, load
 
@@ -54,10 +54,23 @@ def keys() -> None:
     help="app: the owner's tasks. dashboard: read everything. admin: everything.",
 )
 @click.option("--days", type=click.IntRange(min=1), help="Days until it expires (default: never).")
-def add(path: Path, owner: str, role: str, days: int | None) -> None:
+@click.option(
+    "--max-tasks",
+    type=click.IntRange(min=0),
+    help="Tasks of the owner that may be unfinished; 0: any number (default: OWNER_MAX_TASKS).",
+)
+@click.option(
+    "--characters-per-day",
+    type=click.IntRange(min=0),
+    help="Characters that the owner may send in a day (UTC); 0: any number "
+    "(default: OWNER_CHARACTERS_PER_DAY).",
+)
+def add(path: Path, owner: str, role: str, days: int | None, **quota: int | None) -> None:
     """Make a key and print it, this once: only its hash is kept."""
     expires = datetime.now(UTC) + timedelta(days=days) if days else None
-    key, text = key_file.add(path, owner=owner, role=Role(role), expires=expires)
+    key, text = key_file.add(
+        path, owner=owner, role=Role(role), expires=expires, quota=Quota(**quota)
+    )
     click.echo(f"Key {key.id} for {owner} ({role}); it is not shown again:", err=True)
     click.echo(text)
 
@@ -70,8 +83,15 @@ def list_(path: Path) -> None:
         state = key.refusal(datetime.now(UTC)) or "good"
         expires = f"  expires {key.expires:%Y-%m-%d}" if key.expires else ""
         click.echo(
-            f"{key.id}  {key.role:<9}  {key.owner}  made {key.created:%Y-%m-%d}{expires}  {state}"
+            f"{key.id}  {key.role:<9}  {key.owner}  made {key.created:%Y-%m-%d}{expires}"
+            f"{_limits(key.quota)}  {state}"
         )
+
+
+def _limits(quota: Quota) -> str:
+    """What of its own the key has; 0 is no limit."""
+    limits = ((quota.max_tasks, "tasks"), (quota.characters_per_day, "characters a day"))
+    return "".join(f"  {most or 'any'} {what}" for most, what in limits if most is not None)
 
 
 @keys.command()

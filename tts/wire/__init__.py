@@ -69,6 +69,7 @@ from tts.wire.updates import (
     task_update,
     timeline,
 )
+from tts.wire.usage import Limits, OwnerUsage, Usage, UsageDay
 
 __all__ = [
     "UPDATES",
@@ -93,6 +94,8 @@ __all__ = [
     "Healthy",
     "Heartbeat",
     "HeartbeatMessage",
+    "Limits",
+    "OwnerUsage",
     "PongMessage",
     "PredictionMade",
     "Redriven",
@@ -118,6 +121,8 @@ __all__ = [
     "TimelineEvent",
     "Unhealthy",
     "Unsubscribed",
+    "Usage",
+    "UsageDay",
     "WebhookTaken",
     "connected",
     "dead_letter",

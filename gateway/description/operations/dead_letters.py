@@ -53,7 +53,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         body=RedriveRequest,
         example={"filter": {"code": "replicate_unavailable"}, "reason": "Replicate is back"},
         answers={200: Answer("What was done", wire.Redriven)},
-        errors=(*BODY_ERRORS, *TASK_ERRORS, "invalid_cursor"),
+        errors=(*BODY_ERRORS, *TASK_ERRORS, "invalid_cursor", "too_many_tasks"),
     ),
     ("POST", "/api/dead-letters/dismiss"): Operation(
         tag="Dead letters",

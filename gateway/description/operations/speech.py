@@ -59,6 +59,8 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             "idempotency_key_reused",
             "task_erased",
             "conflict",
+            "too_many_tasks",
+            "characters_exhausted",
             "queue_full",
         ),
         outcomes={
@@ -83,6 +85,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             "task_not_failed",
             "task_erased",
             "conflict",
+            "too_many_tasks",
         ),
     ),
     ("POST", "/api/tts/cancel"): Operation(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.description.operation import Answer, Operation, header
-from gateway.models import PredictionNews
+from gateway.models import PredictionNews, UsageQuery
 from tts import wire
 
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
@@ -26,6 +26,21 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         tag="Operation",
         summary="Tasks by status",
         answers={200: Answer("The counts", wire.Stats)},
+    ),
+    ("GET", "/api/usage"): Operation(
+        tag="Operation",
+        summary="What owners take, and how much they may",
+        description=(
+            "An app's own usage; for keys that see everybody's, that of all owners by name, or of "
+            "one `owner`. It follows the log within moments; `position` says how far it has come. "
+            "The limits are those that new requests are held against (429 `too_many_tasks`, "
+            "`characters_exhausted`): the key's own or the service's, and of an owner with several "
+            "keys the widest."
+        ),
+        query=UsageQuery,
+        answers={200: Answer("One page", wire.Usage)},
+        errors=("invalid_request", "forbidden"),
+        path_example="/api/usage?days=7",
     ),
     ("GET", "/system"): Operation(
         tag="Operation",

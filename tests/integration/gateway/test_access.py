@@ -18,7 +18,7 @@ from click.testing import CliRunner
 
 from gateway.access import keys
 from gateway.access.limits import RateLimit
-from gateway.access.roles import Role
+from gateway.access.roles import Quota, Role
 from gateway.static_files import FILES
 from projections.database import open_database
 from tests.integration.gateway.gateway_under_test import (
@@ -147,6 +147,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("GET", "/openapi.json"): Row(everybody(200)),
     ("GET", "/health"): Row(everybody(200)),
     ("GET", "/api/stats"): Row(expect(403, 403, 200, 200)),
+    ("GET", "/api/usage"): Row(expect(200, 200, 200, 200)),
     ("GET", "/system"): Row(expect(403, 403, 200, 200)),
     ("GET", "/metrics"): Row(expect(403, 403, 200, 200)),
     ("POST", "/api/stream-token"): Row(expect(200, 200, 200, 200)),
@@ -730,6 +731,16 @@ class TestCommand:
         assert self.run(file, "revoke", key.id).exit_code == 0
         assert "revoked" in self.run(file, "list").stdout
         assert text not in self.run(file, "list").output
+
+    def test_gives_a_key_its_own_quota(self, tmp_path: Path):
+        """In the list it stands with the key; a key without one goes by the settings."""
+        file = tmp_path / "keys.json"
+        limits = ("--max-tasks", "0", "--characters-per-day", "5000")
+        assert self.run(file, "add", "--owner", "shop", *limits).exit_code == 0
+        assert self.run(file, "add", "--owner", "bakery").exit_code == 0
+        assert keys.load(file).quotas_of("shop", datetime.now(UTC)) == [Quota(0, 5000)]
+        assert keys.load(file).quotas_of("bakery", datetime.now(UTC)) == [Quota(None, None)]
+        assert "any tasks  5000 characters a day" in self.run(file, "list").stdout
 
     def test_says_what_is_wrong(self, tmp_path: Path, monkeypatch):
         """An unknown key, an impossible owner and a missing setting end with a sentence."""
