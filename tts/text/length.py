@@ -62,9 +62,9 @@ class Length:
             else:
                 tokens[start:end] = [cost, *[0.0] * (end - start - 1)]
         for start, end, number in readings(text):
-            if end - start <= _LONG_WORD:
-                chinese[start:end] = [float(number.chinese), *[0.0] * (end - start - 1)]
-                tokens[start:end] = [number.tokens, *[0.0] * (end - start - 1)]
+            width = end - start
+            chinese[start:end] = [number.chinese / width] * width
+            tokens[start:end] = [number.tokens / width] * width
         self._chinese = [0.0, *accumulate(chinese)]
         self._tokens = [0.0, *accumulate(cost * _MARGIN for cost in tokens)]
         self._han = [0, *accumulate("\u4e00" <= char <= "\u9fff" for char in text)]

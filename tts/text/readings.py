@@ -20,12 +20,14 @@ MOBILE_DIGITS = 11  # and so many are
 YEAR_DIGITS = 4
 YEARS = range(1900, 2100)
 
+# No others: the front end reads only these, and regex knows newer ones than Python.
+_D = "[0-9０-９]"
 _READ = regex.compile(
-    r"(?P<date>(?<!\d)\d{4}[-/.]\d{1,2}[-/.]\d{1,2}(?!\d))"
-    r"|(?P<time>(?<!\d)\d{1,2}[:：]\d{2}(?:[:：]\d{2})?(?!\d))"
-    r"|(?P<fraction>(?<![\d/])\d{1,3}/\d{1,4}(?![\d/]))"
-    r"|(?P<whole>\d{1,3}(?:[,，]\d{3})+(?!\d)|\d+)(?:[.．](?P<decimals>\d+)(?![.．]\d))?"
-    r"(?P<unit>[%％‰]|[°℃℉]C?|年)?"
+    rf"(?P<date>(?<!{_D}){_D}{{4}}[-/.]{_D}{{1,2}}[-/.]{_D}{{1,2}}(?!{_D}))"
+    rf"|(?P<time>(?<!{_D}){_D}{{1,2}}[:：]{_D}{{2}}(?:[:：]{_D}{{2}})?(?!{_D}))"
+    rf"|(?P<fraction>(?<![0-9０-９/]){_D}{{1,3}}/{_D}{{1,4}}(?![0-9０-９/]))"
+    rf"|(?P<whole>{_D}{{1,3}}(?:[,，]{_D}{{3}})+(?!{_D})|{_D}+)"
+    rf"(?:[.．](?P<decimals>{_D}+)(?![.．]{_D}))?(?P<unit>[%％‰]|[°℃℉]C?|年)?"
 )
 _COMMAS = regex.compile(r"[,，]")
 _CURRENCY = regex.compile(r"\p{Sc}")
