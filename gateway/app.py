@@ -36,13 +36,13 @@ from gateway.routes import (
     ws,
 )
 from gateway.sanic_internals import Server, skip_second_touch_up
-from gateway.services import Services, TaskQueries, Upstream, UsageQueries, Webhooks
+from gateway.services import AudioFile, Services, TaskQueries, Upstream, UsageQueries, Webhooks
 from gateway.slow_requests import SlowRequests
 from gateway.streams.hub import Hub
 from tts.application.dead_letters import DeadLetterQueries
 from tts.application.tasks import Application
 from tts.config import Settings
-from tts.observability.health import Probe
+from tts.observability.health import Notes, Probe
 from tts.ports.audio import AudioStore
 from tts.ports.errors import Unavailable
 from tts.ports.log import Log
@@ -126,10 +126,12 @@ class Gateway:
         self._settings = settings
         self.hub = Hub(
             log,
+        audio_file: AudioFile | None = None,
             events=application.store.events,
             audio_url=audio.url,
             heartbeat_seconds=settings.sse_heartbeat_interval_ms / 1000,
         )
+        notes: Notes = tuple,
         self._queue_limit = QueueLimit(tasks.counts, settings.queue_max_tasks)
         self._quotas = Quotas(
             usage.standing,
@@ -153,10 +155,12 @@ class Gateway:
             queue_limit=self._queue_limit,
             quotas=self._quotas,
             webhooks=webhooks,
+            audio_file=audio_file,
         )
         self._app = create_app(services)
         self._server: Server | None = None
         self._watches: list[asyncio.Task[None]] = []
+            notes=notes,
 
     async def run(self) -> None:
         """Serve until canceled, then drain."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import Any, Protocol
 
 from gateway.access.admission import Admission
@@ -14,7 +15,7 @@ from gateway.streams.hub import Hub
 from tts.application.dead_letters import DeadLetterQueries
 from tts.application.tasks import Application
 from tts.config import Settings
-from tts.observability.health import Probe
+from tts.observability.health import Notes, Probe
 from tts.ports.audio import AudioStore
 from tts.ports.coordination import Signals
 from tts.ports.log import Log
@@ -129,6 +130,10 @@ class UsageQueries(Protocol):
         ...
 
 
+AudioFile = Callable[[str], Path]
+"""The file of an object key, where audio is files of ours to serve; a ValueError for no key."""
+
+
 @dataclass(frozen=True)
 class Services:
     """Everything that a route may use."""
@@ -137,10 +142,12 @@ class Services:
     application: Application
     log: Log
     audio: AudioStore
+    audio_file: AudioFile | None
     tasks: TaskQueries
     usage: UsageQueries
     dead_letters: DeadLetterQueries
     probes: Mapping[str, Probe]
+    notes: Notes
     upstream: Upstream
     hub: Hub
     admission: Admission

@@ -68,11 +68,16 @@ class Substitutes(TypedDict, total=False):
 
 @contextlib.asynccontextmanager
 async def compose(
-    settings: Settings, *, alone: bool = False, **substitutes: Unpack[Substitutes]
+    settings: Settings,
+    *,
+    alone: bool = False,
+    gateway: bool = False,
+    **substitutes: Unpack[Substitutes],
 ) -> AsyncIterator[Composition]:
     """A process's parts, with the event store open; what is made is closed with the context.
 
-    ``alone`` says that gateway and processor are this one process.
+    ``alone`` says that gateway and processor are this one process, ``gateway`` that the gateway is
+    in it.
 
     Raises:
         Unavailable: there is no event store, a minute long.
@@ -80,7 +85,7 @@ async def compose(
     async with AsyncExitStack() as stack:
         if "store" not in substitutes:
             substitutes["store"] = await stack.enter_async_context(_open_store(settings.store_url))
-        yield Composition(settings, stack, substitutes, alone=alone)
+        yield Composition(settings, stack, substitutes, alone=alone, gateway=gateway)
 
 
 class Composition:
@@ -90,11 +95,18 @@ class Composition:
     now: Callable[[], datetime] = staticmethod(utc_now)
 
     def __init__(
-        self, settings: Settings, stack: AsyncExitStack, substitutes: Substitutes, *, alone: bool
+        self,
+        settings: Settings,
+        stack: AsyncExitStack,
+        substitutes: Substitutes,
+        *,
+        alone: bool,
+        gateway: bool = False,
     ) -> None:
         self.settings = settings
         self._stack = stack
         self._alone = alone
+        self._gateway = gateway
         vars(self).update(substitutes)  # where a cached property looks first
 
     @cached_property
@@ -130,7 +142,8 @@ class Composition:
                 region=settings.minio_region,
                 secure=settings.minio_secure,
                 public_endpoint=settings.minio_public_endpoint,
-                presign_seconds=settings.minio_presign_seconds,
+                presign_seconds=settings.presign_seconds,
+                knows_readers=self._gateway or "minio_presign_seconds" in settings.model_fields_set,
                 threads=settings.tts_concurrency,
             )
         except ValueError as error:

@@ -13,29 +13,28 @@ from sanic import HTTPResponse, Request, Sanic
 from gateway import endpoint
 from gateway.access.roles import Need
 from gateway.errors import RangeNotSatisfiable, RouteNotFound
-from gateway.services import Services
+from gateway.services import AudioFile, Services
 from gateway.tasks import task_id_of
-from tts.audio.folder import FolderAudio
 
 CHUNK_BYTES = 256 * 1024
 CONTENT_TYPE = "audio/wav"
-KEY = re.compile(r"(?:audio|part)-([0-9a-f-]{36})(?:-\d{3,6})?\.wav")
+KEY = re.compile(r"(?:audio|part)-([0-9a-f-]{36})(?:-[0-9a-f]{24})?(?:-\d{3,6})?\.wav")
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
 def add_to(app: Sanic[Any, Any], services: Services) -> None:
     """Add the route, if the audio is ours to serve."""
-    if isinstance(services.audio, FolderAudio):
-        handler = Audio(services, services.audio).file
+    if services.audio_file is not None:
+        handler = Audio(services, services.audio_file).file
         endpoint.add(app, "GET", "/audio/<key:str>", handler, need=Need.STREAM)
 
 
 class Audio:
     """The handler."""
 
-    def __init__(self, services: Services, folder: FolderAudio) -> None:
+    def __init__(self, services: Services, audio_file: AudioFile) -> None:
         self._services = services
-        self._folder = folder
+        self._audio_file = audio_file
 
     async def file(self, request: Request, key: str) -> HTTPResponse:
         """The file or a range of it. A key's audio never changes, so clients may keep it."""
@@ -44,7 +43,7 @@ class Audio:
             raise RouteNotFound(f"there is no audio {key!r}")
         if (scope := request.ctx.access.scope) is not None:
             await self._services.application.history(task_id_of(match[1]), scope)
-        path = self._folder.path(key)
+        path = self._audio_file(key)
         try:
             stat = await asyncio.to_thread(path.stat)
         except FileNotFoundError as error:

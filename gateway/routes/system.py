@@ -39,7 +39,7 @@ class System:
 
     async def health(self, _request: Request) -> HTTPResponse:
         """200 while every part that the gateway needs answers, else 503 that names the others."""
-        status, answer = await examine(self._services.probes)
+        status, answer = await examine(self._services.probes, self._services.notes)
         return HTTPResponse(orjson.dumps(answer), status, content_type="application/json")
 
     async def system(self, _request: Request) -> HTTPResponse:

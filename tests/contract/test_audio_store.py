@@ -303,27 +303,26 @@ async def test_a_bucket_that_everyone_reads_is_named_and_not_closed(s3):
 
 @pytest.mark.parametrize(
     ("options", "status"),
-    [({}, 200), ({"presign_seconds": 60}, 403), ({"public": False}, 403)],
+    [({}, 200), ({"presign_seconds": 60}, 403), ({"knows_readers": False}, 403)],
 )
 async def test_a_bucket_that_we_make_is_open_only_if_that_is_meant(s3, options, status):
     """Nobody without an account reads it where URLs are signed, or nobody said how they are."""
     async with minio(s3, **options) as store:
-        await store.ensure_bucket()
         await store.put("a.wav", b"x", "audio/wav")
+        await store.ensure_bucket()
         plain = f"{s3.url}/{store._bucket}/a.wav"
         assert (await anonymously(plain)).status_code == status
-        if "public" not in options:
-            assert store.notes == ()
+        assert store.notes == ()
 
 
 async def test_a_missing_bucket_is_not_made_by_who_does_not_know_for_whom(s3):
     """It says so, and is content as soon as another has made it."""
-    async with minio(s3) as store:
+    async with minio(s3, knows_readers=False) as store:
         with pytest.raises(StepError, match="NoSuchBucket"):
-            await store.ensure_bucket(make=False)
+            await store.ensure_bucket()
         assert not _client(s3).bucket_exists(store._bucket)
         _client(s3).make_bucket(store._bucket)
-        await store.ensure_bucket(make=False)
+        await store.ensure_bucket()
 
 
 async def test_looking_at_a_bucket_leaves_nothing_there(s3):
@@ -427,7 +426,8 @@ async def test_a_key_for_the_objects_alone_is_enough(s3, caplog):
 async def test_a_key_that_may_only_store_is_healthy_while_it_can(s3):
     """A refused look says nothing; a refused object says that every task will fail."""
     async with ScriptedHttp() as server:
-        server.on("GET /bucket/*", error(403, "AccessDenied"))
+        for method in ("GET", "DELETE"):
+            server.on(f"{method} /bucket/*", error(403, "AccessDenied"))
         server.on("PUT /bucket/*", Reply(200, headers={"ETag": '"e"'}), error(403, "AccessDenied"))
         host = server.url.removeprefix("http://")
         async with minio(s3, endpoint=host, bucket="bucket") as store:
@@ -439,7 +439,6 @@ async def test_a_key_that_may_only_store_is_healthy_while_it_can(s3):
             with pytest.raises(Unavailable, match="AccessDenied"):
                 await store.ready()
             server.on("PUT /bucket/*", Reply(200, headers={"ETag": '"e"'}))
-            await store.put("a.wav", b"x", "audio/wav")
             await store.ready()
 
 

@@ -39,8 +39,9 @@ class MinioAudio:
 
     ``public_endpoint`` is ``host:port`` or a URL: what clients reach the bucket by. With
     ``presign_seconds`` the URLs are signed and end after that time (at most 7 days); with 0 they
-    are permanent. ``public`` says whether everyone may read a bucket that we make; the default is
-    yes where URLs are permanent. ``notes`` are what an operator should know of the bucket.
+    are permanent, and everyone may read a bucket that we make. ``knows_readers`` says whether these
+    are the URLs that clients get: who does not know makes a private bucket, and only if it has to.
+    ``notes`` are what an operator should know of the bucket.
     """
 
     def __init__(
@@ -54,7 +55,7 @@ class MinioAudio:
         secure: bool = False,
         public_endpoint: str = "",
         presign_seconds: int = 0,
-        public: bool | None = None,
+        knows_readers: bool = True,
         threads: int = 8,
     ) -> None:
         # minio-py's own would wait for 300 s, five times.
@@ -66,6 +67,7 @@ class MinioAudio:
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="minio")
         self.notes: tuple[str, ...] = ()
         self._bucket = bucket
+        self._knows_readers = knows_readers
         self._refusal: StepError | None = None  # of the last object that was to be stored
         self._presign = timedelta(seconds=presign_seconds)
 
@@ -96,7 +98,7 @@ class MinioAudio:
             self._pool,
             f"{scheme}://{endpoint}/{bucket}",
             bucket,
-            everyone_reads=not presign_seconds if public is None else public,
+            everyone_reads=knows_readers and not presign_seconds,
         )
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
@@ -121,13 +123,15 @@ class MinioAudio:
             return self._signer.presigned_get_object(self._bucket, key, expires=self._presign)
         return f"{self._public_url}/{self._bucket}/{quote(key)}"
 
-    async def ensure_bucket(self, *, make: bool = True) -> None:
+    async def ensure_bucket(self) -> None:
         """Store an object and remove it, in a bucket that is made if it is missing; take notes.
+
+        Who does not know the readers leaves the making to those who do.
 
         Raises:
             StepError: at step ``audio``.
         """
-        await self._call(lambda: self._try_out(make=make))
+        await self._call(self._try_out)
 
     async def ready(self) -> None:
         """Return if the server answers and lets us in.
@@ -210,22 +214,18 @@ class MinioAudio:
 
     def _look(self) -> None:
         """Ask for what is not there; a key that may not know that is refused, and yet let in."""
+        if self._refusal is not None:
+            with self._stored():
+                return
         try:
             self._client.get_object(self._bucket, NOTHING).close()
         except S3Error as error:
             if error.code not in {NO_OBJECT, NO_BUCKET, ACCESS_DENIED}:
                 raise
-            if error.code == ACCESS_DENIED and self._refusal is not None:
-                raise
 
-    def _try_out(self, *, make: bool) -> None:
-        key = f"{PART_PREFIX}check-{secrets.token_hex(8)}"
-        self._put(key, BytesIO(), 0, "text/plain", make=make)
-        try:
-            self.notes = tuple(self._who_reads(key))
-        finally:
-            with contextlib.suppress(S3Error):  # it is a part, whom a rule removes
-                self._client.remove_object(self._bucket, key)
+    def _try_out(self) -> None:
+        with self._stored() as key:
+            self.notes = tuple(self._who_reads(key)) if self._knows_readers else ()
         for note in self.notes:
             logger.warning("%s", note)
         if not self._itself.parts_expire():
@@ -235,6 +235,17 @@ class MinioAudio:
                 self._bucket,
                 PART_PREFIX,
             )
+
+    @contextlib.contextmanager
+    def _stored(self) -> Iterator[str]:
+        """The key of an object that is there while the context is open."""
+        key = f"{PART_PREFIX}check-{secrets.token_hex(8)}"
+        self._put(key, BytesIO(), 0, "text/plain", make=self._knows_readers)
+        try:
+            yield key
+        finally:
+            with contextlib.suppress(S3Error):  # it is a part, whom a rule removes
+                self._client.remove_object(self._bucket, key)
 
     def _who_reads(self, key: str) -> Iterator[str]:
         if self._presign:

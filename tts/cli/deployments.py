@@ -21,13 +21,16 @@ from projections.runner import Projector
 from projections.tasks import TaskQueries, TasksProjection
 from projections.usage import UsageProjection
 from projections.usage_queries import UsageQueries
+from tts.audio.folder import FolderAudio
 from tts.audio.minio import MinioAudio
 from tts.bootstrap import Composition, compose
 from tts.cli.process import Part
 from tts.config import ConfigError, Settings
-from tts.domain.failures import StepError
-from tts.observability.health import Probe
+from tts.domain.failures import StepError, Treatment
+from tts.observability.health import Notes, Probe
 from tts.observability.monitor import monitor
+from tts.patience import Outage
+from tts.ports.errors import Unavailable
 from tts.queue.rabbitmq import RabbitMQ
 from tts.sandbox import start_sandbox
 
@@ -54,6 +57,7 @@ class Deployment:
     stack: AsyncExitStack
     rebuild: bool
     probes: dict[str, Probe] = field(default_factory=dict)
+    notes: Notes = tuple
     leading: Callable[[], bool] | None = None
 
 
@@ -65,8 +69,12 @@ async def deploy(
     if len(roles) == len(Role) and settings.sandboxed:
         settings = await _with_sandbox(settings, stack)
     alone = Role.GATEWAY in roles and Role.PROCESSOR in roles
-    composition = await stack.enter_async_context(compose(settings, alone=alone))
+    composition = await stack.enter_async_context(
+        compose(settings, alone=alone, gateway=Role.GATEWAY in roles)
+    )
     deployment = Deployment(composition, stack, rebuild)
+    if settings.minio_endpoint and not {Role.GATEWAY, Role.PROCESSOR}.isdisjoint(roles):
+        await _watch_bucket(deployment)
     deployment.probes["store"] = composition.store.ready
     parts = [await PARTS[role](deployment) for role in Role if role in roles]
     if Role.GATEWAY in roles:
@@ -80,20 +88,24 @@ async def _gateway(deployment: Deployment) -> Part:
     # What it accepts is in the log, so it needs neither the broker nor the audio's place.
     parts = deployment.composition
     database = await deployment.stack.enter_async_context(open_database(parts.settings.store_url))
-    return compose_gateway(parts, database, deployment.probes).run
+    return compose_gateway(parts, database, deployment.probes, deployment.notes).run
 
 
-def compose_gateway(parts: Composition, database: Database, probes: Mapping[str, Probe]) -> Gateway:
+def compose_gateway(
+    parts: Composition, database: Database, probes: Mapping[str, Probe], notes: Notes = tuple
+) -> Gateway:
     """A gateway over the read models in the database."""
     return Gateway(
         settings=parts.settings,
         application=parts.application,
         log=parts.store,
         audio=parts.audio,
+        audio_file=parts.audio.path if isinstance(parts.audio, FolderAudio) else None,
         tasks=TaskQueries(database),
         usage=UsageQueries(database),
         dead_letters=DeadLetterQueries(database),
         probes=probes,
+        notes=notes,
         upstream=parts.gate.state,
         webhooks=Webhooks(parts.webhook_secret, parts.signals) if parts.signals else None,
     )
@@ -104,16 +116,36 @@ async def _processor(deployment: Deployment) -> Part:
     _probe_queue(deployment)
     if isinstance(parts.audio, MinioAudio):
         deployment.probes["audio"] = parts.audio.ready
-        await _try_to_ensure_bucket(parts.audio)
     return parts.processor().run
 
 
-async def _try_to_ensure_bucket(audio: MinioAudio) -> None:
-    try:
-        await audio.ensure_bucket()
-    except StepError as error:
-        # It is no reason not to start: whoever stores first tries again.
-        logger.warning("The bucket cannot be looked at yet: %s", error.message)
+async def _watch_bucket(deployment: Deployment) -> None:
+    """Look at the bucket as soon as it answers: it is no reason not to start before that."""
+    settings, audio = deployment.composition.settings, deployment.composition.audio
+    if not isinstance(audio, MinioAudio):
+        return
+    if settings.tts_api_keys_file and not settings.presign_seconds:
+        logger.warning(
+            "MINIO_PRESIGN_SECONDS=0: audio is public, whoever has its URL needs no key for it"
+        )
+    deployment.notes = lambda: audio.notes
+
+    async def look() -> None:
+        try:
+            await audio.ensure_bucket()
+        except StepError as error:
+            if error.treatment is not Treatment.CONFIGURATION:
+                raise Unavailable(error.message) from error
+            logger.warning("The bucket cannot be looked at: %s", error.message)
+
+    looking = asyncio.create_task(Outage("The bucket cannot be looked at").wait_out(look))
+
+    async def end() -> None:
+        looking.cancel()
+        await asyncio.wait([looking])
+
+    deployment.stack.push_async_callback(end)
+
 
 
 async def _relay(deployment: Deployment) -> Part:
@@ -157,7 +189,9 @@ async def _monitored(deployment: Deployment) -> None:
     """Serve /health and /metrics of a process without a gateway."""
     settings = deployment.composition.settings
     host, port = settings.host, settings.metrics_port
-    monitoring = monitor(host, port, deployment.probes, leading=deployment.leading)
+    monitoring = monitor(
+        host, port, deployment.probes, notes=deployment.notes, leading=deployment.leading
+    )
     try:
         await deployment.stack.enter_async_context(monitoring)
     except OSError as error:

@@ -42,6 +42,7 @@ from tts.http.reach import INNER_SUFFIXES, is_loopback
 REPLICATE_HOST = "api.replicate.com"
 OUTPUT_HOSTS = frozenset({"replicate.delivery"})  # where Replicate itself puts outputs
 REPLICATE_CREATES_PER_MINUTE = 600  # what Replicate allows an account in good standing
+PRESIGN_SECONDS = 3600  # also how long audio can be heard with a key that was revoked
 REPLICATE_MAX_IN_FLIGHT = 100  # at that rate, when a prediction takes 10 s
 ENV_FILE = ".env"
 EVERYWHERE = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- what to listen on, where to call
@@ -101,7 +102,7 @@ class Settings(BaseSettings):
     minio_region: Region = "us-east-1"
     minio_secure: bool = False
     minio_public_endpoint: PublicEndpoint = ""
-    minio_presign_seconds: Annotated[int, Field(ge=0, le=604_800)] = 0
+    minio_presign_seconds: Annotated[int, Field(ge=0, le=604_800)] | None = None
     audio_max_bytes: Positive = 50_000_000
 
     # Replicate and the templates
@@ -154,14 +155,22 @@ class Settings(BaseSettings):
                 "MINIO_ACCESS_KEY, MINIO_SECRET_KEY and MINIO_PUBLIC_ENDPOINT away"
             )
         _, _, public = self.minio_public_endpoint.rpartition("://")
-        if self.minio_presign_seconds and "/" in public:
+        if self.presign_seconds and "/" in public:
             raise ValueError(
-                "MINIO_PUBLIC_ENDPOINT must have no path where URLs are signed "
-                f"(MINIO_PRESIGN_SECONDS): it is {shown(self.minio_public_endpoint)}"
+                "MINIO_PUBLIC_ENDPOINT must have no path where URLs are signed (as with "
+                "TTS_API_KEYS_FILE, unless MINIO_PRESIGN_SECONDS=0 makes all audio public): it is "
+                f"{shown(self.minio_public_endpoint)}"
             )
         return self
 
     @property
+    @property
+    def presign_seconds(self) -> int:
+        """``MINIO_PRESIGN_SECONDS``, or an hour where there are keys; 0 is plain, public URLs."""
+        if self.minio_presign_seconds is None:
+            return PRESIGN_SECONDS if self.tts_api_keys_file else 0
+        return self.minio_presign_seconds
+
     def gateway_url(self) -> str:
         """Where clients reach the gateway."""
         host = EVERYWHERE.get(self.host, self.host)

@@ -9,12 +9,17 @@ import orjson
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
-from tts.observability.health import Probe, examine
+from tts.observability.health import Notes, Probe, examine
 
 
 @contextlib.asynccontextmanager
 async def monitor(
-    host: str, port: int, probes: Mapping[str, Probe], *, leading: Callable[[], bool] | None = None
+    host: str,
+    port: int,
+    probes: Mapping[str, Probe],
+    *,
+    notes: Notes = tuple,
+    leading: Callable[[], bool] | None = None,
 ) -> AsyncIterator[None]:
     """Serve both while the context is open, on the loop of the work: a stuck one answers nobody.
 
@@ -26,7 +31,7 @@ async def monitor(
     """
 
     async def health(_request: web.Request) -> web.Response:
-        status, answer = await examine(probes)
+        status, answer = await examine(probes, notes)
         if leading is not None:
             answer["data"]["role"] = "leading" if leading() else "standing by"
         return web.Response(

@@ -26,6 +26,11 @@ class Health(TypedDict):
 
     status: Literal["ok", "unhealthy"]
     parts: dict[str, str]
+    notes: NotRequired[
+        Annotated[
+            list[str], Field(description="What an operator should mend although all is well.")
+        ]
+    ]
     role: NotRequired[
         Annotated[
             Literal["leading", "standing by"],
