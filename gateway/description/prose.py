@@ -44,9 +44,10 @@ Statuses, in the usual order: `starting`, `queued`, `dequeued`, `processing`, `p
 in the end `failed`. After a cancellation: `canceling`, `canceled`. The last ones of each are final,
 save for `failed`, from which `POST /api/tts/retry` leads on.
 
-Long texts: a text of more than SEGMENT_MAX_CHARS characters (80 unless configured) is spoken in
-parts, several at once. From `processing` to `download_complete` its updates have `segments`, how
-many parts there are, and `segment`, which one it is, from 0 on; parts may be done in any order.
+Long texts: what the model cannot speak at once (SEGMENT_MAX_CHARS: 80 characters, or tokens where
+none is Chinese, with numbers read out) is spoken in parts, several at once. From `processing` to
+`download_complete` its updates have `segments`, how many parts there are, and `segment`, which one
+it is, from 0 on; parts may be done in any order.
 `download_complete` has the part's `partialAudioUrl`: play these in the order of `segment` while
 the rest is being spoken (`audioParts()` of `/client/SSEClient.js` and `audio_parts()` of the
 Python client hand them out so), and the whole from `audioUrl` of `succeeded`. Parts are kept for a
