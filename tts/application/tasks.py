@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import secrets
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -11,12 +10,8 @@ from uuid import UUID
 import orjson
 from eventsourcing.persistence import Mapper, StoredEvent
 
-from tts.domain.naming import (
-    hash_payload,
-    object_key,
-    part_key,
-    task_id_for,
-)
+from tts.application.idempotency import IdempotentIds
+from tts.domain.naming import Lot, hash_payload
 from tts.domain.task import Task
 from tts.domain.values import Priority
 from tts.ports.audio import AudioStore
@@ -60,6 +55,7 @@ class Application:
         self._segment_max_chars = segment_max_chars
         self._cleanup = speech_cleanup
         self._deadline = timedelta(seconds=deadline_seconds)
+        self._ids = IdempotentIds(store)
         self._mapper: Mapper[UUID] = Mapper(OrjsonTranscoder())
 
     # --- commands of the gateway
@@ -84,11 +80,17 @@ class Application:
         if instruction.isspace():  # the model fails on it
             instruction = ""
         now = self.now()
-        salt = secrets.token_hex(8)
+        lot = Lot.draw()
+        task_id = lot.task_id
+        if idempotency_key is not None:
+            task_id, *older = await self._ids.of(owner, idempotency_key)
+            for each in older:
+                if await self.store.events(each):
+                    return await self._repeated(each, template_id, text, instruction)
         task = Task.request(
-            id=task_id_for(owner, idempotency_key),
+            id=task_id,
             template_id=template_id,
-            text_hash=hash_payload(text, instruction, salt),
+            text_hash=hash_payload(text, instruction, lot.salt),
             text_length=len(text),
             segments=segments.split(text, self._segment_max_chars, cleanup=self._cleanup),
             owner=owner,
@@ -97,26 +99,36 @@ class Application:
             idempotency_key=idempotency_key,
             priority=priority,
             cleanup=self._cleanup,
+            audio_suffix=lot.audio_suffix,
             now=now,
         )
         try:
-            return task, await self.save(task, Payload(text, instruction, salt))
+            return task, await self.save(task, Payload(text, instruction, lot.salt))
         except Conflict:
             if idempotency_key is None:
                 raise
-        existing, position = await self.load(task.id)
-        payload = await self.store.payload(task.id)
+        return await self._repeated(task_id, template_id, text, instruction)
+
+    async def _repeated(
+        self, task_id: UUID, template_id: str, text: str, instruction: str
+    ) -> tuple[Task, int]:
+        existing, position = await self.load(task_id)
+        payload = await self.store.payload(task_id)
         # After an erasure nobody can tell what was said; the key still stands for the task.
         same = payload is None or (payload.text, payload.instruction) == (text, instruction)
         if not same or existing.template_id != template_id:
-            raise IdempotencyMismatch(f"Idempotency-Key {idempotency_key!r} has another request")
+            key = existing.idempotency_key
+            raise IdempotencyMismatch(f"Idempotency-Key {key!r} has another request")
         return existing, position
 
     async def is_repeated(self, owner: str, idempotency_key: str | None) -> bool:
         """Whether a request of that key has been accepted already."""
         if idempotency_key is None:
             return False
-        return bool(await self.store.events(task_id_for(owner, idempotency_key)))
+        for task_id in await self._ids.of(owner, idempotency_key):
+            if await self.store.events(task_id):
+                return True
+        return False
 
     async def retry(
         self,
@@ -211,10 +223,10 @@ class Application:
 
         task, position = await self.change(task_id, command, scope=scope)
         # Audio may lie there although the task did not succeed, if its worker died in between.
-        await audio.delete(object_key(task_id))
+        await audio.delete(task.audio_key)
         if len(task.segments) > 1:
             for index in range(len(task.segments)):
-                await audio.delete(part_key(task_id, index))
+                await audio.delete(task.part_key(index))
         await self.store.erase(task_id)
         return task, position
 

@@ -35,7 +35,8 @@ class RequestedFacts(TypedDict):
     """``segments`` are ``[start, end)`` ranges that cover the text.
 
     ``cleanup`` is whether what is no speech is left out of what is sent; None in a log from before
-    that was decided on: there the text is sent as it is.
+    that was decided on: there the text is sent as it is. ``audio_suffix`` is the random part of its
+    audio's names; None in a log from before they had one.
     """
 
     template_id: str
@@ -48,6 +49,7 @@ class RequestedFacts(TypedDict):
     idempotency_key: str | None
     priority: NotRequired[str]
     cleanup: NotRequired[bool]
+    audio_suffix: NotRequired[str]
 
 
 class Requested(Created):
@@ -64,11 +66,13 @@ class Requested(Created):
     idempotency_key: str | None
     priority: str = Priority.NORMAL.value
     cleanup: bool | None = None
+    audio_suffix: str | None = None
 
     def __post_init__(self) -> None:
         """Leave out what an event from before has not, so that it is stored as it was."""
-        if self.cleanup is None:
-            del self.__dict__["cleanup"]
+        for name in ("cleanup", "audio_suffix"):
+            if self.__dict__[name] is None:
+                del self.__dict__[name]
 
     def mutate(self, _: Any) -> Any:
         """The new task, without the library's look at signatures: accepting is a hot path."""

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import hmac
 import secrets
 import time
+from dataclasses import dataclass
+from typing import Self
 from uuid import UUID, uuid5
 
 PART_PREFIX = "part-"
@@ -12,33 +15,63 @@ PARTS_KEPT_DAYS = 1  # by both audio stores: until nobody plays the parts any mo
 IDEMPOTENCY_NAMESPACE = UUID("6f1d7e9a-52b0-4b1e-9a43-0c8a3d8f2b61")
 
 
-def object_key(task_id: UUID) -> str:
-    """Where a task's audio lies; the same at every try, so that a repetition overwrites."""
-    return f"audio-{task_id}.wav"
+@dataclass(frozen=True, slots=True)
+class Lot:
+    """All that is random about one request: a new task's id, a salt, and a part of audio's names.
+
+    It is drawn at once, because every draw lets go of the interpreter's lock.
+    """
+
+    task_id: UUID
+    salt: str
+    audio_suffix: str
+
+    @classmethod
+    def draw(cls) -> Self:
+        """Another one."""
+        drawn = secrets.token_bytes(30)
+        return cls(_task_id(drawn[:10]), drawn[10:18].hex(), drawn[18:].hex())
 
 
-def part_key(task_id: UUID, index: int) -> str:
+def object_key(task_id: UUID, suffix: str | None) -> str:
+    """Where a task's audio lies; the same at every try, so that a repetition overwrites.
+
+    The ``suffix`` keeps it from those who can tell the id; a task from before has none.
+    """
+    return f"audio-{_stem(task_id, suffix)}.wav"
+
+
+def part_key(task_id: UUID, suffix: str | None, index: int) -> str:
     """Where the audio of one segment of a long text lies until the whole does."""
-    return f"{PART_PREFIX}{task_id}-{index:03d}.wav"
+    return f"{PART_PREFIX}{_stem(task_id, suffix)}-{index:03d}.wav"
 
 
-def task_id_for(owner: str, idempotency_key: str | None) -> UUID:
-    """A new id, or the one that stands for the owner's idempotency key."""
-    if idempotency_key is None:
-        return new_task_id()
+def idempotent_task_id(key: bytes, owner: str, idempotency_key: str) -> UUID:
+    """The id that stands for the owner's idempotency key, for all who have the secret ``key``."""
+    digest = hmac.digest(key, f"{owner}\0{idempotency_key}".encode(), "sha256")
+    number = int.from_bytes(digest[:16])
+    # A UUIDv8 (RFC 9562): its maker decides about all bits but the version and the variant.
+    return UUID(int=number & ~(0xF << 76 | 3 << 62) | 8 << 76 | 2 << 62)
+
+
+def idempotent_task_id_before(owner: str, idempotency_key: str) -> UUID:
+    """The same in logs from before there was a secret, when everybody could tell it."""
     return uuid5(IDEMPOTENCY_NAMESPACE, f"{owner}\0{idempotency_key}")
-
-
-def new_task_id() -> UUID:
-    """A UUIDv7 (RFC 9562): new ids stand together in every index, so a commit touches few pages."""
-    milliseconds = time.time_ns() // 1_000_000
-    drawn = secrets.randbits(74)
-    return UUID(
-        int=milliseconds << 80 | 7 << 76 | drawn >> 62 << 64 | 2 << 62 | drawn & (1 << 62) - 1
-    )
 
 
 def hash_payload(text: str, instruction: str, salt: str) -> str:
     """A fingerprint that says nothing about a short text once the salt is erased with it."""
     words = f"{text}\0{instruction}".encode()
     return hashlib.blake2b(words, key=salt.encode(), digest_size=16).hexdigest()
+
+
+def _stem(task_id: UUID, suffix: str | None) -> str:
+    return f"{task_id}-{suffix}" if suffix else str(task_id)
+
+
+def _task_id(drawn: bytes) -> UUID:
+    """A UUIDv7 (RFC 9562): new ids stand together in every index, so a commit touches few pages."""
+    milliseconds = time.time_ns() // 1_000_000
+    number = int.from_bytes(drawn)
+    high, low = number >> 62 & 0xFFF, number & (1 << 62) - 1
+    return UUID(int=milliseconds << 80 | 7 << 76 | high << 64 | 2 << 62 | low)

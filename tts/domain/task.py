@@ -15,6 +15,7 @@ from eventsourcing.domain import Aggregate
 
 from tts.domain import events
 from tts.domain.errors import LeaseLost, TaskErased, TransitionRefused
+from tts.domain.naming import object_key, part_key
 from tts.domain.values import FINAL, GiveUp, RetryLater, Segment, Status, TaskError
 
 
@@ -62,6 +63,7 @@ class Task(Aggregate):
         self.idempotency_key = requested.idempotency_key
         self.priority = requested.priority
         self.cleanup = requested.cleanup
+        self.audio_suffix = requested.audio_suffix
         self.attempt = 1
         self.lease = 0
         self.worker: str | None = None
@@ -84,6 +86,15 @@ class Task(Aggregate):
     def final(self) -> bool:
         """Whether the task is over (a failed one can still be asked for again)."""
         return self.status in FINAL
+
+    @property
+    def audio_key(self) -> str:
+        """Where its audio is to be stored."""
+        return object_key(self.id, self.audio_suffix)
+
+    def part_key(self, segment: int) -> str:
+        """Where the audio of a segment is to be stored, if there are several."""
+        return part_key(self.id, self.audio_suffix, segment)
 
     @property
     def cancel_requested(self) -> bool:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
+
+SECRET_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +30,14 @@ class Payload:
     text: str
     instruction: str
     salt: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogSecret:
+    """What only the processes of this log know; its newest ``position`` was this at the making."""
+
+    key: bytes = field(repr=False)
+    position: int
 
 
 class EventStore(Protocol):
@@ -54,6 +64,10 @@ class EventStore(Protocol):
 
     async def erase(self, task_id: UUID) -> None:
         """Remove what was said; when it returns, that is on disk. Nothing there is fine."""
+        ...
+
+    async def secret(self) -> LogSecret:
+        """The secret that stands beside the log; whoever asks first makes it."""
         ...
 
 

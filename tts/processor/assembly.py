@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from tts.domain.failures import StepError
-from tts.domain.naming import object_key
 from tts.processor.claimed_task import ClaimedTask
 from tts.processor.download import Audio
 from tts.processor.resources import Resources
@@ -36,7 +35,7 @@ class Assembly:
             StepError: at step ``audio``, or at ``download`` where a part had to be fetched again.
         """
         self.fetching = None
-        key = object_key(self._claimed.task.id)
+        key = self._claimed.task.audio_key
         if len(self._claimed.task.segments) > 1:
             return await self._store_joined(key)
         # The one who fetched it may have died since.

@@ -8,7 +8,6 @@ from datetime import timedelta
 
 from tts.domain import retry
 from tts.domain.failures import StepError, Treatment
-from tts.domain.naming import part_key
 from tts.ports.audio import AudioInfo
 from tts.ports.speech import Prediction
 from tts.processor.claimed_segment import ClaimedSegment
@@ -97,7 +96,7 @@ class SegmentDownload:
             return
         suspect = await self._is_suspect(audio)
         alone = len(self._claimed.task.segments) == 1
-        key = None if alone else part_key(self._claimed.task.id, self._segment.index)
+        key = None if alone else self._claimed.task.part_key(self._segment.index)
         if key is not None:
             await self._resources.audio.put(key, audio.data, audio.info.content_type)
         await self._claimed.append(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from tts.domain.naming import object_key
 from tts.domain.values import GiveUp, TaskError
 from tts.processor.claimed_segment import permit
 from tts.processor.claimed_task import ClaimedTask
@@ -61,7 +60,7 @@ class Stopping:
         await concurrently(self._cancel_segment(index) for index in range(count))
         if all(segment.downloaded for segment in claimed.task.segments):
             # It may be stored already, by us or by a worker that died before it could say so.
-            await self._resources.audio.delete(object_key(claimed.task.id))
+            await self._resources.audio.delete(claimed.task.audio_key)
         await claimed.append(lambda task, now: task.confirm_cancel(now=now))
 
     async def cancel_again(self) -> None:

@@ -8,7 +8,6 @@ import logging
 from tts.application.tasks import Application
 from tts.domain.errors import LeaseLost, TransitionRefused
 from tts.domain.failures import Treatment
-from tts.domain.naming import object_key
 from tts.domain.steps import (
     Cancel,
     Claim,
@@ -154,7 +153,7 @@ class TaskRun:
         await claimed.append(
             lambda task, now: task.succeed(
                 claimed.lease,
-                object_key=object_key(task.id),
+                object_key=task.audio_key,
                 size=size,
                 duration=duration,
                 now=now,

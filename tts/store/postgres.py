@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import AbstractAsyncContextManager
 from functools import partial
@@ -16,7 +17,7 @@ from psycopg import AsyncConnection
 from psycopg.sql import SQL, Identifier
 
 from tts.patience import Outage
-from tts.ports.log import Payload, Recorded
+from tts.ports.log import SECRET_BYTES, LogSecret, Payload, Recorded
 from tts.store.group_commit import Append, GroupCommit
 from tts.store.postgres_leadership import SessionLeadership, session_leadership
 from tts.store.postgres_server import LONG_LIVED, PATIENCE_SECONDS, PostgresServer, translated
@@ -35,6 +36,11 @@ _READ_TOPICS = (
 )
 _EVENTS = _COLUMNS + "WHERE originator_id = %s ORDER BY originator_version"
 _PAYLOAD = "SELECT text, instruction, salt FROM payloads WHERE task_id = %s"
+_KEY = "SELECT key, position FROM secrets WHERE name = 'tasks'"
+_INSERT_KEY = (
+    "INSERT INTO secrets SELECT 'tasks', %s, coalesce(max(notification_id), 0) FROM stored_events "
+    "ON CONFLICT DO NOTHING RETURNING 1"
+)
 _CHECKPOINT = "SELECT position FROM checkpoints WHERE name = %s"
 _SAVE_CHECKPOINT = (
     "INSERT INTO checkpoints AS c VALUES (%s, %s) ON CONFLICT (name) DO UPDATE "
@@ -56,6 +62,7 @@ class PostgresStore:
     async def open(self) -> None:
         """Make the tables if need be, and connect."""
         await self.server.open(files(__package__).joinpath("postgres.sql").read_text())
+        await self.secret()  # so that it is as old as the log
 
     async def aclose(self) -> None:
         """Settle what was asked for and disconnect."""
@@ -85,6 +92,12 @@ class PostgresStore:
         """See :class:`tts.ports.log.EventStore`."""
         rows = await self.server.query(_PAYLOAD, (task_id,))
         return Payload(*rows[0]) if rows else None
+
+    async def secret(self) -> LogSecret:
+        """See :class:`tts.ports.log.EventStore`."""
+        while not (rows := await self.server.query(_KEY, ())):
+            await self.server.query(_INSERT_KEY, (secrets.token_bytes(SECRET_BYTES),))
+        return LogSecret(*rows[0])
 
     async def erase(self, task_id: UUID) -> None:
         """See :class:`tts.ports.log.EventStore`; the file has it until the next vacuum."""

@@ -36,6 +36,13 @@ CREATE TABLE IF NOT EXISTS shared_documents (
     version bigint NOT NULL
 ) WITH (fillfactor = 20);
 
+-- What the processes of this log share and nobody else knows; made once.
+CREATE TABLE IF NOT EXISTS secrets (
+    name text PRIMARY KEY,
+    key bytea NOT NULL,
+    position bigint NOT NULL
+);
+
 -- For people: SELECT * FROM task_log WHERE task_id = '…' ORDER BY position;
 -- jsonb cannot hold a NUL, which a message from elsewhere may: one such event must not close the view.
 CREATE OR REPLACE VIEW task_log AS

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Collection, Sequence
 from functools import partial
@@ -14,7 +15,7 @@ from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 
-from tts.ports.log import Payload, Recorded
+from tts.ports.log import SECRET_BYTES, LogSecret, Payload, Recorded
 from tts.store.group_commit import Append, GroupCommit
 from tts.store.sqlite_connections import SQLiteConnections
 from tts.store.tailer import Bell, follow
@@ -45,6 +46,8 @@ _SAVE_CHECKPOINT = (
     "INSERT INTO checkpoints VALUES (?, ?) ON CONFLICT (name) "
     "DO UPDATE SET position = max(position, excluded.position)"
 )
+_KEY = "SELECT key, position FROM secrets WHERE name = 'tasks'"
+_INSERT_KEY = f"INSERT OR IGNORE INTO secrets VALUES ('tasks', ?, ({_POSITION}))"  # noqa: S608
 _EVENTS = (
     "SELECT rowid, originator_id, originator_version, topic, state FROM stored_events "
     "WHERE originator_id = ? ORDER BY originator_version"
@@ -64,6 +67,7 @@ class SQLiteStore:
     async def open(self) -> None:
         """Make the file and its tables if need be, and connect."""
         await self._connections.open(files(__package__).joinpath("sqlite.sql").read_text())
+        await self.secret()  # so that it is as old as the log
         self._watching = asyncio.create_task(self._watch())
 
     async def aclose(self) -> None:
@@ -92,6 +96,14 @@ class SQLiteStore:
         """See :class:`tts.ports.log.EventStore`."""
         row = await self._connections.read_one(_PAYLOAD, (task_id.hex,))
         return Payload(*row) if row else None
+
+    async def secret(self) -> LogSecret:
+        """See :class:`tts.ports.log.EventStore`."""
+        while (row := await self._connections.read_one(_KEY, ())) is None:
+            await asyncio.shield(
+                self._connections.write(_INSERT_KEY, (secrets.token_bytes(SECRET_BYTES),))
+            )
+        return LogSecret(*row)
 
     async def erase(self, task_id: UUID) -> None:
         """See :class:`tts.ports.log.EventStore`; nor is it in the file or its WAL any more."""

@@ -23,6 +23,13 @@ CREATE TABLE IF NOT EXISTS checkpoints (
     position INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- What the processes of this log share and nobody else knows; made once.
+CREATE TABLE IF NOT EXISTS secrets (
+    name TEXT PRIMARY KEY,
+    key BLOB NOT NULL,
+    position INTEGER NOT NULL
+) WITHOUT ROWID;
+
 -- For people: SELECT * FROM task_log WHERE task_id = '…' ORDER BY position;
 CREATE VIEW IF NOT EXISTS task_log AS
 SELECT rowid AS position, originator_id AS task_id, originator_version AS version,

@@ -18,7 +18,6 @@ from tests.services.ports import free_port
 from tests.services.scripted_http import Reply, ScriptedHttp
 from tests.world import VERSION, World, open_world
 from tts.audio.minio import MinioAudio
-from tts.domain.naming import object_key
 from tts.domain.task import Task
 from tts.domain.values import Status
 from tts.processor import polling, settlement
@@ -581,7 +580,7 @@ async def test_store_failures_repeat_this_step_alone(world, reply, row):
         # A 5xx is repeated once by the HTTP client itself.
         failures = [reply] * (2 if reply.status >= 500 else 1)
         stored = Reply(200, headers={"ETag": '"e"'})
-        server.on(f"PUT /audio/{object_key(task.id)}", *failures, stored)
+        server.on(f"PUT /audio/{task.audio_key}", *failures, stored)
         world.audio = bucket(server.url.removeprefix("http://"))
         await become(world, task, row)
 

@@ -9,7 +9,6 @@ import soundfile
 from tests.waiting import until
 from tests.world import SEGMENT_MAX_CHARS as MAX_CHARS
 from tests.world import CrashingStore, open_world
-from tts.domain.naming import object_key, part_key
 from tts.domain.task import Task
 from tts.domain.values import Status
 from tts.text import segments
@@ -87,7 +86,7 @@ async def test_the_parts_can_be_heard_while_the_rest_is_being_spoken(world):
         assert answer["partialAudioUrls"] == [heard[n]["partialAudioUrl"] for n in (0, 1)]
         assert (answer["segments"], answer["segmentsDone"]) == (COUNT, COUNT - 1)
         assert {u["segments"] for u in heard.values()} == {COUNT}
-        assert soundfile.info(world.audio.path(part_key(task.id, 0))).frames > 0
+        assert soundfile.info(world.audio.path(task.part_key(0))).frames > 0
         await world.application.cancel(task.id, by="me", reason="heard enough")
         await world.ended(task)
     assert await world.running() == []
@@ -233,7 +232,7 @@ async def test_a_part_that_is_gone_is_fetched_again_and_not_paid_for(world):
         task = await world.request(LONG)
         async with asyncio.timeout(10):
             await store.dead.wait()
-    await world.audio.delete(part_key(task.id, 1))
+    await world.audio.delete(task.part_key(1))
     async with world.working(worker="w2"):
         task = await world.ended(task)
     assert task.status is Status.SUCCEEDED
@@ -282,4 +281,4 @@ async def test_an_erasure_takes_the_parts_along(world):
     await world.application.erase(task.id, world.audio, by="me")
     names = [path.name for path in world.audio.path("x").parent.iterdir()]
     assert [name for name in names if str(task.id) in name] == []
-    assert object_key(task.id) not in names
+    assert task.audio_key not in names
