@@ -8,12 +8,15 @@ import orjson
 
 from gateway.sanic_internals import WholeResponse
 
+HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+"""What every answer of the API carries: it is no page, and what it says is true now."""
+
+_EOL = "\r\n"
 _HEADS: dict[tuple[int, bool], bytes] = {
     (status, keep_alive): (
         f"HTTP/1.1 {status.value} {status.phrase}\r\n"
         "content-type: application/json\r\n"
-        "x-content-type-options: nosniff\r\n"
-        "cache-control: no-store\r\n"
+        f"{''.join(f'{name.lower()}: {value}' + _EOL for name, value in HEADERS.items())}"
         f"connection: {'keep-alive' if keep_alive else 'close'}\r\n"
         "content-length: "
     ).encode()

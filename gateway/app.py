@@ -12,13 +12,15 @@ from http import HTTPStatus
 from typing import Any
 
 from sanic import HTTPResponse, Request, Sanic
-from sanic.exceptions import MethodNotAllowed
+from sanic.exceptions import MethodNotAllowed, NotFound
 from sanic.log import logger as sanic_logger
 
 from gateway import errors
 from gateway.access.admission import Admission
 from gateway.access.roles import Quota
 from gateway.cors import Cors, is_preflight
+from gateway.door import Door
+from gateway.hosts import Hosts
 from gateway.metrics import REQUESTS
 from gateway.queue_limit import QueueLimit
 from gateway.quotas import Quotas
@@ -47,7 +49,7 @@ from tts.ports.audio import AudioStore
 from tts.ports.errors import Unavailable
 from tts.ports.log import Log
 
-METHODS = ("GET", "POST", "DELETE")  # those that any route has
+METHODS = ("GET", "HEAD", "POST", "DELETE")  # those that any route has
 BACKLOG = 4096  # Sanic's 100 lets a thousand clients that come at once wait for seconds
 DRAIN_POLL_SECONDS = 0.02
 
@@ -66,6 +68,8 @@ def create_app(services: Services) -> Sanic[Any, Any]:
     app.ctx.admission = services.admission
     app.ctx.cors = Cors(origins) if origins else None
     app.ctx.needs = {}
+    app.ctx.hosts = Hosts(services.settings)
+    app.ctx.door = Door(services.settings, app.ctx.hosts)
     app.exception(Exception)(_answer)
     for routes in (tts, dead_letters, events, ws, tokens, usage, system, audio, pages, webhooks):
         routes.add_to(app, services)
@@ -76,27 +80,33 @@ def create_app(services: Services) -> Sanic[Any, Any]:
 def _answer(request: Request, error: Exception) -> HTTPResponse:
     """What Sanic itself refuses: no such route or method, a body that is too large."""
     cors: Cors | None = request.app.ctx.cors
-    if cors is not None and is_preflight(request):
+    unrouted = isinstance(error, MethodNotAllowed | NotFound)
+    if unrouted and cors is not None and is_preflight(request):
         response = cors.preflight(request)  # no route has this method
     else:
+    elif unrouted and request.method == "OPTIONS" and (allowed := _allowed(request)):
+        response = HTTPResponse(status=HTTPStatus.NO_CONTENT, headers={"Allow": allowed})
         response = errors.answer(request, error)
         if response.status == HTTPStatus.METHOD_NOT_ALLOWED:
             response.headers["Allow"] = _allowed(request)
-        if cors is not None:
-            cors.add_to(response, request)
+    if cors is not None:
+        cors.add_to(response, request)
     REQUESTS.answered("any", "none", response.status)
     return response
 
 
 def _allowed(request: Request) -> str:
     """The methods of the path; Sanic names none where a variable path has several."""
-    return ", ".join(method for method in METHODS if _is_served(request, method))
+    served = [method for method in METHODS if _is_served(request, method)]
+    return ", ".join([*served, "OPTIONS"] if served else [])
 
 
 def _is_served(request: Request, method: str) -> bool:
     try:
+    if request.path == "*":  # the whole server
+        return True
         request.app.router.get(request.path, method, None)
-    except MethodNotAllowed:
+    except (MethodNotAllowed, NotFound):
         return False
     return True
 
@@ -202,7 +212,7 @@ class Gateway:
         await self.hub.aclose()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._settings.shutdown_seconds):
-                while server.connections or self.hub.streams or self.hub.sockets:
+                while server.connections or any(self.hub.readers):
                     server.close_idle()
                     await asyncio.sleep(DRAIN_POLL_SECONDS)
         self.hub.abort()

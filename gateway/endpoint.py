@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from sanic import HTTPResponse, Request, Sanic
 
 from gateway import errors
+from gateway.access.admission import report
 from gateway.access.roles import ANYBODY, Need
 from gateway.errors import UnsupportedMediaType
 from gateway.metrics import REQUESTS
@@ -20,6 +22,8 @@ JSON_TYPES = re.compile(r"application/(?:json|[\w.+-]+\+json)\s*(?:;|$)", re.IGN
 
 def add(app: Sanic[Any, Any], method: str, path: str, handler: Handler, *, need: Need) -> None:
     """Serve ``handler`` under ``path`` for those who may do what it ``need``s.
+
+    What can be got can be asked for its head alone; Sanic leaves the body out.
 
     It finds the :class:`Access` of who asks in ``request.ctx.access``.
 
@@ -35,14 +39,16 @@ def add(app: Sanic[Any, Any], method: str, path: str, handler: Handler, *, need:
             response = await handler(request, **parameters)
         except Exception as error:  # noqa: BLE001 -- every error has its answer in the table
             response = errors.answer(request, error)
+            report(error, getattr(request.ctx, "access", None), request.client_ip, path)
         if cors is not None:
             cors.add_to(response, request)
-        REQUESTS.answered(method, path, response.status)
+        REQUESTS.answered(request.method, path, response.status)
         return response
 
     app.ctx.needs[method, path] = need
     name = f"{method}_{path.translate(_NAME)}"
-    app.add_route(endpoint, path, methods=[method], name=name)
+    methods = ["GET", "HEAD"] if method == "GET" else [method]
+    app.add_route(endpoint, path, methods=methods, name=name)
 
 
 _NAME = {ord(character): "_" for character in "/<>:."}
@@ -54,10 +60,10 @@ def query_of(request: Request) -> dict[str, str]:
 
 
 def json_of(request: Request) -> bytes:
-    """The body, which is said to be JSON.
+    """The body, which is said to be JSON; without the mark that some editors put before it.
 
     Raises:
-        UnsupportedMediaType: it is said to be something else.
+        UnsupportedMediaType: it is said to be something else, or compressed.
     """
     declared = request.headers.get("content-type")
     if declared is not None and not JSON_TYPES.match(declared):
@@ -65,4 +71,7 @@ def json_of(request: Request) -> bytes:
     if declared is None and "origin" in request.headers:
         # Any site can make a browser send this without asking; with a type it has to ask (CORS).
         raise UnsupportedMediaType("Content-Type: must be application/json")
-    return request.body
+    coding = request.headers.get("content-encoding", "identity")
+    if coding.strip().lower() != "identity":
+        raise UnsupportedMediaType(f"Content-Encoding: must be left out, not {coding[:40]!r}")
+    return request.body.removeprefix(BOM_UTF8)

@@ -13,6 +13,7 @@ from sanic import HTTPResponse, Request
 from sanic.exceptions import PayloadTooLarge, SanicException
 
 from tts.application.dead_letters import NotADeadLetter
+from gateway.answers import HEADERS
 from tts.application.tasks import IdempotencyMismatch, TaskNotFound
 from tts.domain.errors import TaskErased, TransitionRefused
 from tts.domain.failures import StepError
@@ -133,6 +134,10 @@ class SpeechFailed(GatewayError):
         self.permanent = permanent
 
 
+class HostNotAllowed(GatewayError):
+    """The request is for a host that is not this service's."""
+
+
 TABLE: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
     InvalidJson: (HTTPStatus.BAD_REQUEST, "invalid_json"),
     InvalidRequest: (HTTPStatus.BAD_REQUEST, "invalid_request"),
@@ -178,11 +183,12 @@ HTTP_CODES = {
 
 
 def answer(request: Request, error: Exception) -> HTTPResponse:
+    HostNotAllowed: (HTTPStatus.MISDIRECTED_REQUEST, "host_not_allowed"),
     """The response to a request that ended in ``error``; what nobody foresaw is logged here."""
     status, body = refusal(error, f"{request.method} {request.path}")
-    headers = {}
+    headers = dict(HEADERS)
     if isinstance(error, SanicException | GatewayError):
-        headers = {name: str(value) for name, value in error.headers.items()}
+        headers |= {name: str(value) for name, value in error.headers.items()}
     if isinstance(error, RangeNotSatisfiable):
         headers["Content-Range"] = f"bytes */{error.size}"
     if status is HTTPStatus.SERVICE_UNAVAILABLE:

@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 from sanic import HTTPResponse, Request, Sanic
-from sanic.exceptions import RequestTimeout
+from sanic.exceptions import BadRequest, RequestTimeout
+from sanic.helpers import STATUS_CODES
 from sanic.http import Http, Stage
+from sanic.http.http1 import HTTP_CONTINUE
+from sanic.server import HttpProtocol
+
+from gateway import request_head
 
 
 def skip_second_touch_up(app: Sanic[Any, Any]) -> None:
@@ -23,6 +28,121 @@ def skip_second_touch_up(app: Sanic[Any, Any]) -> None:
     be done twice, and need not: all apps share them.
     """
     app.config.TOUCHUP = not getattr(Http, "__touched__", False)
+
+
+STATUS_CODES.setdefault(421, b"Misdirected Request")  # Sanic knows it not, and says UNKNOWN
+
+
+class Door(Protocol):
+    """Who decides about connections and requests before anything is routed."""
+
+    def enter(self, connection: Any) -> bool:
+        """Whether one more connection may stay."""
+        ...
+
+    def leave(self, connection: Any) -> None:
+        """It is gone, or somebody has taken it; to be called as often as one likes."""
+        ...
+
+    def check(self, hosts: Iterable[str], came_in_on: tuple[str, int]) -> None:
+        """Return if the request is for us: ``hosts`` are the names that it calls us by.
+
+        Raises:
+            SanicException, GatewayError: it is not.
+        """
+        ...
+
+
+class StrictHttp(Http):
+    """Sanic's exchange, with heads and chunks held against RFC 9112, and at the door."""
+
+    __slots__ = ("_extensions",)
+
+    async def http1_request_header(self) -> None:
+        """Called by Sanic for each request; an error is answered, and ends the connection."""
+        self._extensions = 0
+        buffer = self.recv_buffer
+        while len(buffer) < len(b"\r\n"):
+            await self._receive_more()
+        if buffer.startswith(b"\r\n"):
+            del buffer[:2]  # some clients end a body with one; RFC 9112 has it ignored
+        looked = 0
+        while (end := buffer.find(b"\r\n\r\n", max(0, looked - 3))) < 0:
+            if len(buffer) >= self.HEADER_MAX_SIZE:
+                break  # which Sanic refuses
+            request_head.check_part(bytes(buffer), max(0, looked - 1))
+            looked = len(buffer)
+            await self._receive_more()
+        head = bytes(buffer[: end + 2])
+        authority = request_head.check_head(head) if end >= 0 else None
+        http: Any = super()
+        await http.http1_request_header()
+        request: Request = self.request
+        if not head.isascii():
+            request.headers = request_head.without_surrogates(request.headers)
+        request_head.check_framing(request.headers, request.version)
+        host = request_head.host_of(request.headers, request.version)
+        door: Door = self.protocol.app.ctx.door
+        request.conn_info = self.protocol.conn_info
+        door.check(filter(None, (host, authority)), came_in_on(request))
+
+    async def read(self) -> bytes | None:
+        """Called by Sanic for each piece of a body."""
+        kind: Any = self.request_body
+        if kind == "chunked" and not self.request_bytes_left:
+            if self.expecting_continue:
+                self.expecting_continue = False
+                await self._send(HTTP_CONTINUE)
+            try:
+                await self._look_at_chunk()
+            except BadRequest:
+                self.keep_alive = False
+                self.request_body = None  # where it ends is not known
+                raise
+        data: bytes | None = await super().read()
+        return data
+
+    async def _look_at_chunk(self) -> None:
+        while (line := request_head.chunk_head(self.recv_buffer)) is None:
+            await self._receive_more()
+        self._extensions += len(line.partition(b";")[2])
+        if self._extensions > request_head.EXTENSIONS_MAX_BYTES:
+            raise BadRequest("the chunks have too many extensions")
+
+    def create_empty_request(self) -> None:
+        """Called by Sanic to answer what it could not read; it cannot read the target again."""
+        self.url = None
+        super().create_empty_request()
+
+    async def head_response_ignored(  # type: ignore[override]
+        self,
+        data: bytes,
+        end_stream: bool,  # noqa: FBT001
+    ) -> None:
+        """Called by Sanic for the body of an answer to HEAD; it awaits what cannot be awaited."""
+        super().head_response_ignored(data, end_stream)
+
+
+class StrictProtocol(HttpProtocol):
+    """Sanic's connection, which the door counts."""
+
+    __slots__ = ()
+    HTTP_CLASS = StrictHttp
+
+    def connection_made(self, transport: Any) -> None:
+        """Called by the loop."""
+        connection: Any = super()
+        connection.connection_made(transport)
+        task: Any = self._task
+        if not self.app.ctx.door.enter(self):
+            task.cancel()
+            transport.abort()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Called by the loop."""
+        self.app.ctx.door.leave(self)
+        connection: Any = super()
+        connection.connection_lost(exc)
 
 
 class WholeResponse(HTTPResponse):
@@ -37,7 +157,10 @@ class WholeResponse(HTTPResponse):
     async def send(self, data: Any = None, end_stream: bool | None = None) -> None:  # noqa: ARG002, FBT001
         """Called by Sanic once, after the handler; the request's body has been read by then."""
         http: Any = self.stream
-        await http.protocol.send(self.whole(keep_alive=http.keep_alive))
+        data = self.whole(keep_alive=http.keep_alive)
+        if http.head_only:
+            data = data[: data.index(b"\r\n\r\n") + 4]
+        await http.protocol.send(data)
         http.response_func = None
         http.stage = Stage.IDLE
 
@@ -61,9 +184,17 @@ def take_transport(request: Request) -> Any:
     transport = connection.transport
     connection.transport = None
     connection.connections.discard(connection)
+    request.app.ctx.door.leave(connection)
     if connection._callback_check_timeouts is not None:  # noqa: SLF001 -- Sanic has no other handle
         connection._callback_check_timeouts.cancel()  # noqa: SLF001
     return transport
+
+
+def came_in_on(request: Request) -> tuple[str, int]:
+    """Our address and port on the request's connection."""
+    connection: Any = request.conn_info
+    address, port, *_ = connection.sockname
+    return address, port
 
 
 def arriving_request(connection: Any) -> object:
@@ -72,6 +203,11 @@ def arriving_request(connection: Any) -> object:
     if http is None or not (http.stage is Stage.REQUEST or http.request_body):
         return None
     return connection.state["requests_count"], bool(http.request_body)
+
+
+def is_idle(connection: Any) -> bool:
+    """Whether nothing is asked on it now."""
+    return connection.http is None or connection.http.stage is Stage.IDLE
 
 
 def time_out(connection: Any) -> None:
@@ -83,7 +219,7 @@ def time_out(connection: Any) -> None:
 
 
 class Server:
-    """A Sanic app, served within the running event loop."""
+    """A Sanic app, served within the running event loop; its ``ctx.door`` is a :class:`Door`."""
 
     def __init__(self, app: Sanic[Any, Any]) -> None:
         self._app = app
@@ -97,7 +233,7 @@ class Server:
     async def start(self, listener: socket.socket, *, backlog: int) -> None:
         """Serve on the listener."""
         self._server = await self._app.create_server(
-            sock=listener, backlog=backlog, access_log=False
+            sock=listener, backlog=backlog, access_log=False, protocol=StrictProtocol
         )
         await self._server.startup()
 

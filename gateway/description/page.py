@@ -53,7 +53,7 @@ def render(document: Json) -> str:
         '<meta name="viewport" content="width=device-width">'
         f"<title>{escape(info['title'])}: the API</title><style>{STYLE}</style>"
         f"<h1>{escape(info['title'])}: the API</h1>{prose(info['description'])}"
-        f'<p>Version {escape(info["version"])}; for machines: <a href="/openapi.json">OpenAPI</a>.'
+        f'<p>Version {escape(info["version"])}; for machines: <a href="openapi.json">OpenAPI</a>.'
         f"<ul>{links}</ul>"
         + "".join(_operation(*each) for each in operations)
         + "<section><h2>Schemas</h2>"

@@ -15,7 +15,7 @@ from gateway.history import History, Start, Tasks, tasks_of
 from gateway.sanic_internals import Handover
 from gateway.services import Services
 from gateway.streams import sse
-from gateway.streams.stream import HEAD, Stream, take_over
+from gateway.streams.stream import HEAD, HEADERS, IN_CHUNKS, Stream, take_over
 
 logger = logging.getLogger(__name__)
 
@@ -45,26 +45,27 @@ class Events:
             # The header goes first: a browser that reconnects sends it with the URL it began with.
             last = request.headers.get("last-event-id") or request.args.get("lastEventId")
             start = await self._history.start(tasks, last, request.args.get("from"))
-            stream = Stream(self._hub, self._hub.streams, tasks, patience=self._patience)
+            if request.method == "HEAD":
+                return _HeadOnly(headers=dict(HEADERS), content_type=HEADERS[0][1])
+            in_chunks = request.version != "1.0"
+            readers = self._hub.streams if in_chunks else self._hub.plain_streams
+            stream = Stream(self._hub, readers, tasks, patience=self._patience)
             take_over(request, stream)
+            head = HEAD % ((IN_CHUNKS if in_chunks else b"") + _cors_lines(request))
             # The hub sends what comes after this position, and nothing else does.
-            await self._begin(stream, self._head(request), start, until=self._hub.position)
+            await self._begin(stream, head, start, until=self._hub.position)
         return Handover()
-
-    def _head(self, request: Request) -> bytes:
-        cors: Cors | None = request.app.ctx.cors
-        return HEAD % (cors.lines(request) if cors is not None else b"")
 
     async def _begin(self, stream: Stream, head: bytes, start: Start, *, until: int) -> None:
         try:
-            head += sse.connected(secrets.token_hex(8), start.cursor, self._heartbeat_ms)
+            first = [sse.connected(secrets.token_hex(8), start.cursor, self._heartbeat_ms)]
             if start.reason:
-                head += sse.reset(start.reason, start.requested, start.cursor)
-            await stream.write(head)
+                first.append(sse.reset(start.reason, start.requested, start.cursor))
+            await stream.write_frames(first, head=head)
             async for batch in self._history.events(
                 stream.tasks, stream.scope, start.cursor, until
             ):
-                await stream.write(b"".join(map(self._hub.frame, batch)))
+                await stream.write_frames(map(self._hub.frame, batch))
             await stream.go_live()
         except ConnectionError:
             # The reader went, as readers do, or was cut and counted.
@@ -75,6 +76,23 @@ class Events:
             stream.abort()
 
 
+class _HeadOnly(HTTPResponse):
+    """The head of an answer whose length nobody knows."""
+
+    __slots__ = ()
+
+    async def send(self, data: Any = None, end_stream: bool | None = None) -> None:  # noqa: ARG002, FBT001
+        """Called by Sanic once, when the handler has returned."""
+        await super().send(b"", end_stream=False)
+        await super().send(b"", end_stream=True)
+
+
+def _cors_lines(request: Request) -> bytes:
+    cors: Cors | None = request.app.ctx.cors
+    return cors.lines(request) if cors is not None else b""
+
+
 def _tasks(request: Request) -> Tasks:
-    named = request.args.getlist("taskId", [])
+    # One that is named without a value is no wish to hear of all.
+    named = request.get_args(keep_blank_values=True).getlist("taskId", [])
     return tasks_of([name for value in named for name in value.split(",")]) if named else None

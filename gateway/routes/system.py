@@ -13,7 +13,7 @@ from sanic import HTTPResponse, Request, Sanic
 
 from gateway import endpoint
 from gateway.access.roles import Need
-from gateway.answers import Success
+from gateway.answers import HEADERS, Success
 from gateway.services import Services
 from tts import wire
 from tts.config import Settings
@@ -40,17 +40,18 @@ class System:
     async def health(self, _request: Request) -> HTTPResponse:
         """200 while every part that the gateway needs answers, else 503 that names the others."""
         status, answer = await examine(self._services.probes, self._services.notes)
-        return HTTPResponse(orjson.dumps(answer), status, content_type="application/json")
+        return HTTPResponse(orjson.dumps(answer), status, HEADERS, "application/json")
 
     async def system(self, _request: Request) -> HTTPResponse:
         """What runs here, and how much of it. No settings: some are secrets."""
+        hub = self._services.hub
         answer: wire.System = {
             "version": version("tts-backend"),
             "python": platform.python_version(),
             "uptimeSeconds": round(time.time() - self._started, 1),
             "deployment": _deployment(self._services.settings),
             "position": await self._services.log.position(),
-            "streams": len(self._services.hub.streams),
+            "streams": len(hub.streams) + len(hub.plain_streams),
             "gate": await self._services.upstream(),
         }
         return Success(answer)
@@ -63,7 +64,7 @@ class System:
 
     async def metrics(self, _request: Request) -> HTTPResponse:
         """Prometheus metrics of the whole process."""
-        return HTTPResponse(generate_latest(), content_type=CONTENT_TYPE_LATEST)
+        return HTTPResponse(generate_latest(), headers=HEADERS, content_type=CONTENT_TYPE_LATEST)
 
 
 def _deployment(settings: Settings) -> wire.Deployment:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import urlsplit
 
 from sanic import HTTPResponse, Request, Sanic
 from websockets.datastructures import Headers
@@ -16,9 +15,8 @@ from websockets.server import ServerProtocol
 from gateway import endpoint
 from gateway.access.roles import Need
 from gateway.commands import Commands
-from gateway.cors import ANY
 from gateway.errors import Forbidden, NotAWebSocket
-from gateway.sanic_internals import Handover
+from gateway.sanic_internals import Handover, came_in_on
 from gateway.services import Services
 from gateway.session import Session
 from gateway.streams.socket import Socket
@@ -40,8 +38,10 @@ class WebSockets:
     async def begin(self, request: Request) -> HTTPResponse:
         """Answer with a WebSocket, on which nothing is refused by status any more."""
         settings, hub = self._services.settings, self._services.hub
-        if not self._same_site(request):
+        if not _may_open(request):
             raise Forbidden("pages of this origin are not allowed: see CORS_ORIGINS")
+        if request.method != "GET":
+            raise NotAWebSocket("the handshake is a GET")
         protocol = ServerProtocol(state=State.OPEN, max_size=settings.request_max_bytes)
         handshake = Handshake(request.path, Headers(request.headers))
         answer = protocol.accept(handshake)
@@ -54,13 +54,8 @@ class WebSockets:
             socket.session = asyncio.create_task(session.run(answer.serialize()))
         return Handover(status=HTTPStatus.SWITCHING_PROTOCOLS)
 
-    def _same_site(self, request: Request) -> bool:
-        """Whether the page that asks, if it is one, may: browsers let any page open a WebSocket."""
-        origin = request.headers.get("origin")
-        if origin is None:
-            return True
-        settings = self._services.settings
-        hosts = {request.headers.get("host"), urlsplit(settings.gateway_url).netloc}
-        return urlsplit(origin).netloc in hosts or not settings.allowed_origins.isdisjoint(
-            {origin, ANY}
-        )
+
+def _may_open(request: Request) -> bool:
+    """Whether the page that asks, if it is one, may: browsers let any page open a WebSocket."""
+    origin = request.headers.get("origin")
+    return origin is None or bool(request.app.ctx.hosts.may_open(origin, came_in_on(request)))

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from itertools import chain
 from uuid import UUID
@@ -13,7 +14,7 @@ from uuid import UUID
 from gateway.metrics import HUB_POSITION
 from gateway.streams import sse, ws_messages
 from gateway.streams.owners import Owners
-from gateway.streams.subscribers import Subscribers
+from gateway.streams.subscribers import CHUNKED, Subscribers
 from tts.domain.task import Task
 from tts.domain.values import FINAL
 from tts.ports.errors import Unavailable
@@ -25,7 +26,7 @@ logger = logging.getLogger(__name__)
 FINAL_TOPICS = frozenset(
     topic for topic, (status, _) in UPDATES.items() if status in FINAL or topic == Task.Erased.TOPIC
 )
-HEARTBEATS_AT_ONCE = 500  # streams served in one turn of the loop: a few milliseconds
+STREAMS_AT_ONCE = 500  # streams served in one turn of the loop: a few milliseconds
 PAUSE_MAX_SECONDS = 0.05
 RETURN_WITHIN_SECONDS = 5.0  # a closing gateway spreads its clients' return over this time
 
@@ -45,8 +46,10 @@ class Hub:
         heartbeat_seconds: float,
     ) -> None:
         self.position = 0  # of the last event handed out; only true while following
-        self.streams = Subscribers(self.frame, sse.heartbeat)
+        self.streams = Subscribers(self.frame, sse.heartbeat, CHUNKED)
+        self.plain_streams = Subscribers(self.frame, sse.heartbeat)  # of those who read HTTP/1.0
         self.sockets = Subscribers(self.message, ws_messages.heartbeat)
+        self.readers = (self.streams, self.plain_streams, self.sockets)
         self.owners = Owners(events)
         self._log = log
         self._events = events
@@ -92,7 +95,7 @@ class Hub:
 
     def rest(self) -> None:
         """Follow no longer if nobody listens; to be called when a stream has gone."""
-        if not self.streams and not self.sockets and not self._followers:
+        if not any(self.readers) and not self._followers:
             self._stop()
 
     async def reach(self, position: int) -> None:
@@ -133,6 +136,17 @@ class Hub:
                 if not waiting:
                     self._final.pop(task_id, None)
 
+    async def end_refused(self, *, everybody: bool) -> None:
+        """End the streams whose credential has ended; ``everybody`` is looked at after a change."""
+        now = time.time()
+        for readers in self.readers:
+            for n, stream in enumerate(readers):
+                if n % STREAMS_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+                is_due = everybody or stream.ends <= now
+                if is_due and stream in readers and (reason := stream.refusal()):
+                    stream.expel(reason)
+
     async def aclose(self) -> None:
         """End every stream and every waiting; each client is told when to come back."""
         self._closed = True
@@ -143,7 +157,7 @@ class Hub:
 
     def abort(self) -> None:
         """Cut off the streams whose readers did not take the end."""
-        for stream in chain(self.streams, self.sockets):
+        for stream in chain(*self.readers):
             stream.abort()
 
     # --- inside
@@ -154,11 +168,11 @@ class Hub:
             async for events in self._log.follow(self.position):
                 started = now()
                 owners: Mapping[UUID, str] = {}
-                if self.streams.owned or self.sockets.owned:
+                if any(readers.owned for readers in self.readers):
                     owners = await self.owners.of(events)
                 # No stream of one owner can have come since, unless the owners are known.
-                self.streams.hand_out(events, owners)
-                self.sockets.hand_out(events, owners)
+                for readers in self.readers:
+                    readers.hand_out(events, owners)
                 self._arrived(events)
                 await asyncio.sleep(0)  # the loop writes at the end of its turn
                 # Handing out takes at most a third of the time. What happens in the rest goes out
@@ -187,23 +201,20 @@ class Hub:
     async def _beat(self) -> None:
         while True:
             await asyncio.sleep(self._heartbeat_seconds)
-            for readers in (self.streams, self.sockets):
+            for readers in self.readers:
                 frame = b""
                 for n, stream in enumerate(readers):
-                    if n % HEARTBEATS_AT_ONCE == 0:
+                    if n % STREAMS_AT_ONCE == 0:
                         await asyncio.sleep(0)
                         # It takes cursors along, so it says where the streams stand in this turn:
                         # an older position would bring updates twice, a newer one would skip some.
                         frame = readers.heartbeat(self.position)
                     if stream not in readers:  # any more
                         continue
-                    if stream.allowed():
-                        stream.beat(frame)
-                    else:
-                        stream.finish(RETURN_WITHIN_SECONDS)
+                    stream.beat(frame)
 
     def _send_away(self) -> None:
-        for stream in chain(self.streams, self.sockets):
+        for stream in chain(*self.readers):
             seconds = random.uniform(0.5, RETURN_WITHIN_SECONDS)  # noqa: S311 -- guards nothing
             stream.finish(seconds)
         for waiting in self._final.values():

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 from uuid import UUID
 
 from sanic import Request
 
 from gateway.access.admission import Place
+from gateway.access.roles import Access
 from gateway.metrics import SLOW_STREAMS
 from gateway.sanic_internals import take_transport
 from gateway.streams import sse
@@ -19,15 +20,20 @@ from gateway.streams.subscribers import Subscribers
 
 BUFFER_BYTES = 512 * 1024  # how far a reader may fall behind, beyond what the kernel holds
 
-# Without length and without chunks: such a body ends with its connection, which is how a stream
-# ends anyway, and a proxy that speaks HTTP/1.0 to us understands it.
+# The end of a body in chunks is seen: a stream that breaks off without it is no finished one. Who
+# reads HTTP/1.0, as many proxies do, gets a body that ends with its connection.
+HEADERS = (
+    ("content-type", "text/event-stream; charset=utf-8"),
+    ("cache-control", "no-cache, no-transform"),
+    ("x-content-type-options", "nosniff"),
+    ("x-accel-buffering", "no"),
+)
 HEAD = (
     b"HTTP/1.1 200 OK\r\n"
-    b"content-type: text/event-stream; charset=utf-8\r\n"
-    b"cache-control: no-cache, no-transform\r\n"
-    b"x-accel-buffering: no\r\n"
-    b"connection: close\r\n%b\r\n"
+    + b"".join(b"%b: %b\r\n" % (name.encode(), value.encode()) for name, value in HEADERS)
+    + b"connection: close\r\n%b\r\n"
 )
+IN_CHUNKS = b"transfer-encoding: chunked\r\n"
 
 
 class Stream(asyncio.Protocol):
@@ -81,6 +87,15 @@ class Stream(asyncio.Protocol):
         self._transport = transport
         self._readers.add(self)
 
+    async def write_frames(self, frames: Iterable[bytes], *, head: bytes = b"") -> None:
+        """Send frames that come before the live updates, after a ``head`` that is none.
+
+        Raises:
+            ConnectionError: as :meth:`write`.
+        """
+        if together := b"".join(frames):  # an empty chunk would end the body
+            await self.write(head + self._readers.coding.wrap(together))
+
     async def write(self, data: bytes) -> None:
         """Send what comes before the live updates, as fast as the reader takes it.
 
@@ -117,9 +132,19 @@ class Stream(asyncio.Protocol):
         self._queue, self._queued = [], 0
         self.send = self._enqueue
 
-    def allowed(self) -> bool:
-        """Whether the key that opened it is still good."""
-        return self._place.holds()
+    @property
+    def access(self) -> Access:
+        """What the credential grants that it was opened with, or has shown since."""
+        return self._place.access
+
+    @property
+    def ends(self) -> float:
+        """When that credential ends, in seconds since 1970."""
+        return self._place.ends
+
+    def refusal(self) -> str:
+        """Why the credential is good no more; empty if it is."""
+        return self._place.refusal()
 
     def spend(self) -> None:
         """Count a message that amounts to a request.
@@ -137,9 +162,14 @@ class Stream(asyncio.Protocol):
         """Tell the reader to come back after that time, and close once it knows."""
         self._close_with(sse.retry(seconds))
 
+    def expel(self, reason: str) -> None:
+        """Close, since the credential has ended; who comes back with it is refused."""
+        self._close_with(sse.ended(reason))
+
     def _close_with(self, frame: bytes) -> None:
+        wrap, end = self._readers.coding
         if not self._transport.is_closing():
-            self._transport.write(frame)
+            self._transport.write(wrap(frame) + end)
             self._transport.close()
         self._lost = True
         self.send = discard

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping
-from typing import Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 from gateway.metrics import FRAMES, OPEN_STREAMS
 from tts.ports.log import Recorded
 
 K = TypeVar("K")
+
+
+class Coding(NamedTuple):
+    """How frames stand in a body: ``wrap`` those that go out together, and ``end`` ends it all."""
+
+    wrap: Callable[[bytes], bytes]
+    end: bytes
+
+
+def _chunk(frames: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(frames), frames)
+
+
+PLAIN = Coding(bytes, b"")
+CHUNKED = Coding(_chunk, b"0\r\n\r\n")
 
 
 class Subscriber(Protocol):
@@ -22,8 +37,17 @@ class Subscriber(Protocol):
     scope: str | None
     send: Callable[[bytes], None]
 
-    def allowed(self) -> bool:
-        """Whether the key that opened it is still good."""
+    @property
+    def ends(self) -> float:
+        """When its credential ends, in seconds since 1970."""
+        ...
+
+    def refusal(self) -> str:
+        """Why its credential is good no more; empty if it is."""
+        ...
+
+    def expel(self, reason: str) -> None:
+        """Close because of that; the reader has to come with another credential."""
         ...
 
     def beat(self, frame: bytes) -> None:
@@ -42,14 +66,19 @@ class Subscriber(Protocol):
 class Subscribers:
     """Streams of one kind, indexed by task. A stream must not leave while something is sent.
 
-    ``frame_of`` makes an event and ``heartbeat`` a position into bytes as these streams carry them.
+    ``frame_of`` makes an event and ``heartbeat_at`` a position into a frame as these streams have
+    it, and their ``coding`` into bytes as they carry it.
     """
 
     def __init__(
-        self, frame_of: Callable[[Recorded], bytes], heartbeat: Callable[[int], bytes]
+        self,
+        frame_of: Callable[[Recorded], bytes],
+        heartbeat_at: Callable[[int], bytes],
+        coding: Coding = PLAIN,
     ) -> None:
-        self.frame_of = frame_of
-        self.heartbeat = heartbeat
+        self.coding = coding
+        self._frame_of = frame_of
+        self._heartbeat_at = heartbeat_at
         self._all: set[Subscriber] = set()
         self._of_everything: set[Subscriber] = set()
         self._of_owner: dict[str, set[Subscriber]] = {}
@@ -68,6 +97,10 @@ class Subscribers:
     def owned(self) -> bool:
         """Whether anybody listens to all tasks of one owner."""
         return bool(self._of_owner)
+
+    def heartbeat(self, position: int) -> bytes:
+        """A sign of life as it goes out."""
+        return self.coding.wrap(self._heartbeat_at(position))
 
     def add(self, stream: Subscriber) -> None:
         """Put it in."""
@@ -115,26 +148,23 @@ class Subscribers:
             subscribers: Collection[Subscriber] = self._of_task.get(event.task_id, ())
             owner = owners[event.task_id] if owners else None
             if subscribers or everyone or owner in self._of_owner:
-                frame = self.frame_of(event)
-                for stream in subscribers:
-                    stream.send(frame)
-                sent += len(subscribers)
+                frame = self._frame_of(event)
+                sent += self._send(subscribers, [frame])
                 for_everyone.append(frame)
                 if owner in self._of_owner:
                     for_owner.setdefault(owner, []).append(frame)
-        sent += _send_together(everyone, for_everyone)
+        sent += self._send(everyone, for_everyone)
         for owner, frames in for_owner.items():
-            sent += _send_together(self._of_owner[owner], frames)
+            sent += self._send(self._of_owner[owner], frames)
         FRAMES.inc(sent)
 
-
-def _send_together(streams: Collection[Subscriber], frames: list[bytes]) -> int:
-    """One write a stream, which is most of what an event costs; how many frames that were."""
-    if streams:
-        together = b"".join(frames)
-        for stream in streams:
-            stream.send(together)
-    return len(streams) * len(frames)
+    def _send(self, streams: Collection[Subscriber], frames: list[bytes]) -> int:
+        """One write a stream, which is most of what an event costs; how many frames that were."""
+        if streams and frames:
+            together = self.coding.wrap(b"".join(frames))
+            for stream in streams:
+                stream.send(together)
+        return len(streams) * len(frames)
 
 
 def _remove(index: dict[K, set[Subscriber]], key: K, stream: Subscriber) -> None:

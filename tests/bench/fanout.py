@@ -91,7 +91,7 @@ class Served:
         """What posts one event."""
         path = "/api/tts" if self.name == "ours" else "/publish"
         head = (
-            f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             f"Connection: close\r\nContent-Length: {len(self.body)}\r\n\r\n"
         )
         return head.encode() + self.body

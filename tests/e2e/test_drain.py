@@ -24,7 +24,7 @@ async def test_a_thousand_open_streams_do_not_hold_up_a_stop(tmp_path):
 
     async def follow() -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
-        writer.write(b"GET /events HTTP/1.1\r\nHost: gateway\r\n\r\n")
+        writer.write(b"GET /events HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await reader.readuntil(b"event: connected\n")
         return reader, writer
 

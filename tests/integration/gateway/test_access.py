@@ -604,7 +604,7 @@ class TestLimits:
         """A client that sends a byte now and then is answered 408 and holds no connection."""
         async with running(tmp_path, request_timeout_seconds=1) as its:
             reader, writer = await asyncio.open_connection("127.0.0.1", its.settings.port)
-            writer.write(b"POST /api/tts HTTP/1.1\r\nHost: x\r\n" + body)
+            writer.write(b"POST /api/tts HTTP/1.1\r\nHost: localhost\r\n" + body)
 
             async def drip() -> None:
                 with contextlib.suppress(ConnectionError):

@@ -425,7 +425,7 @@ def small_socket(its: Running, query: str = "") -> socket.socket:
     client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     # The kernel answers for the gateway, whose loop this thread is.
     client.connect(("127.0.0.1", its.settings.port))
-    client.sendall(f"GET /events{query} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    client.sendall(f"GET /events{query} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     return client
 
 
@@ -433,7 +433,7 @@ async def raw_stream(
     its: Running, version: str
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter, bytes]:
     reader, writer = await asyncio.open_connection("127.0.0.1", its.settings.port)
-    writer.write(f"GET /events {version}\r\nHost: x\r\n\r\n".encode())
+    writer.write(f"GET /events {version}\r\nHost: localhost\r\n\r\n".encode())
     raw = b""
     async with asyncio.timeout(10):
         while b"event: connected" not in raw:
@@ -451,9 +451,11 @@ class TestStopping:
             assert asyncio.get_running_loop().time() - started < 5
             delays = set()
             for reader, writer, _ in readers:
-                rest = await reader.read()
-                assert rest.startswith(b"retry: ")
-                delays.add(int(rest.split()[1]))
+                size, chunk, rest = (await reader.read()).split(b"\r\n", 2)
+                assert len(chunk) == int(size, 16)
+                assert chunk.startswith(b"retry: ")
+                assert rest == b"0\r\n\r\n", "the end of the body is not seen"
+                delays.add(int(chunk.split()[1]))
                 writer.close()
             assert 500 <= min(delays) < 2000
             assert 3000 < max(delays) <= 5000

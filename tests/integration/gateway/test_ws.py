@@ -309,7 +309,7 @@ async def handshake(its: Running, after: bytes = b"") -> socket.socket:
     client.connect(("127.0.0.1", its.settings.port))
     before = len(its.gateway.hub.sockets)
     client.sendall(
-        b"GET /ws HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+        b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
         b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
     )
     await until(lambda: len(its.gateway.hub.sockets) == before + 1, "the socket is there")

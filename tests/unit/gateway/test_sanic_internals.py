@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gc
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
 import pytest
@@ -27,6 +27,7 @@ from gateway.sanic_internals import (
 )
 
 PATIENCE_SECONDS = 10.0
+HEADS = "heads are not held against RFC 9112"
 STREAM, ANSWERS, DRAIN = "streams cannot begin", "answers cannot be sent", "a stop does not drain"
 SLOW = "slow requests are not noticed"
 NAMES = [
@@ -45,6 +46,18 @@ NAMES = [
     (Http, "response_func", ANSWERS),
     (Http, "request_body", SLOW),
     (Http, "exception", SLOW),
+    (Http, "head_only", ANSWERS),
+    (Http, "head_response_ignored", ANSWERS),
+    (Http, "http1_request_header", HEADS),
+    (Http, "recv_buffer", HEADS),
+    (Http, "HEADER_MAX_SIZE", HEADS),
+    (Http, "_receive_more", HEADS),
+    (Http, "create_empty_request", HEADS),
+    (Http, "read", "chunks are not held against RFC 9112"),
+    (Http, "request_bytes_left", "chunks are not held against RFC 9112"),
+    (Http, "expecting_continue", "chunks are not held against RFC 9112"),
+    (HttpProtocol, "HTTP_CLASS", HEADS),
+    (HttpProtocol, "conn_info", "connections are not counted"),
     (BaseHTTPResponse, "stream", ANSWERS),
     (Stage, "IDLE", ANSWERS),
     (Stage, "REQUEST", SLOW),
@@ -73,15 +86,38 @@ class Greeting(WholeResponse):
         return b"HTTP/1.1 200 OK\r\nconnection: %b\r\ncontent-length: 2\r\n\r\nhi" % connection
 
 
+class OpenDoor:
+    """Lets everybody in, and notes by which names it was called."""
+
+    def __init__(self) -> None:
+        self.inside: set[Any] = set()
+        self.hosts: list[str] = []
+
+    def enter(self, connection: Any) -> bool:
+        """Whether it may stay."""
+        self.inside.add(connection)
+        return True
+
+    def leave(self, connection: Any) -> None:
+        """It is gone, or taken."""
+        self.inside.discard(connection)
+
+    def check(self, hosts: Iterable[str], came_in_on: tuple[str, int]) -> None:
+        """A request calls us by these names."""
+        assert came_in_on[1] > 0
+        self.hosts += hosts
+
+
 class Small:
     """A Sanic app with a greeting and a connection that can be taken, and a client of it."""
 
     def __init__(self, name: str) -> None:
         self.app: Sanic[Any, Any] = Sanic(name, env_prefix=None, configure_logging=False)
         self.app.config.MOTD = False
+        self.door = self.app.ctx.door = OpenDoor()
         self.app.config.RESPONSE_TIMEOUT = 0.2
         skip_second_touch_up(self.app)
-        self.app.add_route(self._greet, "/")
+        self.app.add_route(self._greet, "/", methods=["GET", "HEAD"])
         self.app.add_route(self._take, "/taken")
         self.server = Server(self.app)
         self.taken: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -139,6 +175,31 @@ async def test_a_whole_response_leaves_the_connection_for_the_next_request():
         writer.close()
 
 
+async def test_a_door_hears_of_everybody():
+    """It lets each connection in and out, and is told by which names each request calls us."""
+    async with asyncio.timeout(PATIENCE_SECONDS), serving("door") as small:
+        reader, writer = await small.connect()
+        writer.write(b"GET http://y/ HTTP/1.1\r\nhost: x\r\n\r\n")
+        await reader.readuntil(b"hi")
+        assert small.door.hosts == ["x", "y"]
+        assert len(small.door.inside) == 1
+        writer.close()
+        while small.door.inside:
+            await asyncio.sleep(0.01)
+
+
+async def test_an_answer_to_head_is_the_head():
+    """Of an answer in one piece, too; the connection stays."""
+    async with asyncio.timeout(PATIENCE_SECONDS), serving("head") as small:
+        reader, writer = await small.connect()
+        for _ in range(2):
+            writer.write(b"HEAD / HTTP/1.1\r\nhost: x\r\n\r\n")
+            assert b"content-length: 2" in await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert (await reader.readuntil(b"hi")).startswith(b"HTTP/1.1 200 ")
+        writer.close()
+
+
 async def test_a_taken_connection_is_out_of_sanics_hands():
     """Sanic lets its handler take its time, sends nothing, closes nothing, and forgets it all."""
     async with asyncio.timeout(PATIENCE_SECONDS), serving("taken") as small:
@@ -146,6 +207,7 @@ async def test_a_taken_connection_is_out_of_sanics_hands():
         writer.write(b"GET /taken HTTP/1.1\r\nhost: x\r\n\r\n")
         transport = await small.taken
         assert tuple(small.server.connections) == ()
+        assert not small.door.inside
         now = asyncio.get_running_loop().time
         deadline = now() + 3 * small.app.config.RESPONSE_TIMEOUT
         while now() < deadline:
