@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -172,9 +172,9 @@ class Gateway:
         self._watches: list[asyncio.Task[None]] = []
             notes=notes,
 
-    async def run(self) -> None:
+    async def run(self, listener: socket.socket | None = None) -> None:
         """Serve until canceled, then drain."""
-        await self.start()
+        await self.start(listener)
         try:
             await asyncio.get_running_loop().create_future()
         finally:
@@ -186,7 +186,10 @@ class Gateway:
         Raises:
             Unavailable: the address cannot be had.
         """
-        listener = listener or _listen(self._settings.host, self._settings.port)
+        host, port = self._settings.host, self._settings.port
+        listener = listener or bind(host, port)
+        with _named(host, port):  # another may have been bound there, too, but did not listen yet
+            listener.listen(BACKLOG)
         # At debug level only: it reports every client that goes away.
         sanic_logger.setLevel(logging.WARNING)
         server = Server(self._app)
@@ -220,9 +223,30 @@ class Gateway:
         await self._quotas.aclose()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def bind(host: str, port: int) -> socket.socket:
+    """A socket that has the address, and refuses connections until somebody listens.
+
+    Raises:
+        Unavailable: the address cannot be had.
+    """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family)
     try:
-        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+        with _named(host, port):
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((host, port))
+    except BaseException:
+        listener.close()
+        raise
+    return listener
+
+
+@contextlib.contextmanager
+def _named(host: str, port: int) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        raise Unavailable(f"cannot listen on {host}:{port}: {error}") from error
+        raise Unavailable(
+            f"PORT: cannot listen on {host}:{port}: {error.strerror}; "
+            "stop what listens there, or set another"
+        ) from error

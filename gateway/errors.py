@@ -164,6 +164,11 @@ TABLE: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
     Unavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"),
     StepError: (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"),  # the audio store, at an erasure
 }
+# What comes from behind us names hosts, ports and paths: clients get these, and the log the rest.
+SENTENCES: Mapping[type[Exception], str] = {
+    Unavailable: "a part of the service does not answer; try again",
+    StepError: "the audio store does not answer; try again",
+}
 REFUSALS = {
     "request_retry": "task_not_failed",
     "request_cancel": "task_is_over",
@@ -203,6 +208,10 @@ def refusal(error: Exception, what: str) -> tuple[HTTPStatus, Refusal]:
     if status is HTTPStatus.INTERNAL_SERVER_ERROR:
         logger.error("%s failed", what, exc_info=error)
         message = "internal error"
+    for kind, sentence in SENTENCES.items():
+        if isinstance(error, kind):
+            logger.warning("%s failed: %s", what, error)
+            message = sentence
     body: Refusal = {"success": False, "error": message, "code": code}
     task_id = getattr(error, "task_id", None)
     if task_id is not None:

@@ -60,7 +60,7 @@ def test_who_needs_the_broker_is_unhealthy_while_it_is_away(parts, broker):
         says(url, 503)
         answer = health(url).json()
         assert answer["code"] == "unhealthy"
-        assert answer["error"].startswith("queue: RabbitMQ")
+        assert answer["error"].startswith("queue: not ready")
         assert answer["data"]["parts"]["store"] == "ok"
     assert health(projector).status_code == 200
     broker.start()

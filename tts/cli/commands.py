@@ -10,12 +10,12 @@ import click
 
 from tts.cli.dead_letters import dead_letters
 from tts.cli.deployments import Role, deploy
-from tts.cli.deployments import sandbox as sandbox_alone
 from tts.cli.errors import Processes
 from tts.cli.keys import keys
 from tts.cli.options import data_option
 from tts.cli.process import run_process
 from tts.cli.retry_policy import retry_policy_command
+from tts.cli.sandboxes import sandbox as sandbox_alone
 from tts.sandbox import BadRule
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}

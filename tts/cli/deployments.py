@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
+from functools import partial
 
-import click
-
-from gateway.app import Gateway
+from gateway.app import Gateway, bind
 from gateway.services import Webhooks
 from projections.database import open_database
 from projections.dead_letters import DeadLetterQueries
@@ -24,7 +23,10 @@ from projections.usage_queries import UsageQueries
 from tts.audio.folder import FolderAudio
 from tts.audio.minio import MinioAudio
 from tts.bootstrap import Composition, compose
+from tts.cli.data_folder import check_folder, check_store, claim
+from tts.cli.output import echo
 from tts.cli.process import Part
+from tts.cli.sandboxes import with_sandbox
 from tts.config import ConfigError, Settings
 from tts.domain.failures import StepError, Treatment
 from tts.observability.health import Notes, Probe
@@ -32,7 +34,6 @@ from tts.observability.monitor import monitor
 from tts.patience import Outage
 from tts.ports.errors import Unavailable
 from tts.queue.rabbitmq import RabbitMQ
-from tts.sandbox import start_sandbox
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class Deployment:
     composition: Composition
     stack: AsyncExitStack
     rebuild: bool
+    listener: socket.socket | None
     probes: dict[str, Probe] = field(default_factory=dict)
     notes: Notes = tuple
     leading: Callable[[], bool] | None = None
@@ -66,13 +68,23 @@ async def deploy(
 ) -> list[Part]:
     """The parts of a process with these roles; with ``rebuild`` the relay first fills the queue."""
     _need_shared_queue(settings, roles)
-    if len(roles) == len(Role) and settings.sandboxed:
-        settings = await _with_sandbox(settings, stack)
+    listener = None
+    if Role.GATEWAY in roles:
+        listener = bind(settings.host, settings.port)
+        stack.callback(listener.close)
+        settings = settings.model_copy(update={"port": listener.getsockname()[1]})
+    check_store(settings)
+    if not settings.minio_endpoint and not {Role.GATEWAY, Role.PROCESSOR}.isdisjoint(roles):
+        check_folder(settings.data_dir)
+    if len(roles) == len(Role):
+        unshared = claim(settings, stack)
+        if settings.sandboxed:
+            settings = await with_sandbox(settings, stack, keep=unshared)
     alone = Role.GATEWAY in roles and Role.PROCESSOR in roles
     composition = await stack.enter_async_context(
         compose(settings, alone=alone, gateway=Role.GATEWAY in roles)
     )
-    deployment = Deployment(composition, stack, rebuild)
+    deployment = Deployment(composition, stack, rebuild, listener)
     if settings.minio_endpoint and not {Role.GATEWAY, Role.PROCESSOR}.isdisjoint(roles):
         await _watch_bucket(deployment)
     deployment.probes["store"] = composition.store.ready
@@ -88,7 +100,8 @@ async def _gateway(deployment: Deployment) -> Part:
     # What it accepts is in the log, so it needs neither the broker nor the audio's place.
     parts = deployment.composition
     database = await deployment.stack.enter_async_context(open_database(parts.settings.store_url))
-    return compose_gateway(parts, database, deployment.probes, deployment.notes).run
+    gateway = compose_gateway(parts, database, deployment.probes, deployment.notes)
+    return partial(gateway.run, deployment.listener)
 
 
 def compose_gateway(
@@ -145,7 +158,6 @@ async def _watch_bucket(deployment: Deployment) -> None:
         await asyncio.wait([looking])
 
     deployment.stack.push_async_callback(end)
-
 
 
 async def _relay(deployment: Deployment) -> Part:
@@ -208,40 +220,9 @@ def _need_shared_queue(settings: Settings, roles: Collection[Role]) -> None:
         )
 
 
-async def sandbox(settings: Settings, stack: AsyncExitStack, faults: Path | None) -> list[Part]:
-    """The sandbox alone."""
-    running = await start_sandbox(
-        host=settings.host,
-        port=settings.sandbox_port,
-        data_dir=settings.data_dir / "sandbox",
-        faults_file=faults,
-    )
-    stack.push_async_callback(running.stop)
-    click.echo(f"Sandbox: {running.url}  (GET {running.url}/sandbox tells what it can do)")
-    return [_for_ever]
-
-
-async def _for_ever() -> None:
-    await asyncio.get_running_loop().create_future()
-
-
-async def _with_sandbox(settings: Settings, stack: AsyncExitStack) -> Settings:
-    running = await start_sandbox(
-        host="127.0.0.1", port=settings.sandbox_port, data_dir=settings.data_dir / "sandbox"
-    )
-    stack.push_async_callback(running.stop)
-    click.echo(
-        f"REPLICATE_API_TOKEN is not set: speech comes from the local sandbox at {running.url}."
-    )
-    changes = {"replicate_base_url": running.url}
-    if "template_base_url" not in settings.model_fields_set:
-        changes["template_base_url"] = running.url
-    return settings.model_copy(update=changes)
-
-
 def _greet(settings: Settings) -> None:
     url = settings.gateway_url
-    click.echo(
+    echo(
         f"""
   Watch    {url}/
   Try it   {url}/sse-client-example.html

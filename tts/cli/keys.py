@@ -13,6 +13,7 @@ import click
 from gateway.access import keys as key_file
 from gateway.access.roles import Quota, Role
 from tts.cli.errors import Tools
+from tts.cli.output import echo
 from tts.config import ConfigError, load
 
 
@@ -71,8 +72,8 @@ def add(path: Path, owner: str, role: str, days: int | None, **quota: int | None
     key, text = key_file.add(
         path, owner=owner, role=Role(role), expires=expires, quota=Quota(**quota)
     )
-    click.echo(f"Key {key.id} for {owner} ({role}); it is not shown again:", err=True)
-    click.echo(text)
+    echo(f"Key {key.id} for {owner} ({role}); it is not shown again:", err=True)
+    echo(text)
 
 
 @keys.command("list")
@@ -82,7 +83,7 @@ def list_(path: Path) -> None:
     for key in key_file.load(path).keys:
         state = key.refusal(datetime.now(UTC)) or "good"
         expires = f"  expires {key.expires:%Y-%m-%d}" if key.expires else ""
-        click.echo(
+        echo(
             f"{key.id}  {key.role:<9}  {key.owner}  made {key.created:%Y-%m-%d}{expires}"
             f"{_limits(key.quota)}  {state}"
         )
@@ -100,4 +101,4 @@ def _limits(quota: Quota) -> str:
 def revoke(path: Path, key_id: str) -> None:
     """Take a key back, by the id that `tts keys list` shows."""
     key = key_file.revoke(path, key_id)
-    click.echo(f"Key {key.id} of {key.owner} is revoked.")
+    echo(f"Key {key.id} of {key.owner} is revoked.")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import os
 import resource
 import signal
 from collections.abc import Awaitable, Callable, Coroutine
@@ -11,8 +13,13 @@ from typing import Any
 
 import uvloop
 
-from tts.config import Settings, load
+from tts.cli.data_folder import readable_by_others
+from tts.config import Settings, load, misspelled
 from tts.observability.logs import configure_logging
+
+logger = logging.getLogger(__name__)
+
+PRIVATE = 0o077  # what others may not do with the files that we make: anything
 
 Part = Callable[[], Coroutine[Any, Any, None]]
 Build = Callable[[Settings, AsyncExitStack], Awaitable[list[Part]]]
@@ -20,8 +27,11 @@ Build = Callable[[Settings, AsyncExitStack], Awaitable[list[Part]]]
 
 def run_process(build: Build, overrides: dict[str, Any]) -> None:
     """Build the parts, run them until a signal or a failure, and close what was opened."""
+    os.umask(PRIVATE)
     settings = load(**overrides)
     configure_logging(settings.log_level, settings.log_format)
+    for trouble in (*misspelled(), *readable_by_others(settings)):
+        logger.warning("%s", trouble)
     _raise_file_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_until_stopped(build, settings))

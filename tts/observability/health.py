@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import logging
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from tts.ports.errors import Unavailable
 from tts.wire import Health, Healthy, Unhealthy
 
+logger = logging.getLogger(__name__)
+
 PROBE_SECONDS = 2.0
+QUIET_SECONDS = 10.0  # anybody may ask, and must not fill the log
+NOT_READY = "not ready; the log of this process says why"
+
+_told: dict[str, tuple[str, float]] = {}  # what was logged last of each part, and when
 
 Probe = Callable[[], Awaitable[None]]
 """Returns while a needed part answers; raises :class:`tts.ports.errors.Unavailable` otherwise."""
@@ -21,8 +29,11 @@ Notes = Callable[[], Sequence[str]]
 async def examine(
     probes: Mapping[str, Probe], notes: Notes = tuple
 ) -> tuple[int, Healthy | Unhealthy]:
-    """Ask all parts at once; 200 and ``ok`` for each, or 503 and what is wrong with some."""
-    answers = await asyncio.gather(*map(_ask, probes.values()))
+    """Ask all parts at once; 200 and ``ok`` for each, or 503 and which are not ready.
+
+    Anybody may ask, so why a part is not ready (with its host, port or path) is only in the log.
+    """
+    answers = await asyncio.gather(*(_ask(name, probe) for name, probe in probes.items()))
     parts = dict(zip(probes, answers, strict=True))
     down = [f"{name}: {why}" for name, why in parts.items() if why != "ok"]
     health: Health = {"status": "unhealthy" if down else "ok", "parts": parts}
@@ -33,12 +44,17 @@ async def examine(
     return 503, {"success": False, "error": "; ".join(down), "code": "unhealthy", "data": health}
 
 
-async def _ask(probe: Probe) -> str:
+async def _ask(name: str, probe: Probe) -> str:
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             await probe()
     except Unavailable as error:
-        return str(error)
+        reason, now = str(error), time.monotonic()
+        before, when = _told.get(name, ("", now))
+        if reason != before or now - when >= QUIET_SECONDS:
+            _told[name] = reason, now
+            logger.warning("Not ready: %s: %s", name, reason)
+        return NOT_READY
     except TimeoutError:
         return f"no answer within {PROBE_SECONDS:g} s"
     return "ok"

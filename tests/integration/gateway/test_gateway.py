@@ -265,16 +265,20 @@ class TestErrors:
                 answer = await its.ask(f"/events?taskId={task_id}")
                 refusal(answer, 404, "task_not_found")
 
-    async def test_store_that_is_away(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-        """Without the store a command is 503, with the time after which to ask again."""
+    async def test_store_that_is_away(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ):
+        """503, with the time after which to ask again; where the store is, only the log says."""
         async with running(tmp_path) as its:
 
             async def away(*_arguments: object) -> int:
-                raise Unavailable("SQLite file: disk I/O error")
+                raise Unavailable("SQLite file /srv/tts.db: disk I/O error")
 
             monkeypatch.setattr(its.store, "append", away)
             answer = await its.client.post("/api/tts", json=BODY)
-            refusal(answer, 503, "unavailable", "disk I/O error")
+            refusal(answer, 503, "unavailable", "try again")
+            assert "/srv/tts.db" not in answer.text
+            assert "/srv/tts.db: disk I/O error" in caplog.text
             assert int(answer.headers["retry-after"]) > 0
 
     async def test_fault_of_ours(
@@ -657,8 +661,10 @@ class TestAudio:
 
 
 class TestOperation:
-    async def test_health_names_what_is_down(self, tmp_path: Path):
-        """Health is 200 while every part answers, and else 503 with the part and its reason."""
+    async def test_health_names_what_is_down(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ):
+        """Health is 200 while every part answers, else 503 with the part; the log says why."""
         state = {"why": ""}
 
         async def queue() -> None:
@@ -671,12 +677,14 @@ class TestOperation:
         async with running(tmp_path, probes={"store": fine, "queue": queue}) as its:
             answer = data(await its.client.get("/health"))
             assert answer == {"status": "ok", "parts": {"store": "ok", "queue": "ok"}}
-            state["why"] = "RabbitMQ: connection refused"
+            state["why"] = "RabbitMQ: 10.0.0.7:5672 refused the connection"
             answer = await its.client.get("/health")
             assert answer.status_code == 503
             body = answer.json()
             assert (body["success"], body["code"]) == (False, "unhealthy")
-            assert body["error"] == "queue: RabbitMQ: connection refused"
+            assert body["error"].startswith("queue: not ready")
+            assert "10.0.0.7" not in answer.text
+            assert "queue: RabbitMQ: 10.0.0.7:5672 refused" in caplog.text
             assert body["data"]["parts"]["store"] == "ok"
 
     async def test_system_tells_no_secrets(self, tmp_path: Path):
