@@ -116,7 +116,7 @@ class Quotas:
         if quota.max_tasks:
             self._room(owner, quota.max_tasks)
         now = self._now()
-        if quota.characters_per_day and characters:
+        if quota.characters_per_day:
             self._require_characters(owner, quota.characters_per_day, characters, now)
         return CountedPlace(self._taken, owner, day_of(now), characters)
 

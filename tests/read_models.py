@@ -41,7 +41,8 @@ async def caught_up(store: Store, database: Database) -> None:
     await until(there, "the read models are at the end of the log")
 
 
-async def project(store: Store, database: Database) -> None:
-    """Bring the read models to the end of the log."""
-    async with projecting(store, database):
-        await caught_up(store, database)
+async def project(store: Store, database: Database, *projections: Projection) -> None:
+    """Bring the read models, that of tasks if none is named, to the end of the log."""
+    async with projecting(store, database, *projections) as projector:
+        end = await store.position()
+        await until(lambda: projector.position >= end, "the read models are at the end of the log")

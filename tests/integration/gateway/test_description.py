@@ -17,6 +17,8 @@ from gateway.access import keys
 from gateway.access.roles import Role
 from gateway.services import Webhooks
 from projections.database import open_database
+from projections.tasks import TasksProjection
+from projections.usage import UsageProjection
 from tests.integration.gateway.gateway_under_test import Running, fail, running, speak
 from tests.read_models import project
 from tts.replicate.webhook_secret import GivenSecret
@@ -128,7 +130,7 @@ async def test_answers_are_as_described(tmp_path: Path):
             url = f"/api/tts/task/{task_id}"
             says.holds(await client.get(url), task)
             says.holds(await client.get(f"{url}/events"), f"{task}/events")
-        await project(its.store, database)
+        await project(its.store, database, TasksProjection(), UsageProjection())
         listed = await client.get("/api/tts/tasks")
         assert len(listed.json()["data"]["tasks"]) == 4
         says.holds(listed, "/api/tts/tasks")
@@ -136,6 +138,9 @@ async def test_answers_are_as_described(tmp_path: Path):
         says.holds(stats, "/api/stats")
         counted = {s: n for s, n in stats.json()["data"]["tasks"].items() if n}
         assert counted == {"succeeded": 2, "retrying": 1, "canceled": 1}
+        usage = await client.get("/api/usage?days=7")
+        says.holds(usage, "/api/usage")
+        assert usage.json()["data"]["owners"][0]["days"][0]["tasks"] == 4
 
 
 async def test_dead_letters_are_as_described(tmp_path: Path):
