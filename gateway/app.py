@@ -40,6 +40,7 @@ from gateway.routes import (
 from gateway.sanic_internals import Server, skip_second_touch_up
 from gateway.services import AudioFile, Services, TaskQueries, Upstream, UsageQueries, Webhooks
 from gateway.slow_requests import SlowRequests
+from gateway.streams import credentials
 from gateway.streams.hub import Hub
 from tts.application.dead_letters import DeadLetterQueries
 from tts.application.tasks import Application
@@ -67,9 +68,9 @@ def create_app(services: Services) -> Sanic[Any, Any]:
     origins = services.settings.allowed_origins
     app.ctx.admission = services.admission
     app.ctx.cors = Cors(origins) if origins else None
-    app.ctx.needs = {}
     app.ctx.hosts = Hosts(services.settings)
     app.ctx.door = Door(services.settings, app.ctx.hosts)
+    app.ctx.needs = {}
     app.exception(Exception)(_answer)
     for routes in (tts, dead_letters, events, ws, tokens, usage, system, audio, pages, webhooks):
         routes.add_to(app, services)
@@ -83,9 +84,9 @@ def _answer(request: Request, error: Exception) -> HTTPResponse:
     unrouted = isinstance(error, MethodNotAllowed | NotFound)
     if unrouted and cors is not None and is_preflight(request):
         response = cors.preflight(request)  # no route has this method
-    else:
     elif unrouted and request.method == "OPTIONS" and (allowed := _allowed(request)):
         response = HTTPResponse(status=HTTPStatus.NO_CONTENT, headers={"Allow": allowed})
+    else:
         response = errors.answer(request, error)
         if response.status == HTTPStatus.METHOD_NOT_ALLOWED:
             response.headers["Allow"] = _allowed(request)
@@ -102,9 +103,9 @@ def _allowed(request: Request) -> str:
 
 
 def _is_served(request: Request, method: str) -> bool:
-    try:
     if request.path == "*":  # the whole server
         return True
+    try:
         request.app.router.get(request.path, method, None)
     except (MethodNotAllowed, NotFound):
         return False
@@ -126,22 +127,22 @@ class Gateway:
         application: Application,
         log: Log,
         audio: AudioStore,
+        audio_file: AudioFile | None = None,
         tasks: TaskQueries,
         usage: UsageQueries,
         dead_letters: DeadLetterQueries,
         probes: Mapping[str, Probe],
+        notes: Notes = tuple,
         webhooks: Webhooks | None = None,
         upstream: Upstream,
     ) -> None:
         self._settings = settings
         self.hub = Hub(
             log,
-        audio_file: AudioFile | None = None,
             events=application.store.events,
             audio_url=audio.url,
             heartbeat_seconds=settings.sse_heartbeat_interval_ms / 1000,
         )
-        notes: Notes = tuple,
         self._queue_limit = QueueLimit(tasks.counts, settings.queue_max_tasks)
         self._quotas = Quotas(
             usage.standing,
@@ -150,27 +151,28 @@ class Gateway:
             Quota(settings.owner_max_tasks, settings.owner_characters_per_day),
             application.now,
         )
+        self._admission = Admission(settings)
         services = Services(
             settings=settings,
             application=application,
             log=log,
             audio=audio,
+            audio_file=audio_file,
             tasks=tasks,
             usage=usage,
             dead_letters=dead_letters,
             probes=probes,
+            notes=lambda: [*notes(), *self._admission.notes()],
             upstream=upstream,
             hub=self.hub,
-            admission=Admission(settings),
+            admission=self._admission,
             queue_limit=self._queue_limit,
             quotas=self._quotas,
             webhooks=webhooks,
-            audio_file=audio_file,
         )
         self._app = create_app(services)
         self._server: Server | None = None
         self._watches: list[asyncio.Task[None]] = []
-            notes=notes,
 
     async def run(self, listener: socket.socket | None = None) -> None:
         """Serve until canceled, then drain."""
@@ -196,7 +198,10 @@ class Gateway:
         await server.start(listener, backlog=BACKLOG)
         self._server = server
         slow = SlowRequests(server, self._settings.request_timeout_seconds)
-        self._watches = [asyncio.create_task(slow.watch())]
+        self._watches = [
+            asyncio.create_task(slow.watch()),
+            asyncio.create_task(credentials.watch(self._admission, self.hub)),
+        ]
         if self._settings.queue_max_tasks:
             self._watches.append(asyncio.create_task(self._queue_limit.watch()))
         self.url = "http://{}:{}".format(*listener.getsockname()[:2])
