@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tts.config import ConfigError, Settings, load
+from tts.config import ConfigError, Settings, load, misspelled
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 
@@ -45,6 +45,41 @@ def test_the_example_lists_every_setting_with_its_default():
         ("MINIO_ENDPOINT", "host:9000"),
         ("REPLICATE_WEBHOOK_SECRET", "hunter2"),
         ("REPLICATE_WEBHOOK_SECRET", "whsec_"),
+        ("REPLICATE_API_TOKEN", "r8_to\nken"),
+        ("REPLICATE_API_TOKEN", "“r8_token”"),
+        ("REPLICATE_API_TOKEN", "'r8_token'"),
+        ("REPLICATE_API_TOKEN", "r8 token"),
+        ("MINIO_SECRET_KEY", "secret\r"),
+        ("MINIO_SECRET_KEY", "“secret”"),
+        ("MINIO_ENDPOINT", "host:9000/path"),
+        ("MINIO_ENDPOINT", "https://host:9000"),
+        ("MINIO_ENDPOINT", "host:900000"),
+        ("MINIO_PUBLIC_ENDPOINT", "ftp://host"),
+        ("MINIO_REGION", "us east"),
+        ("MINIO_BUCKET", "tts..audio"),
+        ("MINIO_BUCKET", "10.0.0.1"),
+        ("MINIO_BUCKET", "TTS-audio"),
+        ("PUBLIC_URL", "tts.example.com"),
+        ("PUBLIC_URL", "https://"),
+        ("PUBLIC_URL", "https://user:pass@tts.example.com"),
+        ("PUBLIC_URL", "https://tts.example.com?a=b"),
+        ("PUBLIC_URL", "https://tts.example.com/#top"),
+        ("REPLICATE_BASE_URL", "https://host:900000"),
+        ("TEMPLATE_BASE_URL", "https://host/100%"),
+        ("EVENT_STORE_URL", "postgresql://user:p@ss@host/db"),
+        ("EVENT_STORE_URL", "postgresql://user:100%@host/db"),
+        ("EVENT_STORE_URL", "sqlite:tts.db"),
+        ("RABBITMQ_URL", "amqp://user:p@ss@host"),
+        ("RABBITMQ_URL", "amqp://user:pass@host:900000"),
+        ("HOST", "http://127.0.0.1"),
+        ("HOST", "127.0.0.1:3002"),
+        ("HOST", "300.1.1.1"),
+        ("ALLOWED_HOSTS", "https://tts.example.com"),
+        ("ALLOWED_HOSTS", "tts.example.com/api"),
+        ("CORS_ORIGINS", "https://app.example.com/page"),
+        ("SSE_HEARTBEAT_INTERVAL_MS", "9" * 30),
+        ("RETRY_MULTIPLIER", "inf"),
+        ("DATA_DIR", "da\nta"),
     ],
 )
 def test_a_wrong_setting_is_named(monkeypatch, name, value):
@@ -60,6 +95,88 @@ def test_a_wrong_secret_is_named_but_not_shown(monkeypatch):
     with pytest.raises(ConfigError) as raised:
         load()
     assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["REPLICATE_API_TOKEN", "MINIO_SECRET_KEY", "MINIO_ACCESS_KEY"])
+def test_a_wrong_character_is_named_and_its_secret_is_not(monkeypatch, name):
+    """Nobody sees a typographic quote in a token by looking at it."""
+    monkeypatch.setenv(name, "hunter2”")
+    with pytest.raises(ConfigError, match="RIGHT DOUBLE QUOTATION MARK at place 8") as raised:
+        load()
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("wrong", ["700000", "80 80", "\x1b[31m80"])
+def test_a_wrong_value_is_shown_wherever_it_stands(monkeypatch, wrong):
+    """That of .env as well as that of the environment, on one harmless line."""
+    Path(".env").write_text(f"PORT={wrong}\n")
+    with pytest.raises(ConfigError, match=f"PORT: must be .* \\(is {re.escape(repr(wrong))}\\)"):
+        load()
+    Path(".env").unlink()
+    monkeypatch.setenv("PORT", wrong)
+    with pytest.raises(ConfigError, match=re.escape(repr(wrong))):
+        load()
+
+
+def test_a_password_in_a_url_is_not_shown(monkeypatch):
+    """Nor one in a URL that is not meant to have any."""
+    monkeypatch.setenv("PUBLIC_URL", "https://user:hunter2@tts.example.com")
+    with pytest.raises(ConfigError, match="without user and password") as raised:
+        load()
+    assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["MINIO_ACCESS_KEY", "MINIO_SECRET_KEY", "MINIO_PUBLIC_ENDPOINT"])
+def test_half_a_bucket_is_none(monkeypatch, name):
+    """Audio would go into a folder, and nobody would have said so."""
+    monkeypatch.setenv(name, "something")
+    with pytest.raises(ConfigError, match="MINIO_ENDPOINT is not set"):
+        load()
+
+
+def test_a_name_that_is_nearly_ours_is_asked_about():
+    """A typo in .env is no silence; what other programs keep there is theirs."""
+    Path(".env").write_text("REPLICATE_API_TOKN=x\nMINIO_ENDPIONT=y\nHOME_DIR=z\nport=3002\n")
+    first, second = misspelled()
+    assert "'REPLICATE_API_TOKN' is no setting; is REPLICATE_API_TOKEN meant?" in first
+    assert "MINIO_ENDPOINT" in second
+
+
+def test_hosts_are_listed(monkeypatch):
+    """With or without a port, in any case; nothing else is a host."""
+    monkeypatch.setenv("ALLOWED_HOSTS", "TTS.example.com, 10.0.0.7:3002,[::1]:80,")
+    assert load().allowed_hosts == {"tts.example.com", "10.0.0.7:3002", "[::1]:80"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({}, "http://127.0.0.1:3002"),
+        ({"host": "::"}, "http://[::1]:3002"),
+        ({"host": "0.0.0.0"}, "http://127.0.0.1:3002"),  # noqa: S104 -- nothing listens
+        ({"public_url": "https://tts.example.com/speech/"}, "https://tts.example.com/speech"),
+    ],
+)
+def test_clients_are_told_an_address_that_they_can_use(settings, expected):
+    """An IPv6 address in brackets, a host to connect to, one slash where paths are joined."""
+    assert load(**settings).gateway_url == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "setting"),
+    [
+        ({}, ""),
+        ({"host": "localhost", "public_url": "http://127.0.0.1:3002"}, ""),
+        ({"host": "::1", "cors_origins": "https://app.example.com"}, ""),
+        ({"host": "192.168.0.7"}, "HOST"),
+        ({"public_url": "http://192.168.0.7:3002"}, "PUBLIC_URL"),
+        ({"proxies_count": 1}, "PROXIES_COUNT"),
+        ({"cors_origins": "https://app.example.com, *"}, "CORS_ORIGINS"),
+    ],
+)
+def test_what_others_can_reach_is_known(settings, setting):
+    """By the address itself, by a proxy in front, or by the pages of every site."""
+    assert load(**settings).exposure.partition(":")[0] == setting
 
 
 def test_the_command_line_wins_over_the_environment(monkeypatch):
