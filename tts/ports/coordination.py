@@ -22,8 +22,14 @@ class Coordination(Protocol):
         """The position up to which ``name`` has done its work, 0 at first."""
         ...
 
-    async def save_checkpoint(self, name: str, position: int) -> None:
-        """Remember the position; it never goes back."""
+    async def save_checkpoint(self, name: str, position: int, seen: int | None = None) -> None:
+        """Remember the position; it never goes back.
+
+        ``seen`` is how far the log was read by whoever says so, if that is further.
+
+        Raises:
+            WentBack: what stood there is gone; nothing is remembered.
+        """
         ...
 
 

@@ -9,6 +9,8 @@ from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 
+from tts.ports.epochs import Epochs
+
 SECRET_BYTES = 32
 
 
@@ -46,10 +48,12 @@ class EventStore(Protocol):
     async def append(self, events: Sequence[StoredEvent], payload: Payload | None = None) -> int:
         """Append all of one task's events or none, and return the position of the last.
 
-        When it returns, they are on disk. ``payload`` goes with a task's first event.
+        When it returns, they are on disk. ``payload`` goes with a task's first event. The version
+        before the first one must be the task's newest: a history has no holes, also where the log
+        has lost what the caller knows. Events that stand there already, the very same, are fine.
 
         Raises:
-            Conflict: an event of that version exists already, with other contents.
+            Conflict: they do not follow the task's newest event.
             Unavailable: the store did not answer; the events may or may not be there.
         """
         ...
@@ -74,12 +78,22 @@ class EventStore(Protocol):
 class Log(Protocol):
     """The whole log in the order of positions (ascending, not contiguous)."""
 
+    epochs: Epochs
+    """Those that are known so far: at least those of every event that was read."""
+
     async def read(self, after: int, limit: int, topics: Collection[str] = ()) -> list[Recorded]:
-        """Up to ``limit`` events with a position greater than ``after``, of ``topics`` (or all)."""
+        """Up to ``limit`` events with a position greater than ``after``, of ``topics`` (or all).
+
+        Raises:
+            WentBack: what stood at ``after`` is gone.
+        """
         ...
 
-    async def position(self) -> int:
-        """The position of the newest event, 0 for an empty log."""
+    async def position(self, seen: int = 0) -> int:
+        """The position of the newest event, 0 for an empty log.
+
+        If it is less than one that was ``seen``, a new epoch begins here, unless it has.
+        """
         ...
 
     def follow(
@@ -88,5 +102,8 @@ class Log(Protocol):
         """Every event after ``after``, once, in order, for ever; batches are never empty.
 
         With ``topics`` only events of those, and only those wake the follower.
+
+        Raises:
+            WentBack: what it gave last, or what stood at ``after``, is gone.
         """
         ...

@@ -35,15 +35,17 @@ class Append:
         return task_id
 
     def conflict(self) -> Conflict:
-        """The error for a caller whose version is taken."""
+        """The error for a caller whose events do not follow the newest one."""
         event = self.events[0]
-        return Conflict(f"task {event.originator_id} has a version {event.originator_version}")
+        version = event.originator_version - 1
+        return Conflict(f"task {event.originator_id} does not stand at version {version}")
 
 
 Commit = Callable[[list[Append]], Awaitable[list[int | None]]]
 """Writes a batch in one transaction: for each append the position of its last event, or None where
-another event already has one of its versions. Raises Unavailable when nothing could be written; any
-other error says that the batch as a whole does not fit, and each append is then tried alone."""
+its first event does not follow the newest one of its task. Raises Unavailable when nothing could be
+written; any other error says that the batch as a whole does not fit, and each append is then tried
+alone."""
 
 
 class GroupCommit:

@@ -17,24 +17,39 @@ from psycopg import AsyncConnection
 from psycopg.sql import SQL, Identifier
 
 from tts.patience import Outage
+from tts.ports.epochs import Epoch, Epochs, WentBack
 from tts.ports.log import SECRET_BYTES, LogSecret, Payload, Recorded
 from tts.store.group_commit import Append, GroupCommit
+from tts.store.postgres_errors import translated
 from tts.store.postgres_leadership import SessionLeadership, session_leadership
-from tts.store.postgres_server import LONG_LIVED, PATIENCE_SECONDS, PostgresServer, translated
+from tts.store.postgres_server import (
+    LONG_LIVED,
+    PATIENCE_SECONDS,
+    PostgresServer,
+    bounded,
+    notices,
+)
 from tts.store.tailer import Bell, follow
 
 EVERYTHING = "stored_events"  # the channel that every append notifies
-PARTIAL = "TT001"  # raised by tts_append
+SCHEMA_LOCK = 7721000
 
 _APPEND = "SELECT last_position FROM tts_append(%s::json)"
-_COLUMNS = (
-    "SELECT notification_id, originator_id, originator_version, topic, state FROM stored_events "
+_COLUMNS = "notification_id, originator_id, originator_version, topic, state"
+# Whoever reads the log hears of a new epoch at once, also when nothing has been appended yet.
+_READ = (
+    f"SELECT epoch, e.* FROM tts_epoch() AS epoch LEFT JOIN LATERAL (SELECT {_COLUMNS} "  # noqa: S608
+    "FROM stored_events WHERE notification_id > %s {selection} "
+    "ORDER BY notification_id LIMIT %s) e ON true ORDER BY notification_id"
 )
-_READ = _COLUMNS + "WHERE notification_id > %s ORDER BY notification_id LIMIT %s"
-_READ_TOPICS = (
-    _COLUMNS + "WHERE notification_id > %s AND topic = ANY (%s) ORDER BY notification_id LIMIT %s"
+_READ_ALL = _READ.format(selection="")
+_READ_TOPICS = _READ.format(selection="AND topic = ANY (%s)")
+_POSITION = "SELECT tts_epoch(%s), coalesce(max(notification_id), 0) FROM stored_events"
+_EPOCHS = "SELECT number, id, survived, first, began FROM log_epochs ORDER BY number"
+_EVENTS = (
+    f"SELECT {_COLUMNS} FROM stored_events "  # noqa: S608 -- made of the names above
+    "WHERE originator_id = %s ORDER BY originator_version"
 )
-_EVENTS = _COLUMNS + "WHERE originator_id = %s ORDER BY originator_version"
 _PAYLOAD = "SELECT text, instruction, salt FROM payloads WHERE task_id = %s"
 _KEY = "SELECT key, position FROM secrets WHERE name = 'tasks'"
 _INSERT_KEY = (
@@ -42,17 +57,15 @@ _INSERT_KEY = (
     "ON CONFLICT DO NOTHING RETURNING 1"
 )
 _CHECKPOINT = "SELECT position FROM checkpoints WHERE name = %s"
-_SAVE_CHECKPOINT = (
-    "INSERT INTO checkpoints AS c VALUES (%s, %s) ON CONFLICT (name) DO UPDATE "
-    "SET position = greatest(c.position, excluded.position) RETURNING position"
-)
+_SAVE_CHECKPOINT = "SELECT tts_save_checkpoint(%s, %s, %s)"
 
 
 class PostgresStore:
     """Implements EventStore, Log and Coordination of :mod:`tts.ports` on one database."""
 
     def __init__(self, url: str, *, readers: int = 4) -> None:
-        self.server = PostgresServer(url, readers=readers)
+        self.server = PostgresServer(url, size=readers)
+        self.epochs = Epochs()
         self._writer: AsyncConnection | None = None
         self._group = GroupCommit(self._commit)
         self._bell = Bell()
@@ -61,7 +74,9 @@ class PostgresStore:
 
     async def open(self) -> None:
         """Make the tables if need be, and connect."""
-        await self.server.open(files(__package__).joinpath("postgres.sql").read_text())
+        schema = files(__package__).joinpath("postgres.sql").read_text()
+        await self.server.open(schema, SCHEMA_LOCK)
+        await self.position()
         await self.secret()  # so that it is as old as the log
 
     async def aclose(self) -> None:
@@ -110,13 +125,16 @@ class PostgresStore:
         if topics:
             rows = await self.server.query(_READ_TOPICS, (after, list(topics), limit))
         else:
-            rows = await self.server.query(_READ, (after, limit))
-        return [Recorded(*row) for row in rows]
+            rows = await self.server.query(_READ_ALL, (after, limit))
+        await self._notice(rows[0][0])
+        self.epochs.check(after)
+        return [Recorded(*row[1:]) for row in rows if row[1] is not None]
 
-    async def position(self) -> int:
+    async def position(self, seen: int = 0) -> int:
         """See :class:`tts.ports.log.Log`."""
-        sql = "SELECT coalesce(max(notification_id), 0) FROM stored_events"
-        return int((await self.server.query(sql, ()))[0][0])
+        ((epoch, position),) = await self.server.query(_POSITION, (seen,))
+        await self._notice(epoch)
+        return int(position)
 
     def follow(
         self, after: int, *, batch: int = 500, topics: Collection[str] = ()
@@ -136,46 +154,38 @@ class PostgresStore:
         rows = await self.server.query(_CHECKPOINT, (name,))
         return int(rows[0][0]) if rows else 0
 
-    async def save_checkpoint(self, name: str, position: int) -> None:
+    async def save_checkpoint(self, name: str, position: int, seen: int | None = None) -> None:
         """See :class:`tts.ports.coordination.Coordination`."""
-        await self.server.query(_SAVE_CHECKPOINT, (name, position))
+        seen = position if seen is None else seen
+        ((survived,),) = await self.server.query(_SAVE_CHECKPOINT, (name, position, seen))
+        if survived is not None:
+            raise WentBack(survived=survived, seen=seen)
 
     # --- inside
 
+    async def _notice(self, epoch: int) -> None:
+        """Learn of the epochs up to that number."""
+        if self.epochs.newest is None or self.epochs.newest.number != epoch:
+            self.epochs = Epochs([Epoch(*row) for row in await self.server.query(_EPOCHS, ())])
+
     async def _commit(self, batch: list[Append]) -> list[int | None]:
-        write = partial(self._write, batch)
         try:
-            positions = await Outage().wait_out(write, at_most=PATIENCE_SECONDS)
-        except psycopg.Error as error:
-            if len(batch) > 1 or error.sqlstate != PARTIAL:
+            return await Outage().wait_out(partial(self._write, batch), at_most=PATIENCE_SECONDS)
+        except psycopg.errors.UniqueViolation:
+            # Somebody who does not take our lock, such as a plain eventsourcing application.
+            if len(batch) > 1:
                 raise
             return [None]
-        return [
-            await self._same(append) if position is None else position
-            for append, position in zip(batch, positions, strict=True)
-        ]
 
     async def _write(self, batch: list[Append]) -> list[int | None]:
         with translated():
             if self._writer is None or self._writer.closed:
                 self._writer = await self.server.connect()
-            cursor = await self._writer.execute(
-                _APPEND, (_as_json(batch),), prepare=True, binary=True
-            )
-            return [row[0] for row in await cursor.fetchall()]
-
-    async def _same(self, append: Append) -> int | None:
-        """The last position if exactly these events stand in the log already.
-
-        The reply to a commit can be lost with its connection; the repetition then meets its own
-        events, which is no conflict.
-        """
-        stored = {row.version: row for row in await self.events(append.task_id)}
-        for event in append.events:
-            row = stored.get(event.originator_version)
-            if row is None or (row.topic, row.state) != (event.topic, event.state):
-                return None
-        return stored[append.events[-1].originator_version].position
+            async with bounded(self._writer):
+                cursor = await self._writer.execute(
+                    _APPEND, (_as_json(batch),), prepare=True, binary=True
+                )
+                return [row[0] for row in await cursor.fetchall()]
 
     def _listen_to(self, channels: Collection[str]) -> None:
         if not self._channels.issuperset(channels):
@@ -190,12 +200,13 @@ class PostgresStore:
         async def listen() -> None:
             with translated():
                 async with await self.server.connect(LONG_LIVED) as connection:
-                    for channel in self._channels:
-                        await connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
+                    async with bounded(connection):
+                        for channel in self._channels:
+                            await connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
                     outage.over()
                     # What was committed before the LISTEN was announced to nobody.
                     self._bell.kick()
-                    async for _ in connection.notifies():
+                    async for _ in notices(connection):
                         self._bell.kick()
 
         await outage.wait_out(listen)

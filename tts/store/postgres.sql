@@ -50,22 +50,101 @@ SELECT notification_id AS position, originator_id AS task_id, originator_version
        topic, replace(convert_from(state, 'UTF8'), '\u0000', '\ufffd')::jsonb AS state
 FROM stored_events;
 
+-- Where the log began anew behind a loss, see tts/ports/epochs.py; the first row is the log's beginning.
+CREATE TABLE IF NOT EXISTS log_epochs (
+    number bigint PRIMARY KEY,
+    id uuid NOT NULL,
+    incarnation text NOT NULL,
+    survived bigint NOT NULL,
+    first bigint NOT NULL,
+    began timestamptz NOT NULL
+);
+
+-- What the server is since it was last promoted or made: no commit of another incarnation can be trusted
+-- to be here. Where a hosted server does not say, only those notice a loss who have seen more. A server
+-- that is no primary raises 55000.
+CREATE OR REPLACE FUNCTION tts_incarnation() RETURNS text LANGUAGE plpgsql AS $body$
+BEGIN
+    RETURN (SELECT system_identifier FROM pg_control_system())
+        || ' ' || left(pg_walfile_name(pg_current_wal_lsn()), 8);
+EXCEPTION WHEN insufficient_privilege OR feature_not_supported THEN
+    RETURN 'unknown';
+END;
+$body$;
+
+-- The number of the log's present epoch. A new one begins here, whoever notices first: with another
+-- incarnation of the server, or when somebody has seen a position that the log does not reach. It is one
+-- transaction with the first append of the new epoch, so that none is ever made in the old one.
+CREATE OR REPLACE FUNCTION tts_epoch(seen bigint DEFAULT 0) RETURNS bigint
+LANGUAGE plpgsql SET enable_seqscan = off AS $body$
+DECLARE
+    here text := tts_incarnation();
+    present log_epochs;
+    newest bigint;
+    leap bigint := 0;
+BEGIN
+    SELECT * INTO present FROM log_epochs ORDER BY number DESC LIMIT 1;
+    IF present.incarnation = here AND seen = 0 THEN
+        RETURN present.number;
+    END IF;
+    PERFORM pg_advisory_xact_lock(7721001);
+    SELECT * INTO present FROM log_epochs ORDER BY number DESC LIMIT 1;
+    SELECT coalesce(max(notification_id), 0) INTO newest FROM stored_events;
+    IF present.incarnation = here AND (
+        seen <= newest OR EXISTS (SELECT FROM log_epochs WHERE survived < seen AND seen < first)
+    ) THEN
+        RETURN present.number;
+    END IF;
+    IF present.number IS NOT NULL THEN
+        leap := greatest(
+            greatest(newest, seen) + 1000000000, extract(epoch FROM clock_timestamp()) * 1000000
+        );
+        PERFORM setval(pg_get_serial_sequence('stored_events', 'notification_id'), leap, false);
+    END IF;
+    INSERT INTO log_epochs VALUES (
+        coalesce(present.number + 1, 0), gen_random_uuid(), here,
+        CASE WHEN leap > 0 THEN newest ELSE 0 END, leap, clock_timestamp()
+    );
+    RETURN coalesce(present.number + 1, 0);
+END;
+$body$;
+
+-- Saves a checkpoint of somebody who knows the log up to `seen`, and says where the log ended if that is
+-- gone: then nothing is saved.
+CREATE OR REPLACE FUNCTION tts_save_checkpoint(checkpoint text, at bigint, seen bigint) RETURNS bigint
+LANGUAGE plpgsql AS $body$
+DECLARE
+    gone bigint;
+BEGIN
+    PERFORM tts_epoch();
+    SELECT min(survived) INTO gone FROM log_epochs WHERE survived < seen AND seen < first;
+    IF gone IS NULL THEN
+        INSERT INTO checkpoints AS c VALUES (checkpoint, at) ON CONFLICT (name) DO UPDATE
+        SET position = greatest(c.position, excluded.position);
+    END IF;
+    RETURN gone;
+END;
+$body$;
+
 -- Appends a batch in one round trip and one transaction. `events` is an array of objects, one an event,
--- numbered by the append that it belongs to. One row per append comes back: the position of its last
--- event, or NULL where another event has one of its versions.
+-- numbered by the append that it belongs to. An append fits if its task's newest version is the one
+-- before its first. One row per append comes back: the position of its last event, which may have been
+-- there already (the reply to a commit can be lost), or NULL where it does not fit.
 --
 -- The lock makes positions become visible in their order: a position is drawn only while it is held,
 -- and it is let go after the commit is visible. Without it a tailer could see 2, go on, and never see
 -- the 1 that committed later. It is a function, and no longer transaction of the client's, so that a
 -- client that stops half-way cannot hold the lock. Besides eventsourcing's own channel it notifies
--- one for each topic, so that a follower of few topics is not woken by all of them. It takes JSON because the client makes that ten
--- times faster than arrays of parameters.
+-- one for each topic, so that a follower of few topics is not woken by all of them. It takes JSON because
+-- the client makes that ten times faster than arrays of parameters. The plan is kept by the session, so
+-- it must not be one for the empty table that the session may have begun with.
 CREATE OR REPLACE FUNCTION tts_append(events json)
-RETURNS TABLE (append int, last_position bigint) LANGUAGE plpgsql AS $body$
+RETURNS TABLE (append int, last_position bigint) LANGUAGE plpgsql SET enable_seqscan = off AS $body$
 DECLARE
     result record;
 BEGIN
     PERFORM pg_advisory_xact_lock(7721001);
+    PERFORM tts_epoch();
     NOTIFY stored_events;
     FOR result IN
         WITH given AS (
@@ -73,25 +152,34 @@ BEGIN
                 append int, id uuid, version bigint, topic text, state text,
                 text text, instruction text, salt text
             )) WITH ORDINALITY AS g (append, id, version, topic, state, text, instruction, salt, n)
+        ), heads AS (
+            SELECT g.append, min(g.version) = 1 + coalesce((
+                SELECT max(e.originator_version) FROM stored_events e WHERE e.originator_id = g.id
+            ), 0) AS fits
+            FROM given g GROUP BY g.append, g.id
         ), inserted AS (
             INSERT INTO stored_events AS e (originator_id, originator_version, topic, state)
-            SELECT g.id, g.version, g.topic, convert_to(g.state, 'UTF8') FROM given g ORDER BY g.n
-            ON CONFLICT DO NOTHING
+            SELECT g.id, g.version, g.topic, convert_to(g.state, 'UTF8')
+            FROM given g JOIN heads h ON h.append = g.append AND h.fits ORDER BY g.n
             RETURNING e.originator_id AS id, e.originator_version AS version, e.notification_id
         ), said AS (
             INSERT INTO payloads (task_id, text, instruction, salt)
             SELECT g.id, g.text, g.instruction, g.salt
-            FROM given g JOIN inserted i ON i.id = g.id AND i.version = g.version
+            FROM given g JOIN heads h ON h.append = g.append AND h.fits
             WHERE g.text IS NOT NULL
+        ), placed AS (
+            SELECT g.append, g.topic, CASE WHEN h.fits THEN i.notification_id ELSE (
+                SELECT e.notification_id FROM stored_events e
+                WHERE e.originator_id = g.id AND e.originator_version = g.version
+                AND e.topic = g.topic AND e.state = convert_to(g.state, 'UTF8')
+            ) END AS position
+            FROM given g JOIN heads h ON h.append = g.append
+            LEFT JOIN inserted i ON i.id = g.id AND i.version = g.version
         )
-        SELECT g.append, count(*) AS wanted, count(i.id) AS got, max(i.notification_id) AS last,
-               array_agg(g.topic) AS topics
-        FROM given g LEFT JOIN inserted i ON i.id = g.id AND i.version = g.version
-        GROUP BY g.append ORDER BY g.append
+        SELECT p.append, array_agg(p.topic) AS topics,
+               CASE WHEN count(p.position) = count(*) THEN max(p.position) END AS last
+        FROM placed p GROUP BY p.append ORDER BY p.append
     LOOP
-        IF result.got > 0 AND result.got < result.wanted THEN
-            RAISE EXCEPTION 'an append of several events fits only in part' USING ERRCODE = 'TT001';
-        END IF;
         PERFORM pg_notify(topic, '') FROM unnest(result.topics) AS topic;
         append := result.append;
         last_position := result.last;

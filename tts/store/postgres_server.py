@@ -1,20 +1,30 @@
-"""How PostgreSQL is reached: connections that notice a dead peer, and a little patience."""
+"""How PostgreSQL is reached: connections that notice a dead peer, and a little patience.
+
+Three things bound a wait. The server ends a statement that takes too long; TCP gives up a peer that
+acknowledges nothing; and as neither helps against a server that is frozen, against packets that a
+middlebox swallows, or for a commit that waits for a standby, the client cuts a connection whose
+answer does not come. One that was cut, or that met an error of the server, is not used again: the
+next one may lead to another server.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import re
-from collections.abc import Iterator
+import socket
+from collections.abc import AsyncIterator
 from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, Notify
 from psycopg.conninfo import conninfo_to_dict
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import AsyncConnectionPool
 
 from tts.patience import Outage
 from tts.ports.errors import Unavailable
+from tts.store.postgres_errors import is_away, translated
 
 PATIENCE_SECONDS = 5.0  # an append or a read waits this long for the server before it gives up
 # A peer whose machine vanished without a word is found out within seconds, on either side: else its
@@ -28,11 +38,9 @@ _KEEPALIVES: dict[str, Any] = {
 _SERVER_KEEPALIVES = (
     "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 "
 )
-OPTIONS = (
-    _SERVER_KEEPALIVES + "-c statement_timeout=10000 -c idle_in_transaction_session_timeout=10000"
-)
-LONG_LIVED = _SERVER_KEEPALIVES + "-c statement_timeout=0"
-ERRORS = (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError)
+OPTIONS = "-c statement_timeout=10000 -c idle_in_transaction_session_timeout=10000"
+LONG_LIVED = "-c statement_timeout=0"
+RECONNECT_SECONDS = 2.0  # the pool would double its pauses for minutes, and then sit one out
 _WRONG_VALUE = re.compile(r"invalid \S+ value")  # in the URL's query, as libpq says it
 
 
@@ -45,39 +53,98 @@ class UnreadableUrl(ValueError):
         super().__init__(f"PostgreSQL cannot read it: {reason}")
 
 
-@contextlib.contextmanager
-def translated(moment: str = "") -> Iterator[None]:
-    """Raise Unavailable for what the driver raises when the server is away."""
+@contextlib.asynccontextmanager
+async def bounded(
+    connection: AsyncConnection, seconds: float = PATIENCE_SECONDS
+) -> AsyncIterator[None]:
+    """Cut the connection if the block lasts longer, and close it after an error of the server's.
+
+    Raises:
+        Unavailable: the answer did not come in time; what was asked for may or may not be done.
+        psycopg.Error
+    """
+    late = False
+
+    def cut() -> None:
+        nonlocal late
+        late = True
+        # The driver sees an end of the stream at once. Canceling it instead would have it ask the
+        # server, which does not answer, to cancel the statement.
+        with (
+            contextlib.suppress(OSError, psycopg.Error),
+            socket.socket(fileno=os.dup(connection.fileno())) as end,
+        ):
+            end.shutdown(socket.SHUT_RDWR)
+
+    timer = asyncio.get_running_loop().call_later(seconds, cut)
     try:
         yield
-    except ERRORS as error:
-        raise Unavailable(f"PostgreSQL{moment and ', '}{moment}: {error}") from error
+    except (psycopg.Error, OSError) as error:
+        if late:
+            raise Unavailable(f"PostgreSQL: no answer within {seconds:g} s") from error
+        if is_away(error):
+            await connection.close()
+        raise
+    finally:
+        timer.cancel()
+
+
+async def notices(connection: AsyncConnection) -> AsyncIterator[Notify]:
+    """What the connection is notified of, for ever; a silence is looked into.
+
+    Raises:
+        Unavailable, psycopg.Error: the connection is gone.
+    """
+    while True:
+        async for notice in connection.notifies(timeout=PATIENCE_SECONDS):
+            yield notice
+        async with bounded(connection):
+            await connection.execute("SELECT 1")
 
 
 class PostgresServer:
-    """A pool of ``readers`` connections for single statements, and connections of one's own.
+    """A pool of ``size`` connections, and connections of one's own.
+
+    ``patience`` in seconds bounds a session of the pool. With ``check`` nobody is handed a
+    connection that a restart has cut, for one round trip more.
 
     Raises:
         UnreadableUrl
     """
 
-    def __init__(self, url: str, *, readers: int) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        size: int,
+        options: str = OPTIONS,
+        patience: float = PATIENCE_SECONDS,
+        check: bool = False,
+    ) -> None:
         try:
             conninfo_to_dict(url)
         except psycopg.ProgrammingError as error:
             raise UnreadableUrl(error) from None
         self._url = url
+        self._patience = patience
         self._pool = AsyncConnectionPool(
             url,
             min_size=1,
-            max_size=readers,
+            max_size=size,
             open=False,
             timeout=PATIENCE_SECONDS,
-            kwargs={"autocommit": True, "options": OPTIONS, **_KEEPALIVES},
+            reconnect_timeout=RECONNECT_SECONDS,
+            check=AsyncConnectionPool.check_connection if check else None,
+            kwargs={
+                "autocommit": True,
+                "options": _SERVER_KEEPALIVES + options,
+                "connect_timeout": int(PATIENCE_SECONDS),
+                **_KEEPALIVES,
+            },
         )
 
-    async def open(self, schema: str) -> None:
-        """Make the tables if need be, and connect.
+    async def open(self, schema: str, lock: int) -> None:
+        """Make the tables if need be, under an advisory lock of that number, and connect.
 
         Raises:
             Unavailable: the server does not answer.
@@ -93,7 +160,7 @@ class PostgresServer:
                 raise UnreadableUrl(error) from None
             async with connection, connection.transaction():
                 # CREATE … IF NOT EXISTS races with itself when two processes start at once.
-                await connection.execute("SELECT pg_advisory_xact_lock(7721000)")
+                await connection.execute("SELECT pg_advisory_xact_lock(%s)", (lock,))
                 await connection.execute(schema)
             await self._pool.open(wait=True, timeout=PATIENCE_SECONDS)
 
@@ -105,15 +172,29 @@ class PostgresServer:
         """A connection of one's own, in autocommit; one that vanishes is found out in seconds.
 
         Raises:
-            one of ``ERRORS``
+            psycopg.Error, OSError: to be :func:`translated`.
         """
         return await AsyncConnection.connect(
             self._url,
             autocommit=True,
-            options=options,
+            options=_SERVER_KEEPALIVES + options,
             connect_timeout=int(PATIENCE_SECONDS),
             **_KEEPALIVES,
         )
+
+    @contextlib.asynccontextmanager
+    async def session(self) -> AsyncIterator[AsyncConnection]:
+        """A connection of the pool while the block lasts.
+
+        Raises:
+            Unavailable: the server cannot be used, or did not answer in time.
+        """
+        with translated():
+            async with (
+                self._pool.connection() as connection,
+                bounded(connection, self._patience),
+            ):
+                yield connection
 
     async def query(self, sql: str, params: tuple[object, ...]) -> list[tuple[Any, ...]]:
         """The rows that a statement returns, in a transaction of its own.
@@ -123,10 +204,9 @@ class PostgresServer:
         """
 
         async def run() -> list[tuple[Any, ...]]:
-            with translated():
-                async with self._pool.connection() as connection:
-                    cursor = await connection.execute(sql, params, prepare=True, binary=True)
-                    return await cursor.fetchall()
+            async with self.session() as connection:
+                cursor = await connection.execute(sql, params, prepare=True, binary=True)
+                return await cursor.fetchall()
 
         # psycopg waits with asyncio.wait_for, which in Python 3.11 forgets a cancellation that
         # meets the answer: whoever canceled us would wait for ever.

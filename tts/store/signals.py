@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator
 from psycopg import AsyncConnection
 from psycopg.sql import SQL, Identifier
 
-from tts.store.postgres_server import LONG_LIVED, PostgresServer, translated
+from tts.store.postgres_errors import translated
+from tts.store.postgres_server import LONG_LIVED, PostgresServer, bounded, notices
 
 CHANNEL = "tts_signals"
 
@@ -30,7 +31,8 @@ class PostgresSignals:
             connection = await self._server.connect(LONG_LIVED)
         try:
             with translated("before listening"):
-                await connection.execute(SQL("LISTEN {}").format(Identifier(CHANNEL)))
+                async with bounded(connection):
+                    await connection.execute(SQL("LISTEN {}").format(Identifier(CHANNEL)))
             yield _words(connection)
         finally:
             await connection.close()
@@ -38,5 +40,5 @@ class PostgresSignals:
 
 async def _words(connection: AsyncConnection) -> AsyncIterator[str]:
     with translated("while listening"):
-        async for notice in connection.notifies():
+        async for notice in notices(connection):
             yield notice.payload

@@ -15,7 +15,9 @@ from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
 
+from tts.ports.epochs import Epochs
 from tts.ports.log import SECRET_BYTES, LogSecret, Payload, Recorded
+from tts.store import sqlite_epochs
 from tts.store.group_commit import Append, GroupCommit
 from tts.store.sqlite_connections import SQLiteConnections
 from tts.store.tailer import Bell, follow
@@ -23,8 +25,11 @@ from tts.store.tailer import Bell, follow
 OTHER_PROCESSES_POLL_SECONDS = 0.05  # PRAGMA data_version reads shared memory: a few microseconds
 LEADERSHIP_POLL_SECONDS = 0.2
 
-_INSERT = "INSERT OR IGNORE INTO stored_events VALUES (?, ?, ?, ?)"
-_DELETE = "DELETE FROM stored_events WHERE originator_id = ? AND originator_version = ?"
+_INSERT = (
+    "INSERT INTO stored_events (rowid, originator_id, originator_version, topic, state) "
+    "VALUES (?, ?, ?, ?, ?)"
+)
+_VERSION = "SELECT coalesce(max(originator_version), 0) FROM stored_events WHERE originator_id = ?"
 _INSERT_PAYLOAD = "INSERT INTO payloads VALUES (?, ?, ?, ?)"
 _PAYLOAD = (
     "SELECT text, instruction, salt FROM payloads "
@@ -63,11 +68,13 @@ class SQLiteStore:
         self._group = GroupCommit(self._commit)
         self._bell = Bell()
         self._watching: asyncio.Task[None] | None = None
+        self.epochs = Epochs()
 
     async def open(self) -> None:
         """Make the file and its tables if need be, and connect."""
         await self._connections.open(files(__package__).joinpath("sqlite.sql").read_text())
         await self.secret()  # so that it is as old as the log
+        await self._begin_epoch(0)
         self._watching = asyncio.create_task(self._watch())
 
     async def aclose(self) -> None:
@@ -114,12 +121,24 @@ class SQLiteStore:
     async def read(self, after: int, limit: int, topics: Collection[str] = ()) -> list[Recorded]:
         """See :class:`tts.ports.log.Log`."""
         selection = f"AND topic IN ({','.join('?' * len(topics))})" if topics else ""
-        return await self._select(_READ.format(selection=selection), (after, *topics, limit))
+        sql = _READ.format(selection=selection)
 
-    async def position(self) -> int:
+        def work(reader: sqlite3.Connection) -> list[Recorded]:
+            rows = _recorded(reader.execute(sql, (after, *topics, limit)))
+            self._notice(reader)  # behind the rows: none is of an epoch that nobody knows
+            return rows
+
+        rows = await self._connections.read(work)
+        self.epochs.check(after)
+        return rows
+
+    async def position(self, seen: int = 0) -> int:
         """See :class:`tts.ports.log.Log`."""
         row = await self._connections.read_one(_POSITION, ())
-        return int(row[0]) if row else 0
+        position = int(row[0]) if row else 0
+        if position < seen:
+            await self._begin_epoch(seen)
+        return position
 
     def follow(
         self, after: int, *, batch: int = 500, topics: Collection[str] = ()
@@ -146,8 +165,9 @@ class SQLiteStore:
         row = await self._connections.read_one(_CHECKPOINT, (name,))
         return int(row[0]) if row else 0
 
-    async def save_checkpoint(self, name: str, position: int) -> None:
+    async def save_checkpoint(self, name: str, position: int, seen: int | None = None) -> None:
         """See :class:`tts.ports.coordination.Coordination`."""
+        self.epochs.check(position if seen is None else seen)
         await asyncio.shield(self._connections.write(_SAVE_CHECKPOINT, (name, position)))
 
     # --- inside
@@ -158,17 +178,23 @@ class SQLiteStore:
         self._bell.kick()
         return positions
 
+    async def _begin_epoch(self, seen: int) -> None:
+        async with self._connections.transaction() as writer:
+            sqlite_epochs.begin(writer, seen)
+        await self._connections.read(self._notice)
+
+    def _notice(self, reader: sqlite3.Connection) -> None:
+        """Learn of new epochs."""
+        newest = self.epochs.newest
+        if newest is None or newest.number != sqlite_epochs.number(reader):
+            self.epochs = sqlite_epochs.epochs(reader)
+
     async def _erase(self, task_id: UUID) -> None:
         await self._connections.write(_ERASE, (task_id.hex,))
         await self._connections.empty_wal()
 
     async def _select(self, sql: str, params: Sequence[object]) -> list[Recorded]:
-        return await self._connections.read(
-            lambda reader: [
-                Recorded(position, UUID(hex=task_id), version, topic, state)
-                for position, task_id, version, topic, state in reader.execute(sql, params)
-            ],
-        )
+        return await self._connections.read(lambda reader: _recorded(reader.execute(sql, params)))
 
     async def _watch(self) -> None:
         """Wake the followers when another process has written."""
@@ -190,42 +216,34 @@ class FileLeadership:
         await asyncio.get_running_loop().create_future()
 
 
+def _recorded(rows: sqlite3.Cursor) -> list[Recorded]:
+    return [
+        Recorded(position, UUID(hex=task_id), version, topic, state)
+        for position, task_id, version, topic, state in rows
+    ]
+
+
 def _insert_all(writer: sqlite3.Connection, batch: list[Append]) -> list[int | None]:
-    """Write the batch; for each append its last position, or None where a version is taken."""
-    execute, executemany = writer.execute, writer.executemany
-    execute("SAVEPOINT batch")
-    (last,) = execute(_POSITION).fetchone()
+    """Write what fits; for each append its last position, or None where it does not."""
+    last = sqlite_epochs.last_given(writer)
     rows: list[tuple[object, ...]] = []
     payloads: list[tuple[object, ...]] = []
     positions: list[int | None] = []
     for append in batch:
         task_id = append.task_id.hex
-        rows += [(task_id, e.originator_version, e.topic, e.state) for e in append.events]
-        positions.append(last + len(rows))  # rowids go up by one while the lock is held
+        (version,) = writer.execute(_VERSION, (task_id,)).fetchone()
+        if append.events[0].originator_version != version + 1:
+            positions.append(_same(writer, append))
+            continue
+        for event in append.events:
+            last += 1
+            rows.append((last, task_id, event.originator_version, event.topic, event.state))
+        positions.append(last)
         if (payload := append.payload) is not None:
             payloads.append((task_id, payload.text, payload.instruction, payload.salt))
-    if executemany(_INSERT, rows).rowcount == len(rows):
-        executemany(_INSERT_PAYLOAD, payloads)
-        return positions
-    execute("ROLLBACK TO batch")
-    return [_insert(writer, append) for append in batch]
-
-
-def _insert(writer: sqlite3.Connection, append: Append) -> int | None:
-    task_id = append.task_id.hex
-    position = None
-    for n, event in enumerate(append.events):
-        cursor = writer.execute(
-            _INSERT, (task_id, event.originator_version, event.topic, event.state)
-        )
-        if cursor.rowcount == 0:
-            for written in append.events[:n]:
-                writer.execute(_DELETE, (task_id, written.originator_version))
-            return _same(writer, append)
-        position = cursor.lastrowid
-    if (payload := append.payload) is not None:
-        writer.execute(_INSERT_PAYLOAD, (task_id, payload.text, payload.instruction, payload.salt))
-    return position
+    writer.executemany(_INSERT, rows)
+    writer.executemany(_INSERT_PAYLOAD, payloads)
+    return positions
 
 
 def _same(writer: sqlite3.Connection, append: Append) -> int | None:

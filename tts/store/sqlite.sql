@@ -30,6 +30,15 @@ CREATE TABLE IF NOT EXISTS secrets (
     position INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- Where the log began anew behind a loss, see tts/ports/epochs.py; the first row is the log's beginning.
+CREATE TABLE IF NOT EXISTS log_epochs (
+    number INTEGER PRIMARY KEY,
+    id TEXT NOT NULL,
+    survived INTEGER NOT NULL,
+    first INTEGER NOT NULL,
+    began TEXT NOT NULL
+);
+
 -- For people: SELECT * FROM task_log WHERE task_id = '…' ORDER BY position;
 CREATE VIEW IF NOT EXISTS task_log AS
 SELECT rowid AS position, originator_id AS task_id, originator_version AS version,
