@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from time import perf_counter
 
+from gateway.access.admission import report_command
 from gateway.access.roles import Access
 from gateway.errors import InvalidRequest, Later, TaskMismatch
 from gateway.metrics import REQUESTS
@@ -80,7 +81,7 @@ class Commands:
         # An operator's retry counts as the owner's of the task, and nobody refuses it.
         is_own = access.scope is not None or not access.key_id
         with await self._quotas.take(access, 0) if is_own else UNCOUNTED as place:
-            _, position = await self._application.retry(
+            task, position = await self._application.retry(
                 task_id,
                 by=access.owner or "client",
                 reason="requested by the client",
@@ -88,6 +89,7 @@ class Commands:
                 check=check,
             )
             place.recorded(position)
+        report_command(access, "retry", f"task {task_id}", owner=task.owner)
         return {
             "taskId": str(task_id),
             "message": "Retry initiated successfully",
@@ -107,6 +109,7 @@ class Commands:
             reason="requested by the client",
             scope=access.scope,
         )
+        report_command(access, "cancel", f"task {task_id}", owner=task.owner)
         return {
             "taskId": str(task_id),
             "message": "Cancellation requested",

@@ -7,13 +7,15 @@ import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from types import MappingProxyType
+from typing import ClassVar
 
 import orjson
 from sanic import HTTPResponse, Request
 from sanic.exceptions import PayloadTooLarge, SanicException
 
-from tts.application.dead_letters import NotADeadLetter
 from gateway.answers import HEADERS
+from gateway.security import Event
+from tts.application.dead_letters import NotADeadLetter
 from tts.application.tasks import IdempotencyMismatch, TaskNotFound
 from tts.domain.errors import TaskErased, TransitionRefused
 from tts.domain.failures import StepError
@@ -28,9 +30,11 @@ RETRY_AFTER_SECONDS = 2
 class GatewayError(Exception):
     """A request that cannot be served; the message is for the client.
 
-    ``task_id`` is the task's that it is about, if there is one.
+    ``task_id`` is the task's that it is about, if there is one, and ``event`` what the operator
+    hears of it, if anything.
     """
 
+    event: ClassVar[Event | None] = None
     headers: Mapping[str, str] = MappingProxyType({})
 
     def __init__(self, message: str, *, task_id: str | None = None) -> None:
@@ -44,12 +48,30 @@ class Unauthorized(GatewayError):
     headers = MappingProxyType({"WWW-Authenticate": 'Bearer realm="tts"'})
 
 
+class BadCredential(Unauthorized):
+    """The key or token that was shown is not good; ``key_id`` is whose it is, if that is known.
+
+    A ``genuine`` one was good once.
+    """
+
+    event = Event.CREDENTIAL_REFUSED
+
+    def __init__(self, message: str, *, key_id: str = "", genuine: bool = False) -> None:
+        super().__init__(message)
+        self.key_id = key_id
+        self.genuine = genuine
+
+
 class BadSignature(GatewayError):
     """The webhook is not signed by Replicate, or not within the last minutes."""
 
+    event = Event.BAD_SIGNATURE
+
 
 class Forbidden(GatewayError):
-    """The key is good, but not for this."""
+    """The key or token is good, but not for this."""
+
+    event = Event.FORBIDDEN
 
 
 class Later(GatewayError):
@@ -62,6 +84,12 @@ class Later(GatewayError):
 
 class TooManyRequests(Later):
     """The client sends faster than it may."""
+
+
+class TooManyFailures(TooManyRequests):
+    """Too many credentials from this address were wrong."""
+
+    event = Event.ADDRESS_THROTTLED
 
 
 class TooManyStreams(Later):
@@ -106,6 +134,12 @@ class InvalidCursor(GatewayError):
     """The cursor of a list is none of ours."""
 
 
+class HostNotAllowed(GatewayError):
+    """The request is for a host that is not this service's."""
+
+    event = Event.FOREIGN_HOST
+
+
 class RouteNotFound(GatewayError):
     """There is nothing under this path."""
 
@@ -134,10 +168,6 @@ class SpeechFailed(GatewayError):
         self.permanent = permanent
 
 
-class HostNotAllowed(GatewayError):
-    """The request is for a host that is not this service's."""
-
-
 TABLE: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
     InvalidJson: (HTTPStatus.BAD_REQUEST, "invalid_json"),
     InvalidRequest: (HTTPStatus.BAD_REQUEST, "invalid_request"),
@@ -153,6 +183,7 @@ TABLE: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
     TooManyTasks: (HTTPStatus.TOO_MANY_REQUESTS, "too_many_tasks"),
     CharactersExhausted: (HTTPStatus.TOO_MANY_REQUESTS, "characters_exhausted"),
     QueueFull: (HTTPStatus.SERVICE_UNAVAILABLE, "queue_full"),
+    HostNotAllowed: (HTTPStatus.MISDIRECTED_REQUEST, "host_not_allowed"),
     RouteNotFound: (HTTPStatus.NOT_FOUND, "not_found"),
     TaskNotFound: (HTTPStatus.NOT_FOUND, "task_not_found"),
     RangeNotSatisfiable: (HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "range_not_satisfiable"),
@@ -188,7 +219,6 @@ HTTP_CODES = {
 
 
 def answer(request: Request, error: Exception) -> HTTPResponse:
-    HostNotAllowed: (HTTPStatus.MISDIRECTED_REQUEST, "host_not_allowed"),
     """The response to a request that ended in ``error``; what nobody foresaw is logged here."""
     status, body = refusal(error, f"{request.method} {request.path}")
     headers = dict(HEADERS)

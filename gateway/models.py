@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self, TypeVar
@@ -53,6 +54,13 @@ def _no_nul(value: str) -> str:
     return value
 
 
+def _no_controls(value: str) -> str:
+    # It is shown in terminals, which obey C0 and C1, and beside other text, which bidi reorders.
+    if CONTROLS.search(value):
+        raise PydanticCustomError("controls", "must be one line without control characters")
+    return value
+
+
 def _not_blank(value: str) -> str:
     if not value or value.isspace():
         raise PydanticCustomError("blank", "must not be empty")
@@ -92,11 +100,15 @@ def _truth(value: object) -> object:
     raise PydanticCustomError("truth", "must be true or false")
 
 
+CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 PERMANENT = "Whether no repetition can help."
 Digits = BeforeValidator(_digits)
 TemplateId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Said = Annotated[str, AfterValidator(_no_nul), Published(r"^[^\x00]*$")]
 Word = Annotated[Said, Field(max_length=255)]
+Name = Annotated[
+    Said, AfterValidator(_no_controls), Published(r"^[^\p{Cc}]*$"), Field(max_length=255)
+]
 Text = Annotated[Said, AfterValidator(_not_blank), Published(r"^[^\x00]*[^\x00\s][^\x00]*$")]
 
 
@@ -158,7 +170,7 @@ class UsageQuery(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    owner: Word | None = Field(
+    owner: Name | None = Field(
         default=None, description="Whose usage; for keys that see everybody's."
     )
     days: Annotated[int, Field(ge=1, le=DAYS_MAX), Digits] = Field(
@@ -187,7 +199,7 @@ class DeadLetterFilter(BaseModel):
     permanent: Annotated[bool, Field(strict=True)] | None = Field(
         default=None, description=PERMANENT
     )
-    owner: Word | None = Field(
+    owner: Name | None = Field(
         default=None, description="Whose tasks; for keys that see everybody's."
     )
 
@@ -215,7 +227,12 @@ class DismissRequest(Body):
     filter: DeadLetterFilter | None = Field(
         default=None, description="Which dead letters; `{}` is all of them. Instead of `taskIds`."
     )
-    reason: Annotated[Text, Field(max_length=200)] = Field(
+    reason: Annotated[
+        Text,
+        AfterValidator(_no_controls),
+        Published(r"^[^\p{Cc}]*[^\p{Cc}\s][^\p{Cc}]*$"),
+        Field(max_length=200),
+    ] = Field(
         description="Why; it stands in the log and in the streams."
     )
     limit: Annotated[int, Field(ge=1)] | None = Field(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated
 from uuid import UUID
 
@@ -13,17 +14,19 @@ from pydantic import Field
 from websockets.frames import CloseCode
 
 from gateway import errors
-from gateway.access.roles import Access, Need
+from gateway.access.roles import STRANGER, Access, Need
 from gateway.commands import Commands, started
-from gateway.errors import Forbidden, InvalidRequest
+from gateway.errors import InvalidRequest, Unauthorized
 from gateway.history import TASKS_MAX, History, Tasks, tasks_of
 from gateway.models import Body, CancelRequest, RetryRequest, parse_body
 from gateway.services import Services
 from gateway.streams import ws_messages
 from gateway.streams.socket import Socket
-from tts.wire import AckData, RequestId, Subscribed, Unsubscribed
+from tts.wire import AckData, Authenticated, RequestId, Subscribed, Unsubscribed
 
 logger = logging.getLogger(__name__)
+
+STRANGER_SECONDS = 5.0  # how long a connection may take to say who it is
 
 
 class Message(Body):
@@ -31,6 +34,13 @@ class Message(Body):
 
     type: str
     id: Annotated[str, Field(max_length=128)] | int | None = None
+
+
+class Authenticate(Body):
+    """``authenticate``: a key, or a token for streams in its place."""
+
+    key: Annotated[str, Field(max_length=500)] | None = None
+    token: Annotated[str, Field(max_length=500)] | None = None
 
 
 class Subscribe(Body):
@@ -54,26 +64,29 @@ class Key(Body):
 
 
 class Session:
-    """The other end of one ``socket``, whose client may do what ``access`` grants."""
+    """The other end of one ``socket``, whose client may do what its credential grants."""
 
-    def __init__(
-        self, services: Services, commands: Commands, socket: Socket, access: Access
-    ) -> None:
+    def __init__(self, services: Services, commands: Commands, socket: Socket) -> None:
         self._services = services
         self._commands = commands
         self._hub = services.hub
         self._history = History(services)
         self._socket = socket
-        self._access = access
+
+    @property
+    def _access(self) -> Access:
+        return self._socket.access
 
     async def run(self, handshake: bytes) -> None:
         """Greet the client and serve it until the connection is over."""
         try:
-            interval = self._services.settings.sse_heartbeat_interval_ms
-            hello = ws_messages.connected(secrets.token_hex(8), self._hub.position, interval)
-            await self._socket.write(handshake + hello)
-            await self._socket.go_live()
-            async for message in self._socket.messages():
+            messages = self._socket.messages()
+            await self._socket.write(handshake)
+            if self._access is not STRANGER:
+                await self._greet()
+            elif not await self._meet(messages):
+                return
+            async for message in messages:
                 await self._answer(message)
         except ConnectionError:
             # The client went, as clients do, or was cut and counted.
@@ -82,8 +95,43 @@ class Session:
             logger.exception("A WebSocket broke off")
             self._socket.close(CloseCode.INTERNAL_ERROR, "internal error")
 
+    async def _greet(self) -> None:
+        interval = self._services.settings.sse_heartbeat_interval_ms
+        hello = ws_messages.connected(secrets.token_hex(8), self._hub.position, interval)
+        await self._socket.write(hello)
+        await self._socket.go_live()
+
+    async def _meet(self, messages: AsyncIterator[bytes]) -> bool:
+        """Hear who a stranger is; whether the conversation goes on."""
+        try:
+            async with asyncio.timeout(STRANGER_SECONDS):
+                raw = await anext(messages)
+        except StopAsyncIteration:
+            return False
+        except TimeoutError:
+            self._socket.expel(f"authenticate within {STRANGER_SECONDS:.0f} s")
+            return False
+        request_id = _id_of(raw)
+        try:
+            answer = self._introduced(raw)
+        except Exception as error:  # noqa: BLE001 -- as any message's
+            self._refuse(request_id, error)
+            self._socket.expel("not authenticated")
+            return False
+        await self._greet()
+        self._ack(request_id, answer)
+        return True
+
+    def _introduced(self, raw: bytes) -> Authenticated:
+        if parse_body(Message, raw).type != "authenticate":
+            raise Unauthorized('say first: {"type": "authenticate", "key": "tts_…"}')
+        return self._authenticated(raw)
+
     async def _answer(self, raw: bytes) -> None:
         request_id = _id_of(raw)
+        if reason := self._socket.refusal():
+            self._socket.expel(reason)
+            return
         try:
             self._socket.spend()
             kind = parse_body(Message, raw).type
@@ -91,16 +139,33 @@ class Session:
         except ConnectionError:
             raise
         except Exception as error:  # noqa: BLE001 -- every error has its answer in the table
-            _, body = errors.refusal(error, "a message over /ws")
-            self._socket.send(ws_messages.error(request_id, body))
+            self._refuse(request_id, error)
+
+    def _refuse(self, request_id: RequestId, error: Exception) -> None:
+        _, body = errors.refusal(error, "a message over /ws")
+        self._socket.report(error)
+        # What is said to a stranger is not kept back until he is greeted.
+        self._socket.say(ws_messages.error(request_id, body))
 
     def _handler(self, kind: str) -> Handler:
         if kind not in KINDS:
             raise InvalidRequest(f"type: must be one of {', '.join(KINDS)}, not {kind[:40]!r}")
         need, handler = KINDS[kind]
-        if not self._access.may(need):
-            raise Forbidden(f"a key of role {self._access.role} may not do this")
+        self._access.check(need)
         return handler
+
+    async def authenticate(self, request_id: RequestId, raw: bytes) -> None:
+        """Go on with another credential, such as a token that follows one that ends."""
+        self._ack(request_id, self._authenticated(raw))
+
+    def _authenticated(self, raw: bytes) -> Authenticated:
+        shown = parse_body(Authenticate, raw)
+        if (shown.key is None) == (shown.token is None):
+            raise InvalidRequest("authenticate needs either key or token")
+        text, is_token = (shown.key, False) if shown.key is not None else (shown.token, True)
+        self._socket.authenticate(text or "", is_token=is_token)
+        ends = self._access.ends
+        return {"expiresAt": ends.isoformat() if ends is not None else None}
 
     async def subscribe(self, request_id: RequestId, raw: bytes) -> None:
         """Send what is past, then what happens."""
@@ -170,6 +235,7 @@ class Session:
 
 Handler = Callable[[Session, RequestId, bytes], Awaitable[None]]
 KINDS: dict[str, tuple[Need, Handler]] = {
+    "authenticate": (Need.SOCKET, Session.authenticate),
     "subscribe": (Need.STREAM, Session.subscribe),
     "unsubscribe": (Need.STREAM, Session.unsubscribe),
     "generate": (Need.COMMAND, Session.generate),

@@ -2,33 +2,51 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 from sanic import Request
 
+from gateway import security
+from gateway.access.credentials import Credentials
 from gateway.access.keyring import Keyring
 from gateway.access.limits import Places, RateLimit
-from gateway.access.roles import ANYBODY, Access, Need
+from gateway.access.roles import ANYBODY, STRANGER, Access, Need, Scope
 from gateway.errors import Forbidden, Unauthorized
+from gateway.security import Event
 from tts.config import ConfigError, Settings
 
-BEARER = "bearer "
+OLD_KEYS = "TTS_API_KEYS_FILE: cannot be read; the keys stay as they were, and the log says why"
 
 
 class Place:
     """The place of an open stream, which it has until it leaves."""
 
-    __slots__ = ("_address", "_admission", "access")
+    __slots__ = ("_address", "_admission", "access", "ends")
 
     def __init__(self, admission: Admission, access: Access, address: str) -> None:
-        self.access = access
         self._admission = admission
         self._address = address
+        self._hold(access)
         admission.places.take(access.key_id, address)
 
-    def holds(self) -> bool:
-        """Whether the key would still be good for entering."""
-        return self._admission.keys is None or self._admission.keys.holds(self.access)
+    def refusal(self) -> str:
+        """Why its credential would not be good for entering any more; empty if it would."""
+        return self._admission.refusal(self.access)
+
+    def authenticate(self, text: str, *, is_token: bool) -> None:
+        """Take another credential, of one who sees the same tasks.
+
+        Raises:
+            BadCredential, TooManyFailures, Forbidden, TooManyStreams
+        """
+        access = self._admission.authenticate(text, self._address, is_token=is_token)
+        access.check(Need.SOCKET)
+        if self.access is not STRANGER and access.scope != self.access.scope:
+            raise Forbidden("this connection is another owner's: open one of your own")
+        self._admission.places.change(self.access.key_id, access.key_id)
+        self._hold(access)
 
     def spend(self) -> None:
         """Count a message that amounts to a request.
@@ -38,9 +56,17 @@ class Place:
         """
         self._admission.spend(self.access, self._address)
 
+    def report(self, error: Exception, route: str) -> None:
+        """Let the operator hear of a message that was refused."""
+        report(error, self.access, self._address, route)
+
     def leave(self) -> None:
         """Give the place back; to be called once."""
         self._admission.places.leave(self.access.key_id, self._address)
+
+    def _hold(self, access: Access) -> None:
+        self.access = access
+        self.ends = access.ends.timestamp() if access.ends is not None else math.inf
 
 
 class Admission:
@@ -60,6 +86,7 @@ class Admission:
             )
         self._token_seconds = settings.stream_token_seconds
         self.keys = Keyring(path, token_seconds=self._token_seconds) if path else None
+        self._credentials = Credentials(self.keys) if self.keys else None
         rate = settings.rate_limit_per_key if path else settings.rate_limit_per_address
         self._rate = RateLimit(rate) if rate else None
         self.places = Places(
@@ -75,12 +102,29 @@ class Admission:
         """
         if need is Need.NOTHING:
             return ANYBODY
-        access = self._identify(request, need) if self.keys else ANYBODY
+        access = self._identify(self._credentials, request, need) if self._credentials else ANYBODY
         if self._rate is not None:
             self.spend(access, request.client_ip)
-        if not access.may(need):
-            raise Forbidden(f"a key of role {access.role} may not do this")
+        request.ctx.access = access
+        access.check(need)
         return access
+
+    def authenticate(self, text: str, address: str, *, is_token: bool) -> Access:
+        """Who shows that over an open connection.
+
+        Raises:
+            BadCredential, TooManyFailures
+        """
+        if self._credentials is None:
+            return ANYBODY
+        read = self._credentials.of_token if is_token else self._credentials.of_key
+        return read(text, address)
+
+    def refusal(self, access: Access) -> str:
+        """Why that would not be granted any more; empty if it would."""
+        if self.keys is None or access is STRANGER:
+            return ""
+        return self.keys.refusal(access)
 
     def spend(self, access: Access, address: str) -> None:
         """Count a request of that key, or else of that address.
@@ -99,20 +143,44 @@ class Admission:
         """
         return Place(self, access, request.client_ip)
 
-    def stream_token(self, access: Access) -> tuple[str, datetime]:
+    def token(self, access: Access, scope: Scope, object_key: str = "") -> tuple[str, datetime]:
         """A token for one who is admitted, and when it ends; a mere word where nobody is asked."""
         if self.keys is None:
             return "anonymous", datetime.now(UTC) + timedelta(seconds=self._token_seconds)
-        return self.keys.token_for(access)
+        return self.keys.token_for(access, scope, object_key)
 
-    def _identify(self, request: Request, need: Need) -> Access:
-        assert self.keys is not None  # noqa: S101 -- the caller looked
-        credentials = request.headers.get("authorization")
-        if credentials is not None:
-            if not credentials.lower().startswith(BEARER):
-                raise Unauthorized("Authorization: must be `Bearer <key>`")
-            return self.keys.of_key(credentials[len(BEARER) :].strip())
-        token = request.args.get("token") if need is Need.STREAM else None
-        if token is None:
-            raise Unauthorized("a key is needed: Authorization: Bearer <key>")
-        return self.keys.of_token(token)
+    def notes(self) -> Sequence[str]:
+        """What an operator should mend although everything works."""
+        return [OLD_KEYS] if self.keys is not None and not self.keys.is_readable else []
+
+    def _identify(self, credentials: Credentials, request: Request, need: Need) -> Access:
+        header = request.headers.get("authorization")
+        if header is not None:
+            return credentials.of_header(header, request.client_ip)
+        takes_token = need in {Need.STREAM, Need.SOCKET, Need.AUDIO}
+        token = request.args.get("token") if takes_token else None
+        if token is not None:
+            return credentials.of_token(token, request.client_ip)
+        if need is Need.SOCKET:
+            return STRANGER
+        raise Unauthorized("a key is needed: Authorization: Bearer <key>")
+
+
+def report(error: Exception, access: Access | None, address: str, route: str) -> None:
+    """Let the operator hear of a refusal, if it is one to hear of."""
+    event = getattr(error, "event", None)
+    if event is not None:
+        key_id = getattr(error, "key_id", "") or (access.key_id if access is not None else "")
+        security.report(event, key_id=key_id, address=address, route=route, reason=str(error))
+
+
+def report_command(access: Access, route: str, what: str, *, owner: str | None = None) -> None:
+    """Let the operator hear of a command about others' tasks; ``owner`` is whose task it was."""
+    if access.key_id and access.scope is None and owner != access.owner:
+        security.report(
+            Event.ADMIN_COMMAND,
+            key_id=access.key_id,
+            address=access.address,
+            route=route,
+            reason=what,
+        )

@@ -16,8 +16,9 @@ import hashlib
 import hmac
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated
 
@@ -48,7 +49,7 @@ class Key(BaseModel):
     @property
     def access(self) -> Access:
         """What it grants."""
-        return Access(self.owner, self.role, self.id, self.quota)
+        return Access(self.owner, self.role, self.id, self.quota, self.expires)
 
     @property
     def quota(self) -> Quota:
@@ -78,10 +79,14 @@ class Keys(BaseModel):
             raise ValueError("two keys have the same id")
         return self
 
+    @cached_property
+    def index(self) -> Mapping[str, Key]:
+        """The keys by their ids."""
+        return {key.id: key for key in self.keys}
+
     def find(self, text: str) -> Key | None:
         """The key that somebody shows, expired and revoked ones included."""
-        _, _, rest = text.partition("_")
-        key = self.by_id(rest.partition("_")[0])
+        key = self.by_id(id_of(text))
         digest = hashlib.sha256(text.encode(errors="replace")).hexdigest()
         # An unknown id takes as long, and no comparison ends at the first wrong character.
         same = hmac.compare_digest(digest, key.sha256 if key else _NOBODYS)
@@ -89,11 +94,17 @@ class Keys(BaseModel):
 
     def by_id(self, key_id: str) -> Key | None:
         """The key of that id."""
-        return next((key for key in self.keys if key.id == key_id), None)
+        return self.index.get(key_id)
 
     def quotas_of(self, owner: str, now: datetime) -> list[Quota]:
         """Those of the owner's keys that grant something."""
         return [key.quota for key in self.keys if key.owner == owner and not key.refusal(now)]
+
+
+def id_of(text: str) -> str:
+    """The id in a key's text; anything at all if it is none."""
+    _, _, rest = text.partition("_")
+    return rest.partition("_")[0]
 
 
 def load(path: Path) -> Keys:

@@ -60,9 +60,24 @@ class Places:
         self._of_key[key_id] += 1
         self._of_address[address] += 1
 
+    def change(self, key_id: str, other: str) -> None:
+        """Make a key's place another key's.
+
+        Raises:
+            TooManyStreams: that one has none left.
+        """
+        if key_id != other:
+            if other and self._of_key[other] >= self._per_key:
+                raise TooManyStreams("too many streams are open", retry_after=STREAM_RETRY_SECONDS)
+            self._of_key[other] += 1
+            self._give_back(self._of_key, key_id)
+
     def leave(self, key_id: str, address: str) -> None:
         """Give a place back."""
-        for counts, who in ((self._of_key, key_id), (self._of_address, address)):
-            counts[who] -= 1
-            if not counts[who]:
-                del counts[who]
+        self._give_back(self._of_key, key_id)
+        self._give_back(self._of_address, address)
+
+    def _give_back(self, counts: Counter[str], who: str) -> None:
+        counts[who] -= 1
+        if not counts[who]:
+            del counts[who]

@@ -27,6 +27,8 @@ SECURITY: Mapping[Need, list[Json]] = {
     Need.NOTHING: [],
     Need.READ: [KEY],
     Need.STREAM: [KEY, TOKEN],
+    Need.SOCKET: [KEY, TOKEN, {}],  # nothing yet: the first message says it
+    Need.AUDIO: [KEY, TOKEN],
     Need.COMMAND: [KEY],
     Need.OPERATE: [KEY],
 }
@@ -36,13 +38,15 @@ SECURITY_SCHEMES = {
         "type": "apiKey",
         "in": "query",
         "name": "token",
-        "description": "From `POST /api/stream-token`.",
+        "description": "From `POST /api/stream-token`, with a scope that is for this.",
     },
 }
 NEED_ERRORS: Mapping[Need, tuple[str, ...]] = {
     Need.NOTHING: (),
     Need.READ: ("unauthorized",),
-    Need.STREAM: ("unauthorized",),
+    Need.STREAM: ("unauthorized", "forbidden"),
+    Need.SOCKET: ("unauthorized", "forbidden"),
+    Need.AUDIO: ("unauthorized", "forbidden"),
     Need.COMMAND: ("unauthorized", "forbidden"),
     Need.OPERATE: ("unauthorized", "forbidden"),
 }
@@ -150,7 +154,8 @@ class _Builder:
             entry["parameters"] = parameters
         if operation.body is not None:
             content = {"schema": reference(operation.body), "example": operation.example}
-            entry["requestBody"] = {"required": True, "content": {JSON: content}}
+            required = not operation.body_is_optional
+            entry["requestBody"] = {"required": required, "content": {JSON: content}}
         return entry
 
     def _query(self, operation: Operation) -> list[Json]:

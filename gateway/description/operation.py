@@ -53,6 +53,7 @@ class Operation:
     parameters: tuple[Mapping[str, Any], ...] = ()
     query: type[BaseModel] | None = None
     body: type[BaseModel] | None = None
+    body_is_optional: bool = False
     example: Mapping[str, Any] | None = None
     curl: str = "curl -s"
     scheme: str = "http"

@@ -56,7 +56,35 @@ everywhere without a library; an HLS playlist would need its audio as AAC in TS 
 on Chrome and Firefox.
 """
 
+TOKENS = """\
+`EventSource`, `WebSocket` and `<audio>` cannot send an `Authorization` header. They carry a token
+in the query instead, which can do less than the key that it was made with, and ends soon:
+
+- `{}` or `{"scope": "stream"}`: opens `/events?token=…` and `/ws?token=…`, to follow tasks.
+- `{"scope": "command"}`: opens them, too, and `/ws` then takes `generate`, `retry` and `cancel`.
+  It needs a key that may command.
+- `{"scope": "audio", "object": "audio-….wav"}`: opens `/audio/audio-….wav?token=…` and no other
+  audio. `object` is the last part of the audio's URL, without a query.
+
+A token opens nothing else. What it has opened ends at `expiresAt`: a stream with a comment that
+says why (and 401 if it comes back with the old token), a WebSocket with code 1008. Get a new token
+before, and go on from the last `id`: nothing is missed. `/client/SSEClient.js` does so by itself.
+"""
+
 WEBSOCKET = """\
+Who asks is said by the header `Authorization: Bearer <key>`, by `?token=…` (which only reads,
+unless it was asked for with the scope `command`), or by the first message, which has five seconds
+to come:
+
+```
+> {"type": "authenticate", "id": 0, "key": "tts_…"}
+< {"type": "connected", "data": {"clientId": "…", "position": 41, …}}
+< {"type": "ack", "id": 0, "data": {"expiresAt": null}}
+```
+
+The connection is closed with 1008 when its key or token ends. `authenticate` may come again: with
+the next `token`, so that the connection goes on, or with a `key`, so that it may command.
+
 Messages are JSON objects, one in each text frame. Yours have a `type`, and an `id` of your choice
 (a string or a number), which comes back in the answer: an `ack` with `data`, or an `error` with
 `error` and `code` as HTTP has them.

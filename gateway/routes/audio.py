@@ -26,7 +26,7 @@ def add_to(app: Sanic[Any, Any], services: Services) -> None:
     """Add the route, if the audio is ours to serve."""
     if services.audio_file is not None:
         handler = Audio(services, services.audio_file).file
-        endpoint.add(app, "GET", "/audio/<key:str>", handler, need=Need.STREAM)
+        endpoint.add(app, "GET", "/audio/<key:str>", handler, need=Need.AUDIO)
 
 
 class Audio:
@@ -41,6 +41,7 @@ class Audio:
         match = KEY.fullmatch(key)
         if not match:
             raise RouteNotFound(f"there is no audio {key!r}")
+        request.ctx.access.check_object(key)
         if (scope := request.ctx.access.scope) is not None:
             await self._services.application.history(task_id_of(match[1]), scope)
         path = self._audio_file(key)

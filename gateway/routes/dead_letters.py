@@ -10,6 +10,7 @@ from uuid import UUID
 from sanic import HTTPResponse, Request, Sanic
 
 from gateway import endpoint
+from gateway.access.admission import report_command
 from gateway.access.roles import Access, Need
 from gateway.answers import Success
 from gateway.errors import InvalidCursor
@@ -73,6 +74,7 @@ class Routes:
             )
         except ValueError as error:
             raise InvalidCursor(f"cursor: {error}") from error
+        _report(request.ctx.access, "redrive", outcome, order)
         bulk_answer = _answer(outcome, dry_run=order.dry_run)
         answer: Redriven = {**bulk_answer, "redriven": len(outcome.done)}
         return Success(answer)
@@ -84,6 +86,7 @@ class Routes:
             outcome = await self._letters.dismiss(_bulk(order, request.ctx.access))
         except ValueError as error:
             raise InvalidCursor(f"cursor: {error}") from error
+        _report(request.ctx.access, "dismiss", outcome, order)
         bulk_answer = _answer(outcome, dry_run=order.dry_run)
         answer: DismissedAnswer = {**bulk_answer, "dismissed": len(outcome.done)}
         return Success(answer)
@@ -100,6 +103,11 @@ class Routes:
         if room is None:
             return bulk
         return replace(bulk, limit=min(bulk.limit or room, room))
+
+
+def _report(access: Access, command: str, outcome: Outcome, order: DismissRequest) -> None:
+    if outcome.done and not order.dry_run:
+        report_command(access, command, f"{len(outcome.done)} tasks: {order.reason}")
 
 
 def _selection(choice: DeadLetterFilter, access: Access) -> Selection:

@@ -11,6 +11,7 @@ import orjson
 from sanic import HTTPResponse, Request, Sanic
 
 from gateway import endpoint
+from gateway.access.admission import report_command
 from gateway.access.roles import Need
 from gateway.answers import Success
 from gateway.commands import Commands, started
@@ -97,6 +98,7 @@ class Tts:
         task, position = await self._application.erase(
             uuid, self._services.audio, by=access.owner or "client", scope=access.scope
         )
+        report_command(access, "erase", f"task {uuid}", owner=task.owner)
         assert task.erased_at is not None  # noqa: S101 -- that is what erase does
         answer: Erasure = {
             "taskId": str(uuid),

@@ -25,7 +25,7 @@ from gateway.streams.stream import take_over
 
 def add_to(app: Sanic[Any, Any], services: Services) -> None:
     """Add the route."""
-    endpoint.add(app, "GET", "/ws", WebSockets(services).begin, need=Need.STREAM)
+    endpoint.add(app, "GET", "/ws", WebSockets(services).begin, need=Need.SOCKET)
 
 
 class WebSockets:
@@ -50,7 +50,7 @@ class WebSockets:
         async with hub.following():
             socket = Socket(hub, protocol, patience=settings.sse_client_timeout_ms / 1000)
             take_over(request, socket)
-            session = Session(self._services, self._commands, socket, request.ctx.access)
+            session = Session(self._services, self._commands, socket)
             socket.session = asyncio.create_task(session.run(answer.serialize()))
         return Handover(status=HTTPStatus.SWITCHING_PROTOCOLS)
 

@@ -58,6 +58,28 @@ class Socket(Stream):
         """Close as one who goes away; the reason says when to come back."""
         self.close(CloseCode.GOING_AWAY, f"come back in {seconds * 1000:.0f} ms")
 
+    def expel(self, reason: str) -> None:
+        """Close as one that the rules forbid."""
+        self.close(CloseCode.POLICY_VIOLATION, reason)
+
+    def authenticate(self, text: str, *, is_token: bool) -> None:
+        """Go on with that credential.
+
+        Raises:
+            BadCredential, TooManyFailures, Forbidden, TooManyStreams
+        """
+        self._place.authenticate(text, is_token=is_token)
+        self.scope = self.access.scope
+
+    def say(self, frame: bytes) -> None:
+        """Send a frame ahead of everything that is held back."""
+        if not self._lost:
+            self._transport.write(frame)
+
+    def report(self, error: Exception) -> None:
+        """Let the operator hear of a message that was refused."""
+        self._place.report(error, "/ws")
+
     def close(self, code: CloseCode, reason: str) -> None:
         """Begin the end of the connection, which the client has to answer soon."""
         if self._protocol.state is State.OPEN:

@@ -52,3 +52,8 @@ def heartbeat(position: int) -> bytes:
 def retry(seconds: float) -> bytes:
     """How long a client that is sent away waits before it connects again."""
     return b"retry: %d\n\n" % (seconds * 1000)
+
+
+def ended(reason: str) -> bytes:
+    """The last words to a client whose credential has ended; a comment, for people."""
+    return b": %b\nretry: %d\n\n" % (reason.encode(), RETRY_MS)

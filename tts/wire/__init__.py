@@ -42,6 +42,7 @@ from tts.wire.service import (
 from tts.wire.streams import (
     AckData,
     AckMessage,
+    Authenticated,
     Connected,
     ConnectedMessage,
     ErrorMessage,
@@ -76,6 +77,7 @@ __all__ = [
     "Accepted",
     "AckData",
     "AckMessage",
+    "Authenticated",
     "BulkAnswer",
     "CancelAccepted",
     "Connected",

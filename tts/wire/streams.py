@@ -112,7 +112,13 @@ class Unsubscribed(TypedDict):
     taskIds: list[str] | None
 
 
-AckData = Subscribed | Unsubscribed | Accepted | RetryAccepted | CancelAccepted
+class Authenticated(TypedDict):
+    """The credential is good; the connection is closed when it ends, if it does."""
+
+    expiresAt: Time | None
+
+
+AckData = Authenticated | Subscribed | Unsubscribed | Accepted | RetryAccepted | CancelAccepted
 
 
 class AckMessage(TypedDict):

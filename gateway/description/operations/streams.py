@@ -4,8 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.description.operation import TASK_ERRORS, TASK_ID, Answer, Operation, header, query
-from gateway.description.prose import SSE, WEBSOCKET
+from gateway.access.tokens import TokenRequest
+from gateway.description.operation import (
+    BODY_ERRORS,
+    TASK_ERRORS,
+    TASK_ID,
+    Answer,
+    Operation,
+    header,
+    query,
+)
+from gateway.description.prose import SSE, TOKENS, WEBSOCKET
 from tts import wire
 
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
@@ -45,12 +54,13 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("POST", "/api/stream-token"): Operation(
         tag="Streams",
-        summary="A short-lived token for streams in browsers",
-        description=(
-            "`EventSource` and `WebSocket` cannot send an `Authorization` header: they open "
-            "`/events?token=…` and `/ws?token=…` instead, and audio players `/audio/…?token=…`."
-        ),
+        summary="A short-lived token for streams and audio in browsers",
+        description=TOKENS,
         answers={200: Answer("The token", wire.StreamToken)},
+        errors=(*BODY_ERRORS, "forbidden"),
+        body=TokenRequest,
+        body_is_optional=True,
+        example={"scope": "stream"},
         curl="curl -s -X POST",
     ),
 }
