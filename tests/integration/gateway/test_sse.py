@@ -313,7 +313,7 @@ class TestHeartbeat:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
         """In a storm, clients that leave at heartbeats and come back see everything once."""
-        monkeypatch.setattr(hub_module, "HEARTBEATS_AT_ONCE", 1)
+        monkeypatch.setattr(hub_module, "STREAMS_AT_ONCE", 1)
         total = 30 * len(STATUSES_OF_SPEECH)
         async with running(tmp_path, sse_heartbeat_interval_ms=1) as its:
 

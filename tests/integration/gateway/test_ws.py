@@ -13,6 +13,7 @@ import pytest
 from websockets.exceptions import InvalidStatus
 
 from gateway.session import KINDS
+from gateway.streams import pace
 from gateway.streams import stream as stream_module
 from tests.histories import STATUSES_OF_SPEECH
 from tests.integration.gateway.gateway_under_test import (
@@ -289,6 +290,7 @@ class TestReaders:
     ):
         """Answers are bounded, too: a flood of requests that nobody reads ends the connection."""
         monkeypatch.setattr(stream_module, "BUFFER_BYTES", 20_000)
+        monkeypatch.setattr(pace, "FRAMES_PER_SECOND", 1_000_000)
         async with running(tmp_path) as its:
             slow = await handshake(its)
             slow.setblocking(False)  # noqa: FBT003 -- as the library has it
