@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from tts.domain.failures import StepError
-
-
-@dataclass(frozen=True, slots=True)
-class AudioInfo:
-    """What a file of audio is: ``duration`` in seconds, ``sample_rate`` in Hz."""
-
-    duration: float
-    sample_rate: int
-    channels: int
-    content_type: str
 
 
 class AudioStore(Protocol):

@@ -16,6 +16,7 @@ from tts.application.tasks import Application
 from tts.domain.task import Task
 from tts.patience import Outage, first_of, lead
 from tts.ports.coordination import Coordination
+from tts.ports.epochs import WentBack
 from tts.ports.errors import Unavailable
 from tts.ports.log import Log
 from tts.ports.queue import Message, Publisher
@@ -81,6 +82,8 @@ class Relay:
             with contextlib.suppress(Unavailable):  # watching finds out, and says why
                 await rescue.restore()
             await self._relay(dispatch, rescue, recalled)
+        except WentBack as error:  # what we know of the tasks is not so any more: begin anew
+            raise Unavailable(str(error)) from error
         finally:
             self.leading = False
 
@@ -108,7 +111,7 @@ class Relay:
                 self._save_checkpoints(),
             )
         finally:
-            with contextlib.suppress(Unavailable):  # what it costs is a few duplicates
+            with contextlib.suppress(Unavailable, WentBack):  # what it costs is a few duplicates
                 await self._coordination.save_checkpoint(NAME, self.position)
 
     async def _follow(self, dispatch: Dispatch, rescue: Rescue, recalled: int) -> None:

@@ -135,7 +135,9 @@ class Rescue:
         suspicious = self._watchdog.find(self._unfinished, ready, now)
         for task_id, task in suspicious:
             await self._rescue(task_id, task, now)
-        await self._coordination.save_checkpoint(UNFINISHED, self._unfinished.floor)
+        await self._coordination.save_checkpoint(
+            UNFINISHED, self._unfinished.floor, seen=self._unfinished.position
+        )
         self._show(now, rescued=len(suspicious))
 
     async def _rescue(self, task_id: UUID, task: Unfinished, now: float) -> None:

@@ -141,7 +141,7 @@ class PostgresStore:
     ) -> AsyncIterator[list[Recorded]]:
         """See :class:`tts.ports.log.Log`."""
         self._listen_to(topics or (EVERYTHING,))
-        return follow(partial(self.read, topics=topics), self._bell, after, batch)
+        return follow(partial(self.read, topics=topics), self.position, self._bell, after, batch)
 
     # --- Coordination
 

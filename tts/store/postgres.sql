@@ -62,21 +62,28 @@ CREATE TABLE IF NOT EXISTS log_epochs (
 
 -- What the server is since it was last promoted or made: no commit of another incarnation can be trusted
 -- to be here. Where a hosted server does not say, only those notice a loss who have seen more. A server
--- that is no primary raises 55000.
+-- that is no primary raises 55000, and one that is stays the same until its sessions have ended.
 CREATE OR REPLACE FUNCTION tts_incarnation() RETURNS text LANGUAGE plpgsql AS $body$
+DECLARE
+    here text := current_setting('tts.incarnation', true);
 BEGIN
-    RETURN (SELECT system_identifier FROM pg_control_system())
-        || ' ' || left(pg_walfile_name(pg_current_wal_lsn()), 8);
-EXCEPTION WHEN insufficient_privilege OR feature_not_supported THEN
-    RETURN 'unknown';
+    IF here <> '' THEN
+        RETURN here;
+    END IF;
+    BEGIN
+        here := (SELECT system_identifier FROM pg_control_system())
+            || ' ' || left(pg_walfile_name(pg_current_wal_lsn()), 8);
+    EXCEPTION WHEN insufficient_privilege OR feature_not_supported THEN
+        here := 'unknown';
+    END;
+    RETURN set_config('tts.incarnation', here, false);
 END;
 $body$;
 
 -- The number of the log's present epoch. A new one begins here, whoever notices first: with another
 -- incarnation of the server, or when somebody has seen a position that the log does not reach. It is one
 -- transaction with the first append of the new epoch, so that none is ever made in the old one.
-CREATE OR REPLACE FUNCTION tts_epoch(seen bigint DEFAULT 0) RETURNS bigint
-LANGUAGE plpgsql SET enable_seqscan = off AS $body$
+CREATE OR REPLACE FUNCTION tts_epoch(seen bigint DEFAULT 0) RETURNS bigint LANGUAGE plpgsql AS $body$
 DECLARE
     here text := tts_incarnation();
     present log_epochs;
@@ -84,7 +91,9 @@ DECLARE
     leap bigint := 0;
 BEGIN
     SELECT * INTO present FROM log_epochs ORDER BY number DESC LIMIT 1;
-    IF present.incarnation = here AND seen = 0 THEN
+    IF present.incarnation = here AND (
+        seen = 0 OR seen <= (SELECT max(notification_id) FROM stored_events)
+    ) THEN
         RETURN present.number;
     END IF;
     PERFORM pg_advisory_xact_lock(7721001);
@@ -136,10 +145,11 @@ $body$;
 -- the 1 that committed later. It is a function, and no longer transaction of the client's, so that a
 -- client that stops half-way cannot hold the lock. Besides eventsourcing's own channel it notifies
 -- one for each topic, so that a follower of few topics is not woken by all of them. It takes JSON because
--- the client makes that ten times faster than arrays of parameters. The plan is kept by the session, so
--- it must not be one for the empty table that the session may have begun with.
+-- the client makes that ten times faster than arrays of parameters. Planning takes longer than a small
+-- batch, so the plan is kept: it must not be one for the empty table that the session may begin with.
 CREATE OR REPLACE FUNCTION tts_append(events json)
-RETURNS TABLE (append int, last_position bigint) LANGUAGE plpgsql SET enable_seqscan = off AS $body$
+RETURNS TABLE (append int, last_position bigint) LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $body$
 DECLARE
     result record;
 BEGIN

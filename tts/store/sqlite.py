@@ -144,7 +144,7 @@ class SQLiteStore:
         self, after: int, *, batch: int = 500, topics: Collection[str] = ()
     ) -> AsyncIterator[list[Recorded]]:
         """See :class:`tts.ports.log.Log`."""
-        return follow(partial(self.read, topics=topics), self._bell, after, batch)
+        return follow(partial(self.read, topics=topics), self.position, self._bell, after, batch)
 
     # --- Coordination
 

@@ -40,15 +40,19 @@ class Bell:
 
 async def follow(
     read: Callable[[int, int], Awaitable[list[Recorded]]],
+    position: Callable[[int], Awaitable[int]],
     bell: Bell,
     after: int,
     batch: int,
 ) -> AsyncIterator[list[Recorded]]:
     """Yield every event after the position ``after`` once, in order, for ever.
 
-    Outages of the store are waited out: the next read starts where the last one ended.
+    Outages of the store are waited out: the next read starts where the last one ended. A log that
+    ends before ``after`` is noticed by the ``position``, which is asked for at first and when all
+    is quiet; one that has gone on since, by the read.
     """
     outage = Outage("The log cannot be read")
+    await outage.wait_out(partial(position, after))
     with bell.listener() as woken:
         while True:
             # Cleared before the read: what commits during the read sets it again.
@@ -58,6 +62,8 @@ async def follow(
                 after = rows[-1].position
                 yield rows
             if len(rows) < batch:
-                with contextlib.suppress(TimeoutError):
+                try:
                     async with asyncio.timeout(SAFETY_POLL_SECONDS):
                         await woken.wait()
+                except TimeoutError:
+                    await outage.wait_out(partial(position, after))
