@@ -27,6 +27,7 @@ async def sandbox(settings: Settings, stack: AsyncExitStack, faults: Path | None
             port=settings.sandbox_port,
             data_dir=settings.data_dir / "sandbox",
             faults_file=faults,
+            allowed_hosts=settings.allowed_hosts,
         )
     stack.push_async_callback(running.stop)
     echo(f"Sandbox: {running.url}  (GET {running.url}/sandbox tells what it can do)")

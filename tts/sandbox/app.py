@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
+from collections.abc import Collection
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from tts.sandbox.api import Api
 from tts.sandbox.behaviour import Behaviour
 from tts.sandbox.control import Control
 from tts.sandbox.delivery import add_delivery
+from tts.sandbox.door import DoorProtocol, add_door
 from tts.sandbox.faults import BadRule, Faults
 from tts.sandbox.predictions import Prediction
 from tts.sandbox.problems import problem
@@ -55,10 +57,12 @@ async def start_sandbox(
     behaviour: Behaviour | None = None,
     faults_file: Path | None = None,
     webhook_secret: str = WEBHOOK_SECRET,
+    allowed_hosts: Collection[str] = (),
 ) -> Sandbox:
     """Serve a sandbox in the running loop; ``port`` 0 is any free one.
 
-    With a ``data_dir`` the predictions outlive the process, even one that is killed.
+    With a ``data_dir`` the predictions outlive the process, even one that is killed. Besides this
+    machine's own names and ``host`` it is reached as one of ``allowed_hosts``.
 
     Raises:
         OSError: the address cannot be had, or a file cannot be read or written.
@@ -90,6 +94,7 @@ async def start_sandbox(
             webhooks.resume(prediction, now())
 
         app = _app()
+        add_door(app, host, allowed_hosts)
         resources.callback(Sanic.unregister_app, app)
         routes = Routes(app, state)
         Api(state, webhooks, webhook_secret).add_to(routes)
@@ -117,7 +122,9 @@ def _app() -> Sanic[Any, Any]:
 
 # Any, because most of Sanic's server is without annotations. It listens as soon as it is created.
 async def _serve(app: Sanic[Any, Any], listener: socket.socket) -> Any:
-    server: Any = await app.create_server(sock=listener, backlog=BACKLOG, access_log=False)
+    server: Any = await app.create_server(
+        sock=listener, backlog=BACKLOG, access_log=False, protocol=DoorProtocol
+    )
     await server.startup()
     return server
 
