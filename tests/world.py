@@ -75,6 +75,7 @@ class World:
         self.sandbox = sandbox
         self.settings = Settings(
             _env_file=None,
+            data_dir=folder,
             replicate_base_url=sandbox.url,
             replicate_model_version=VERSION,
             replicate_poll_interval_ms=20,

@@ -20,19 +20,19 @@ from tts.config import ConfigError, Settings
 from tts.domain.retry import RetryPolicy
 from tts.gate.gate import Gate
 from tts.gate.state import Limits
-from tts.observability.metrics import observe_gate, observe_relay, observe_step
+from tts.observability.metrics import observe_gate, observe_loss, observe_relay, observe_step
 from tts.patience import Outage
 from tts.ports.coordination import SharedDocument, Signals
 from tts.ports.speech import Predictions, Templates
 from tts.processor.prediction_owners import PredictionOwners
 from tts.processor.processor import Processor
 from tts.processor.resources import Resources
+from tts.processor.workplace import Workplace
 from tts.queue.memory import MemoryQueue
 from tts.queue.rabbitmq import RabbitMQ
 from tts.relay.relay import Relay
 from tts.replicate.predictions import ReplicatePredictions
 from tts.replicate.webhook_secret import AccountSecret, GivenSecret
-from tts.sound.inspect import inspect
 from tts.store.documents import PostgresDocuments
 from tts.store.memory import LocalSignals, MemoryDocuments
 from tts.store.postgres import PostgresStore
@@ -151,6 +151,11 @@ class Composition:
         return self._closing(bucket)
 
     @cached_property
+    def workplace(self) -> Workplace:
+        """Where a processor puts long audio together."""
+        return Workplace(self.settings.data_dir / "work")
+
+    @cached_property
     def predictions(self) -> Predictions:
         """Replicate, which sends webhooks if there are signals to pass them on.
 
@@ -253,7 +258,7 @@ class Composition:
             predictions=self.predictions,
             audio=self.audio,
             gate=self.gate,
-            inspect=inspect,
+            workplace=self.workplace,
             policy=retry_policy(settings),
             model_version=settings.replicate_model_version,
             poll_interval=poll_ms / 1000,
@@ -329,9 +334,9 @@ def store_at(url: str) -> Store:
         ConfigError: the URL cannot be read.
     """
     if url.startswith("sqlite:"):
-        return SQLiteStore(Path(url.removeprefix("sqlite:///")))
+        return SQLiteStore(Path(url.removeprefix("sqlite:///")), observe_loss=observe_loss)
     try:
-        return PostgresStore(url)
+        return PostgresStore(url, observe_loss=observe_loss)
     except UnreadableUrl as error:
         raise ConfigError(f"EVENT_STORE_URL: {error}") from error
 

@@ -123,7 +123,9 @@ export interface TaskUpdate {
   partialAudioUrl?: string;
   /** The part's audio is too short for its text, although it was spoken twice. */
   suspectTruncation?: true;
-  /** The parts of which that is so, once the task has succeeded. */
+  /** The part's audio is silent or broken, although it was spoken twice. */
+  suspectAudio?: true;
+  /** The parts of which one of these is so, once the task has succeeded. */
   suspectSegments?: number[];
   /** Seconds until the next attempt, and when it starts. */
   delay?: number;

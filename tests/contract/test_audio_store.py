@@ -34,7 +34,7 @@ from tts.audio.minio import MinioAudio
 from tts.domain.failures import StepError, Treatment
 from tts.ports.audio import AudioStore
 from tts.ports.errors import Unavailable
-from tts.sound.inspect import inspect
+from tts.sound.recording import record
 
 NAMES = count(1)
 ACCOUNT = {"access_key": "a", "secret_key": "s"}
@@ -190,7 +190,7 @@ async def test_what_was_put_plays_for_whoever_has_the_url(case):
     response = await anonymously(case.store.url("audio-1.wav"))
     assert response.status_code == 200
     assert response.content == data
-    assert inspect(response.content).duration == pytest.approx(0.5)
+    assert record(response.content).duration == pytest.approx(0.5)
     assert response.headers["content-type"] in {"audio/wav", "audio/x-wav"}
 
 
@@ -595,31 +595,3 @@ async def test_a_bucket_that_stays_missing_is_made_once(s3):
                 await store.put("a.wav", b"x", "audio/wav")
         assert caught.value.treatment is Treatment.TRANSIENT
         assert len(server.asked("PUT /some-bucket")) == 1
-
-
-# --- what audio is
-
-
-@pytest.mark.parametrize(
-    ("format_", "content_type"),
-    [("WAV", "audio/wav"), ("MP3", "audio/mpeg"), ("OGG", "audio/ogg"), ("FLAC", "audio/flac")],
-)
-def test_audio_says_what_it_is(format_, content_type):
-    """Duration, rate, channels and type are read from the data, not from a name."""
-    file = BytesIO()
-    soundfile.write(file, np.zeros((16_000, 2), dtype=np.float32), 16_000, format=format_)
-    info = inspect(file.getvalue())
-    assert info.duration == pytest.approx(1.0, abs=0.1)
-    assert (info.sample_rate, info.channels, info.content_type) == (16_000, 2, content_type)
-
-
-@pytest.mark.parametrize(
-    "data", [b"", b"<html>not found</html>", b"RIFF", wav()[:40], wav(0)], ids=range(5)
-)
-def test_what_holds_no_sound_is_not_audio(data):
-    """A page, a stump or an empty file is never stored as somebody's speech."""
-    with pytest.raises(StepError) as caught:
-        inspect(data)
-    assert caught.value.code == "not_audio"
-    assert caught.value.step == "download"
-    assert caught.value.treatment is Treatment.PERMANENT

@@ -24,7 +24,7 @@ from tts.domain.failures import StepError, Treatment
 from tts.ports.speech import Prediction, PredictionState, Speech
 from tts.replicate.predictions import ReplicatePredictions
 from tts.sandbox import Behaviour, start_sandbox
-from tts.sound.inspect import inspect
+from tts.sound.recording import record
 from tts.templates import HttpTemplates
 
 VERSION = "669b1cd618f2747d2237350e868f5c313f3b548fc803ca4e57adfaba778b042d"
@@ -759,7 +759,7 @@ async def test_a_prediction_goes_from_template_to_sound_in_the_sandbox():
                 seen = await predictions.get(created.id)
             await predictions.cancel(created.id)
             await predictions.cancel("a" * 26)
-            info = inspect(await predictions.download(seen.output_url))
+            info = record(await predictions.download(seen.output_url))
             assert info.duration > 1
             with pytest.raises(StepError) as caught:
                 await predictions.get("a" * 26)

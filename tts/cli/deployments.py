@@ -129,6 +129,7 @@ async def _processor(deployment: Deployment) -> Part:
     _probe_queue(deployment)
     if isinstance(parts.audio, MinioAudio):
         deployment.probes["audio"] = parts.audio.ready
+    deployment.probes["workplace"] = parts.workplace.ready
     return parts.processor().run
 
 

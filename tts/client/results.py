@@ -107,6 +107,7 @@ class Update(Standing):
     segment: int | None = None
     partial_audio_url: str | None = None
     suspect_truncation: bool | None = None
+    suspect_audio: bool | None = None
     predict_time: float | None = None
     delay: float | None = None
     permanent: bool | None = None

@@ -69,10 +69,8 @@ class Requested(Created):
     audio_suffix: str | None = None
 
     def __post_init__(self) -> None:
-        """Leave out what an event from before has not, so that it is stored as it was."""
-        for name in ("cleanup", "audio_suffix"):
-            if self.__dict__[name] is None:
-                del self.__dict__[name]
+        """Stay as it was, if it is one from before."""
+        _leave_out(self, cleanup=None, audio_suffix=None)
 
     def mutate(self, _: Any) -> Any:
         """The new task, without the library's look at signatures: accepting is a hot path."""
@@ -191,7 +189,12 @@ class DownloadStarted(Event):
 
 
 class DownloadCompletedFacts(TypedDict):
-    """``size`` in bytes, ``duration`` in seconds; ``part`` is the key of the stored part."""
+    """``part`` is the key of the stored part.
+
+    ``size`` (bytes), ``sha256`` and ``duration`` (seconds) are those of the audio as it is stored:
+    a WAV of 16-bit PCM. In logs from before that was the rule, of a task's only segment and of
+    parts they are those of the output as it came.
+    """
 
     segment: int
     size: int
@@ -199,13 +202,15 @@ class DownloadCompletedFacts(TypedDict):
     duration: float | None
     part: NotRequired[str | None]
     suspect: NotRequired[bool]
+    suspect_audio: NotRequired[bool]
 
 
 class DownloadCompleted(Event):
     """The whole output arrived and is audio.
 
-    Of several segments each is stored as a ``part`` of its own until they are joined;
-    ``suspect`` ones are too short for their text although they were spoken twice.
+    Of several segments each is stored as a ``part`` of its own until they are joined. Although they
+    were spoken twice, ``suspect`` ones are too short for their text, and ``suspect_audio`` ones are
+    silent, or of samples that are no numbers.
     """
 
     TOPIC = "tts.task.download_completed"
@@ -216,13 +221,18 @@ class DownloadCompleted(Event):
     duration: float | None
     part: str | None = None
     suspect: bool = False
+    suspect_audio: bool = False
     total: int = 1
+
+    def __post_init__(self) -> None:
+        """Stay as it was, if it is one from before."""
+        _leave_out(self, suspect_audio=False)
 
     def apply(self, task: Task) -> None:
         task.status = Status.DOWNLOAD_COMPLETE
         segment = task.segments[self.segment]
         segment.part = self.part
-        segment.suspect = self.suspect
+        segment.suspect = self.suspect or self.suspect_audio
         segment.size = self.size
         segment.sha256 = self.sha256
         segment.duration = self.duration
@@ -387,6 +397,13 @@ class Erased(Event):
     def apply(self, task: Task) -> None:
         task.object_key = None
         task.erased_at = self.timestamp
+
+
+def _leave_out(event: Event | Created, **defaults: Any) -> None:
+    """Leave out younger fields that say nothing: an event from before is stored as it was."""
+    for name, default in defaults.items():
+        if event.__dict__[name] == default:
+            del event.__dict__[name]
 
 
 def _claim(task: Task, worker: str, lease: int) -> None:

@@ -20,6 +20,8 @@ PROPORTIONAL_JITTER = 0.25
 PAUSE_SECONDS = (5.0, 30.0)
 RETRY_AFTER_CAP_SECONDS = 600.0
 SUSPECT_TRUNCATION = "suspect_truncation"
+SUSPECT_AUDIO = "suspect_audio"
+_SUSPICIONS = {SUSPECT_TRUNCATION, SUSPECT_AUDIO}  # one of them, once, costs a prediction
 MAX_CREATIONS = 3  # the first prediction of a segment, and at most two in place of lost ones
 
 
@@ -95,7 +97,7 @@ def decide(
         delay,
         abandoned=abandoned,
         settled=settled,
-        suspected=abandoned if abandoned and failure.code == SUSPECT_TRUNCATION else None,
+        suspected=abandoned if abandoned and failure.code in _SUSPICIONS else None,
     )
 
 

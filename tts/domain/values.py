@@ -57,8 +57,8 @@ class Segment:
     sha256: str | None = None
     duration: float | None = None
     part: str | None = None
-    suspected: bool = False  # an earlier prediction's audio was too short for the text
-    suspect: bool = False  # and so is the one that was taken
+    suspected: bool = False  # an earlier prediction's audio was not taken for the whole text
+    suspect: bool = False  # and the one that was taken may not be either
 
     @property
     def downloaded(self) -> bool:
@@ -84,7 +84,7 @@ class TaskError:
 class RetryLater:
     """End the attempt; ``attempt`` is the number of the next one, due in ``delay`` seconds.
 
-    ``abandoned`` segments lost their prediction, ``suspected`` ones because it was too short;
+    ``abandoned`` segments lost their prediction, ``suspected`` ones because of what was heard;
     for ``settled`` ones it is certain that the intended creation did not happen.
     """
 

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 
 from tts.domain.failures import StepError
 from tts.processor.claimed_task import ClaimedTask
-from tts.processor.download import Audio
 from tts.processor.resources import Resources
+from tts.processor.script import Script
 from tts.processor.segment_run import SegmentRun
 from tts.sound.join import join
+from tts.sound.pcm import CONTENT_TYPE
+from tts.sound.recording import Recording
+from tts.text.pauses import pause_seconds
 
 
 class Assembly:
@@ -21,11 +22,16 @@ class Assembly:
     """
 
     def __init__(
-        self, claimed: ClaimedTask, resources: Resources, segment_run: Callable[[int], SegmentRun]
+        self,
+        claimed: ClaimedTask,
+        resources: Resources,
+        script: Script,
+        segment_run: Callable[[int], SegmentRun],
     ) -> None:
         self.fetching: int | None = None
         self._claimed = claimed
         self._resources = resources
+        self._script = script
         self._segment_run = segment_run
 
     async def store(self) -> tuple[int, float]:
@@ -39,16 +45,19 @@ class Assembly:
         if len(self._claimed.task.segments) > 1:
             return await self._store_joined(key)
         # The one who fetched it may have died since.
-        audio = self._segment_run(0).download.audio or await self._fetch(0)
-        await self._resources.audio.put(key, audio.data, audio.info.content_type)
-        return len(audio.data), audio.info.duration
+        recording = self._segment_run(0).download.recording or await self._fetch(0)
+        await self._resources.audio.put(key, recording.data, CONTENT_TYPE)
+        return len(recording.data), recording.duration
 
     async def _store_joined(self, key: str) -> tuple[int, float]:
-        with tempfile.TemporaryDirectory(prefix="tts-") as folder:
-            path = Path(folder) / key
-            info = await join(self._parts(), path)
-            await self._resources.audio.put_file(key, path, info.content_type)
-            return path.stat().st_size, info.duration
+        text = (await self._script.payload()).text
+        joints = [segment.start for segment in self._claimed.task.segments[1:]]
+        pauses = [pause_seconds(text, at) for at in joints]
+        async with self._resources.workplace.file() as path:
+            with path.open("wb") as file:
+                duration = await join(self._parts(), file, pauses)
+            await self._resources.audio.put_file(key, path, CONTENT_TYPE)
+            return path.stat().st_size, duration
 
     async def _parts(self) -> AsyncIterator[bytes]:
         for index, segment in enumerate(self._claimed.task.segments):
@@ -59,10 +68,10 @@ class Assembly:
                     raise
                 yield (await self._fetch(index)).data
 
-    async def _fetch(self, index: int) -> Audio:
+    async def _fetch(self, index: int) -> Recording:
         self.fetching = index
-        audio: Audio | None = None
-        while audio is None:  # None: Replicate names another place, which is in the log now
-            audio = await self._segment_run(index).download.fetch()
+        recording: Recording | None = None
+        while recording is None:  # None: Replicate names another place, which is in the log now
+            recording = await self._segment_run(index).download.fetch()
         self.fetching = None
-        return audio
+        return recording

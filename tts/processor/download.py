@@ -2,39 +2,43 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
 
 from tts.domain import retry
 from tts.domain.failures import StepError, Treatment
-from tts.ports.audio import AudioInfo
 from tts.ports.speech import Prediction
 from tts.processor.claimed_segment import ClaimedSegment
 from tts.processor.resources import Resources
 from tts.processor.script import Script
+from tts.sound.pcm import CONTENT_TYPE
+from tts.sound.reading import NotAudio
+from tts.sound.recording import Recording, record
+from tts.text.segments import speakable
 from tts.text.speech_rate import too_short
 
 INLINE = "data:"  # stands in the log for an output that is no address but the audio itself
 
 
 @dataclass(frozen=True)
-class Audio:
-    """A segment's audio as it was fetched."""
+class Suspicion:
+    """Why the audio may not be the text: it is ``short`` for it, or ``silent``, and no speech."""
 
-    data: bytes
-    info: AudioInfo
+    short: bool
+    silent: bool
 
 
 class SegmentDownload:
     """Fetches the output of one segment's prediction.
 
-    ``audio`` keeps the audio of a task's only segment until it is stored; of several, each is
-    stored as a part at once.
+    ``recording`` keeps that of a task's only segment until it is stored; of several, each is stored
+    as a part at once.
     """
 
     def __init__(self, segment: ClaimedSegment, resources: Resources, script: Script) -> None:
-        self.audio: Audio | None = None
+        self.recording: Recording | None = None
         self._segment = segment
         self._claimed = segment.claimed
         self._resources = resources
@@ -59,11 +63,11 @@ class SegmentDownload:
         )
         await self._resources.gate.leave(self._segment.permit)
 
-    async def fetch(self) -> Audio | None:
+    async def fetch(self) -> Recording | None:
         """The output, or None when Replicate names another place for it, which is then recorded.
 
         Raises:
-            StepError: at step ``download``, ``poll`` or ``inspect``.
+            StepError: at step ``download`` or ``poll``.
         """
         state = self._segment.state
         if state.output_url is None or state.prediction_id is None:
@@ -83,7 +87,11 @@ class SegmentDownload:
                 raise
             await self.start(prediction)
             return None
-        return Audio(data, self._resources.inspect(data))
+        try:
+            return await asyncio.to_thread(record, data)
+        except NotAudio as error:
+            message = f"The output is not audio: {error}"
+            raise StepError("not_audio", "download", message) from error
 
     async def complete(self) -> None:
         """Fetch the output and record that it is whole.
@@ -91,49 +99,56 @@ class SegmentDownload:
         Raises:
             StepError: as :meth:`fetch`, and at step ``download`` when it is to be spoken once more.
         """
-        audio = await self.fetch()
-        if audio is None:
+        recording = await self.fetch()
+        if recording is None:
             return
-        suspect = await self._is_suspect(audio)
+        suspicion = await self._suspicion(recording)
         alone = len(self._claimed.task.segments) == 1
         key = None if alone else self._claimed.task.part_key(self._segment.index)
         if key is not None:
-            await self._resources.audio.put(key, audio.data, audio.info.content_type)
+            await self._resources.audio.put(key, recording.data, CONTENT_TYPE)
         await self._claimed.append(
             lambda task, now: task.complete_download(
                 self._claimed.lease,
                 segment=self._segment.index,
-                size=len(audio.data),
-                sha256=hashlib.sha256(audio.data).hexdigest(),
-                duration=audio.info.duration,
+                size=len(recording.data),
+                sha256=hashlib.sha256(recording.data).hexdigest(),
+                duration=recording.duration,
                 part=key,
-                suspect=suspect,
+                suspect=suspicion.short,
+                suspect_audio=suspicion.silent,
                 now=now,
             )
         )
-        self.audio = audio if alone else None
+        self.recording = recording if alone else None
 
-    async def _is_suspect(self, audio: Audio) -> bool:
-        """Whether the audio is too short for the text, and has to be taken all the same.
+    async def _suspicion(self, recording: Recording) -> Suspicion:
+        """What is suspected of the audio, which has to be taken all the same.
 
         Raises:
-            StepError: it is to be spoken once more. Only once, and where another attempt is left:
-                an estimate is no proof, and must not keep from a client what is paid for.
+            StepError: it is to be spoken once more. Only once for whatever suspicion, and where
+                another attempt is left: none is a proof, and must not keep from a client what is
+                paid for.
         """
         text = (await self._script.speech(self._segment.index)).text
-        if not too_short(text, audio.info.duration):
-            return False
+        silent = speakable(text) and not recording.is_speech
+        suspicion = Suspicion(too_short(text, recording.duration), silent)
+        if not (suspicion.short or suspicion.silent) or not self._can_be_spoken_anew():
+            return suspicion
+        if suspicion.silent:
+            raise StepError(retry.SUSPECT_AUDIO, "download", "The output is not speech: silence")
+        raise StepError(
+            retry.SUSPECT_TRUNCATION,
+            "download",
+            f"{recording.duration:.1f} s of audio are too short for {len(text)} characters",
+        )
+
+    def _can_be_spoken_anew(self) -> bool:
         task = self._claimed.task
         longest = timedelta(seconds=self._resources.policy.delay(task.attempt, lambda: 1.0))
-        if (
+        return not (
             self._segment.state.suspected
             or task.attempt >= task.max_attempts
             or retry.creations(task, self._segment.index) >= retry.MAX_CREATIONS
             or self._claimed.now() + longest >= task.deadline_at
-        ):
-            return True
-        raise StepError(
-            retry.SUSPECT_TRUNCATION,
-            "download",
-            f"{audio.info.duration:.1f} s of audio are too short for {len(text)} characters",
         )

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 
 from tts.domain.retry import RetryPolicy
 from tts.gate.gate import Gate
-from tts.ports.audio import AudioInfo, AudioStore
+from tts.ports.audio import AudioStore
 from tts.ports.log import Log
 from tts.ports.speech import Predictions, Templates
 from tts.processor.prediction_owners import PredictionOwners
 from tts.processor.wakeups import Wakeups
+from tts.processor.workplace import Workplace
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,7 @@ class Resources:
     predictions: Predictions
     audio: AudioStore
     gate: Gate
-    inspect: Callable[[bytes], AudioInfo]
+    workplace: Workplace
     policy: RetryPolicy
     model_version: str
     poll_interval: float

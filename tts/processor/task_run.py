@@ -53,7 +53,7 @@ class TaskRun:
         self._script = Script(application.store, resources, task)
         self._settlement = Settlement(application, resources, task)
         self._segment_runs: dict[int, SegmentRun] = {}
-        self._assembly = Assembly(self._claimed, resources, self._segment_run)
+        self._assembly = Assembly(self._claimed, resources, self._script, self._segment_run)
         self._stopping = Stopping(
             self._claimed, resources, self._script, self._settlement, self._segment_run
         )

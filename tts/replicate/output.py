@@ -6,8 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from http import HTTPStatus
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from io import BytesIO
 
 import httpx
 
@@ -115,16 +114,14 @@ class Outputs:
             for part in parts:
                 yield part
 
-        with TemporaryDirectory() as folder:
-            path = Path(folder) / "whole.wav"
-            try:
-                await join(each(), path)
-            except StepError as error:
-                raise StepError("not_audio", "download", error.message) from error
-            whole = await asyncio.to_thread(path.read_bytes)
-        if len(whole) > self._max_bytes:
-            raise _unusable("it is larger than AUDIO_MAX_BYTES")
-        return whole
+        whole = BytesIO()
+        try:
+            await join(each(), whole, None, limit=self._max_bytes)
+        except StepError as error:
+            if error.code == "audio_too_long":
+                raise _unusable("it is larger than AUDIO_MAX_BYTES") from error
+            raise StepError("not_audio", "download", error.message) from error
+        return whole.getvalue()
 
 
 def _unusable(why: str) -> StepError:

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import codecs
 
-# What a writer puts for a length that it does not know yet, or more.
-UNKNOWN_BYTES = 0x7FFF0000
-_HEADER = 12  # "RIFF", a length, "WAVE"
+from tts.sound.riff import UNKNOWN_BYTES, is_wav, samples_of
 
 
 def flaw(data: bytes) -> str | None:
@@ -20,16 +18,14 @@ def flaw(data: bytes) -> str | None:
         return "it is empty"
     if start.startswith((b"<", b"{", b"[")):
         return "it is a page, not audio"
-    if data[:4] == b"RIFF" and data[8:_HEADER] == b"WAVE" and _is_cut(data):
+    if is_wav(data) and _is_cut(data):
         return "it is shorter than its header says"
     return None
 
 
 def _is_cut(wav: bytes) -> bool:
-    at = _HEADER
-    while at + 8 <= len(wav):
-        name, size = wav[at : at + 4], int.from_bytes(wav[at + 4 : at + 8], "little")
-        if name == b"data":
-            return size < UNKNOWN_BYTES and at + 8 + size > len(wav)
-        at += 8 + size + size % 2
-    return True  # before its samples
+    samples = samples_of(wav)
+    if samples is None:
+        return True  # before its samples
+    start, size = samples
+    return size < UNKNOWN_BYTES and start + size > len(wav)

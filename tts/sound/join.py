@@ -1,143 +1,155 @@
-"""Several pieces of speech as one WAV, one piece in memory at a time."""
+"""Several pieces of speech as one, a piece in memory at a time."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from io import BytesIO
-from pathlib import Path
-from typing import Any
+from collections.abc import AsyncIterator, Sequence
+from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
-import soundfile
 
 from tts.domain.failures import StepError
-from tts.ports.audio import AudioInfo
+from tts.sound.loudness import SILENCE, levels, window
+from tts.sound.pcm import BYTES_MOST, FULL_SCALE, Pcm, PcmWriter, pcm
+from tts.sound.reading import NotAudio
+from tts.sound.recording import Recording, record
 
-# Below -50 dBFS over 10 ms nobody hears anything of a voice.
-SILENCE = 10 ** (-50 / 20)
-WINDOW_SECONDS = 0.01
-# What is left of the silence at a joint, which together is a breath between two sentences.
-KEPT_BEFORE_SECONDS = 0.12
-KEPT_AFTER_SECONDS = 0.08
-CROSSFADE_SECONDS = 0.015
-
-Samples = npt.NDArray[np.float32]
+FADE_SECONDS = 0.01
+# Of a pause, as far as there is silence: a voice fades away for longer than it begins.
+SHARE_BEHIND = 0.6
 
 
-async def join(parts: AsyncIterator[bytes], path: Path) -> AudioInfo:
-    """Write ``parts`` to ``path`` as one WAV of 16-bit PCM, which every browser and phone plays.
+async def join(
+    parts: AsyncIterator[bytes],
+    file: BinaryIO,
+    pauses: Sequence[float] | None,
+    *,
+    limit: int = BYTES_MOST,
+) -> float:
+    """Write ``parts`` to ``file`` as one WAV of 16-bit PCM, and return its duration in seconds.
 
-    Each part is a whole file (16-bit PCM and 32-bit float WAV, or what libsndfile reads else). At a
-    joint silence is trimmed and a short crossfade of equal power leaves no click. It works in a
-    thread and holds two parts at a time.
+    Each part is a whole file in any format that can be read. Between two of them is a pause of the
+    given seconds: what is silent there is cut to it, and silence is added if it is too little. A
+    part that is silent as a whole only lets the longer of its pauses be heard. Without ``pauses``
+    the parts are pieces of one recording, and nothing is cut or added. It works in a thread;
+    ``limit`` is in bytes of samples.
 
     Raises:
-        StepError: at step ``audio``: a part is not audio, or its rate or channels are not those of
-            the first, permanent both.
+        StepError: at step ``audio``: a part is not audio, its rate or channels are not those of the
+            first, or the whole is larger than the limit; all permanent.
+        OSError: the file cannot be written.
     """
-    joiner = _Joiner(path)
-    try:
-        async for data in parts:
-            await asyncio.to_thread(joiner.add, data)
-        return await asyncio.to_thread(joiner.finish)
-    finally:
-        joiner.close()
+    joiner = _Joiner(file, pauses, limit)
+    async for data in parts:
+        await asyncio.to_thread(joiner.add, data)
+    return await asyncio.to_thread(joiner.finish)
 
 
 class _Joiner:
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._out: Any = None  # soundfile has no types
-        self._pending: Samples | None = None  # the last part, whose end is not known to be the end
+    """What is not written yet is ``_end``: the last of a voice, and the silence behind it."""
+
+    def __init__(self, file: BinaryIO, pauses: Sequence[float] | None, limit: int) -> None:
+        self._file = file
+        self._pauses = pauses
+        self._limit = limit
         self._count = 0
+        self._writer: PcmWriter | None = None
+        self._end: Pcm = np.zeros((0, 1), np.int16)
+        self._spoken = 0  # frames of the voice in it
+        self._pause = 0.0
 
     def add(self, data: bytes) -> None:
-        samples = self._read(data)
-        self._count += 1
-        if self._pending is None:
-            self._pending = samples
+        recording = self._read(data)
+        if self._pauses is None:
+            self._write(recording.samples)
             return
-        rate = self._out.samplerate
-        before = _without_silence_behind(self._pending, rate)
-        after = _without_silence_before(samples, rate)
-        fade = min(len(before), len(after), int(CROSSFADE_SECONDS * rate))
-        self._out.write(before[: len(before) - fade])
-        self._pending = np.concatenate(
-            [_crossfade(before[len(before) - fade :], after[:fade]), after[fade:]]
-        )
+        samples, rate = recording.samples, recording.rate
+        start, end = _voice(samples, rate)
+        if self._count > 1:
+            self._pause = max(self._pause, self._pauses[self._count - 2])
+            if start == end:
+                return
+            start -= self._write_pause(round(self._pause * rate), silent=start)
+            self._pause = 0.0
+            rising = min(_fade(rate), end - start)
+            self._write(_faded(samples[start : start + rising], rising, 0))
+            start += rising
+        else:
+            start = 0  # there is no joint before it
+        self._spoken = min(end - start, _fade(rate))
+        self._write(samples[start : end - self._spoken])
+        self._end = samples[end - self._spoken :].copy()  # the rest need not stay in memory
 
-    def finish(self) -> AudioInfo:
-        if self._pending is None:
+    def finish(self) -> float:
+        if self._writer is None:
             raise ValueError("there is nothing to join")
-        self._out.write(self._pending)
-        self._pending = None
-        info = AudioInfo(
-            self._out.frames / self._out.samplerate,
-            self._out.samplerate,
-            self._out.channels,
-            "audio/wav",
-        )
-        self._out.close()
-        return info
+        self._write(self._end)
+        self._writer.finish()
+        return self._writer.duration
 
-    def close(self) -> None:
-        if self._out is not None:
-            self._out.close()
+    def _write_pause(self, frames: int, *, silent: int) -> int:
+        """End the voice so far; how many of the ``silent`` frames before the next one are left."""
+        behind = min(len(self._end) - self._spoken, int(frames * SHARE_BEHIND))
+        before = min(silent, frames - behind)
+        self._write(_faded(self._end[: self._spoken + behind], 0, self._spoken))
+        self._write(np.zeros((frames - behind - before, self._end.shape[1]), np.int16))
+        return before
 
-    def _read(self, data: bytes) -> Samples:
+    def _write(self, samples: Pcm) -> None:
+        writer = self._writer
+        if writer is None:
+            raise ValueError("nothing was read yet")
+        if writer.size + samples.nbytes > self._limit:
+            raise StepError("audio_too_long", "audio", "All parts together are too long for a WAV")
+        writer.write(samples)
+
+    def _read(self, data: bytes) -> Recording:
+        self._count += 1
         try:
-            with soundfile.SoundFile(BytesIO(data)) as sound:
-                rate, channels = sound.samplerate, sound.channels
-                samples: Samples = sound.read(dtype="float32", always_2d=True)
-        except soundfile.LibsndfileError as error:
-            raise StepError(
-                "not_audio",
-                "audio",
-                f"part {self._count} ({len(data)} bytes) is not audio: {error.error_string}",
-            ) from error
-        if self._out is None:
-            self._out = soundfile.SoundFile(
-                self._path, "w", rate, channels, subtype="PCM_16", format="WAV"
-            )
-        elif (rate, channels) != (self._out.samplerate, self._out.channels):
+            recording = record(data)
+        except NotAudio as error:
+            message = f"Part {self._count} is not audio: {error}"
+            raise StepError("not_audio", "audio", message) from error
+        rate, channels = recording.rate, recording.channels
+        if self._writer is None:
+            self._writer = PcmWriter(self._file, rate, channels)
+        first = self._writer.rate, self._writer.channels
+        if (rate, channels) != first:
             raise StepError(
                 "parts_differ",
                 "audio",
-                f"part {self._count} has {rate} Hz and {channels} channels, the first has "
-                f"{self._out.samplerate} Hz and {self._out.channels}: they cannot be joined",
+                f"Part {self._count} has {rate} Hz and {channels} channels, the first has "
+                f"{first[0]} Hz and {first[1]}: they cannot be joined",
             )
-        return samples
+        return recording
 
 
-def _crossfade(out: Samples, into: Samples) -> Samples:
-    """The end of one and the beginning of the other, laid over each other at equal power."""
-    angle = np.linspace(0, np.pi / 2, len(out), dtype=np.float32)[:, None]
-    faded: Samples = out * np.cos(angle) + into * np.sin(angle)
+def _fade(rate: int) -> int:
+    return max(1, int(FADE_SECONDS * rate))
+
+
+def _faded(samples: Pcm, rising: int, falling: int) -> Pcm:
+    """The samples with so many frames faded in at the beginning and out at the end."""
+    faded = samples.copy()
+    rising, falling = min(rising, len(faded)), min(falling, len(faded))
+    faded[:rising] = _scaled(faded[:rising], np.linspace(0, 1, rising, endpoint=False))
+    faded[len(faded) - falling :] = _scaled(
+        faded[len(faded) - falling :], np.linspace(1, 0, falling)
+    )
     return faded
 
 
-def _without_silence_before(samples: Samples, rate: int) -> Samples:
-    loud = _loud_windows(samples, rate)
-    first = loud[0] if len(loud) else len(samples) // _window(rate)
-    return samples[max(0, first * _window(rate) - int(KEPT_AFTER_SECONDS * rate)) :]
+def _scaled(samples: Pcm, gain: npt.NDArray[np.float64]) -> Pcm:
+    return pcm(samples * gain[:, None] / FULL_SCALE)
 
 
-def _without_silence_behind(samples: Samples, rate: int) -> Samples:
-    loud = _loud_windows(samples, rate)
-    last = loud[-1] + 1 if len(loud) else 0
-    return samples[: last * _window(rate) + int(KEPT_BEFORE_SECONDS * rate)]
-
-
-def _loud_windows(samples: Samples, rate: int) -> npt.NDArray[np.intp]:
-    """The numbers of the windows in which something is heard; what is left over counts as one."""
-    starts = np.arange(0, len(samples), _window(rate))
-    if not len(starts):
-        return starts
-    power = np.add.reduceat(np.square(samples).mean(axis=1), starts) / _window(rate)
-    return np.flatnonzero(power > SILENCE**2)
-
-
-def _window(rate: int) -> int:
-    return max(1, int(WINDOW_SECONDS * rate))
+def _voice(samples: Pcm, rate: int) -> tuple[int, int]:
+    """From where to where something is heard, in frames; (0, 0) if nothing is."""
+    step = 512 * window(rate)
+    pieces = [samples[at : at + step] for at in range(0, len(samples), step)]
+    swings = [levels(piece.astype(np.float32) / FULL_SCALE, rate) for piece in pieces]
+    loud = np.flatnonzero(np.concatenate([np.zeros(0), *swings]) > SILENCE)
+    if not len(loud):
+        return 0, 0
+    return int(loud[0]) * window(rate), min((int(loud[-1]) + 1) * window(rate), len(samples))

@@ -39,7 +39,8 @@ ErrorStep = Annotated[str, Field(description="The step at which it failed.")]
 Permanent = Annotated[bool, Field(description="Whether no repetition can help.")]
 SpokenText = Annotated[str | None, Field(description="Null once it is erased.")]
 Suspects = Annotated[
-    list[Annotated[int, Field(ge=0)]], Field(description="The parts that may be cut short.")
+    list[Annotated[int, Field(ge=0)]],
+    Field(description="The parts that may be cut short, or that are silent or broken."),
 ]
 NextCursor = Annotated[
     str | None, Field(description="The `cursor` of the next page; null on the last one.")

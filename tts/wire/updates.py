@@ -59,6 +59,12 @@ class TaskUpdate(TypedDict):
             Field(description="The audio is too short for the text, although it was spoken twice."),
         ]
     ]
+    suspectAudio: NotRequired[
+        Annotated[
+            Literal[True],
+            Field(description="The audio is silent or broken, although it was spoken twice."),
+        ]
+    ]
     suspectSegments: NotRequired[Suspects]
     predictionId: NotRequired[str]
     predictTime: NotRequired[Seconds]
@@ -184,6 +190,8 @@ def task_update(event: Recorded, audio_url: Callable[[str], str]) -> TaskUpdate:
         update["partialAudioUrl"] = audio_url(state["part"])
     if state.get("suspect"):
         update["suspectTruncation"] = True
+    if state.get("suspect_audio"):
+        update["suspectAudio"] = True
     if event.topic == Task.Erased.TOPIC:
         update["erased"] = True
     if event.topic == Task.Dismissed.TOPIC:

@@ -82,6 +82,7 @@ function step({ first, update, next, part }, start, total) {
     next && update.error,
     part === undefined && update.predictionId,
     update.suspectTruncation && say("truncated"),
+    update.suspectAudio && say("noSpeech"),
     update.snapshot && say("snapshot"),
   ].filter(Boolean);
   if (notes.length) line.append(element("span", "note", notes.join(" · ")));

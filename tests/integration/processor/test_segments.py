@@ -1,7 +1,13 @@
 """A long text is spoken whole: in segments, several at once, each on its own, and joined."""
 
 import asyncio
+import base64
+import hashlib
+import tempfile
+import wave
+from io import BytesIO
 
+import numpy as np
 import orjson
 import pytest
 import soundfile
@@ -12,6 +18,7 @@ from tests.world import CrashingStore, open_world
 from tts.domain.task import Task
 from tts.domain.values import Status
 from tts.text import segments
+from tts.text.pauses import CLAUSE_SECONDS, LINE_SECONDS, SENTENCE_SECONDS, pause_seconds
 from tts.wire import task_answer, task_update
 
 # Three segments of sentences and the same sentence in none of them twice.
@@ -282,3 +289,124 @@ async def test_an_erasure_takes_the_parts_along(world):
     names = [path.name for path in world.audio.path("x").parent.iterdir()]
     assert [name for name in names if str(task.id) in name] == []
     assert task.audio_key not in names
+
+
+class TestWhatIsHeard:
+    """Silence and samples that are no numbers are not taken for speech without a word."""
+
+    @pytest.mark.parametrize(
+        "value", [0.0, 0.8, 0.0005, np.nan, np.inf], ids=["zeros", "level", "low", "nan", "inf"]
+    )
+    @pytest.mark.parametrize(
+        ("text", "match"), [(LONG[:70], "第1句"), (LONG, "第9句")], ids=["short", "long"]
+    )
+    async def test_what_is_no_speech_is_made_anew_once_and_then_marked(
+        self, world, text, match, value
+    ):
+        """The updates and the end say which part it is; what is stored is never a burst."""
+        await world.fault("prediction", "output_at", match=match, args={"url": data_uri(value)})
+        async with world.working():
+            task = await world.ended(await world.request(text))
+        last = len(task.segments) - 1
+        assert task.status is Status.SUCCEEDED
+        assert [s.creations for s in task.segments] == [1] * last + [2]
+        updates = [task_update(e, world.audio.url) for e in await world.store.events(task.id)]
+        (again,) = [update for update in updates if update["status"] == "waiting_retry"]
+        assert (again["code"], again["step"]) == ("suspect_audio", "download")
+        taken = [update for update in updates if update["status"] == "download_complete"]
+        assert [u["segment"] for u in taken if u.get("suspectAudio")] == [last]
+        assert updates[-1]["suspectSegments"] == [last]
+        samples, _ = soundfile.read(world.audio.path(task.object_key))
+        assert np.abs(samples).max() <= 0.85
+
+    async def test_speech_the_second_time_is_not_marked(self, world):
+        """It costs one prediction more."""
+        await world.fault("prediction", "output_at", args={"url": data_uri(np.nan)}, count=1)
+        async with world.working():
+            task = await world.ended(await world.request(LONG[:70]))
+        assert (task.status, task.attempt, await world.creations()) == (Status.SUCCEEDED, 2, 2)
+        assert not task.segments[0].suspect
+
+    async def test_both_suspicions_together_cost_one_prediction(self, world):
+        """First silent, then too short: it is taken as it is."""
+        await world.fault("prediction", "output_at", args={"url": data_uri(0.0)}, count=1)
+        await world.fault("prediction", "cut_short", nth=2)
+        async with world.working():
+            task = await world.ended(await world.request(LONG[:70]))
+        assert (task.status, await world.creations()) == (Status.SUCCEEDED, 2)
+        updates = [task_update(e, world.audio.url) for e in await world.store.events(task.id)]
+        (taken,) = [update for update in updates if update["status"] == "download_complete"]
+        assert (taken.get("suspectTruncation"), taken.get("suspectAudio")) == (True, None)
+
+
+class TestWhatIsStored:
+    """Plain PCM, whatever the model makes, and as its events say."""
+
+    @pytest.mark.parametrize(
+        ("kind", "subtype"), [("WAV", "FLOAT"), ("FLAC", None), ("MP3", None), ("OGG", None)]
+    )
+    @pytest.mark.parametrize("text", ["你好。", LONG], ids=["short", "long"])
+    async def test_it_is_pcm_of_16_bits_and_described_as_it_is(self, world, text, kind, subtype):
+        """Size, hash and duration are those of the stored object and of each stored part."""
+        uri = data_uri(None, kind=kind, subtype=subtype)
+        await world.fault("prediction", "output_at", args={"url": uri})
+        async with world.working():
+            task = await world.ended(await world.request(text))
+        assert task.status is Status.SUCCEEDED
+        whole = world.audio.path(task.object_key).read_bytes()
+        described = {whole: (task.size, task.duration)}
+        for segment in task.segments:
+            data = world.audio.path(segment.part).read_bytes() if segment.part else whole
+            assert hashlib.sha256(data).hexdigest() == segment.sha256
+            described[data] = (segment.size, segment.duration)
+        for data, (size, duration) in described.items():
+            with wave.open(BytesIO(data)) as file:
+                assert file.getsampwidth() == 2
+                assert file.getnframes() / file.getframerate() == pytest.approx(duration)
+            assert len(data) == size
+
+    async def test_pauses_follow_the_text(self, world):
+        """Longer after a line than after a sentence, and longer there than inside of one."""
+        line = "".join(map(chr, range(0x4E00, 0x4E00 + 60)))
+        text = f"{line}。{line[::-1]}。\n{line}，{line[::-1]}"
+        async with world.working():
+            task = await world.ended(await world.request(text))
+        pauses = [pause_seconds(text, segment.start) for segment in task.segments[1:]]
+        assert pauses == [SENTENCE_SECONDS, LINE_SECONDS, CLAUSE_SECONDS]
+        samples, rate = soundfile.read(world.audio.path(task.object_key))
+        heard = np.flatnonzero(np.abs(samples) > 0.004)
+        gaps = np.diff(heard) / rate
+        assert gaps[gaps > 0.03] == pytest.approx(pauses, abs=0.025)
+
+
+class TestWhereItIsPutTogether:
+    async def test_no_temp_folder_is_needed(self, world, monkeypatch):
+        """A read-only root, or a full /tmp, is nobody's concern."""
+        monkeypatch.setattr(tempfile, "tempdir", "/proc/none")
+        async with world.working():
+            task = await world.ended(await world.request(LONG))
+        assert (task.status, await world.creations()) == (Status.SUCCEEDED, COUNT)
+        assert list((world.settings.data_dir / "work").iterdir()) == []
+
+    async def test_an_unwritable_place_costs_nothing_and_goes_on_when_it_is_mended(self, world):
+        """The task waits for the operator, with its attempt and its predictions."""
+        work = world.settings.data_dir / "work"
+        work.write_text("no folder")
+        async with world.working():
+            task = await world.request(LONG)
+            await world.reached(task, Status.WAITING_RETRY)
+            waiting, _ = await world.application.load(task.id)
+            assert (waiting.error.code, waiting.error.step) == ("workplace_refused", "audio")
+            work.unlink()
+            task = await world.ended(task)
+        assert (task.status, task.attempt) == (Status.SUCCEEDED, 1)
+        assert await world.creations() == COUNT
+
+
+def data_uri(value: float | None, *, kind: str = "WAV", subtype: str | None = "FLOAT") -> str:
+    """Some seconds of a constant level, or of a tone, as the model's output."""
+    count = 20 * 24_000
+    samples = 0.5 * np.sin(np.arange(count) / 10) if value is None else np.full(count, value)
+    file = BytesIO()
+    soundfile.write(file, samples.astype(np.float32), 24_000, format=kind, subtype=subtype)
+    return f"data:audio/any;base64,{base64.b64encode(file.getvalue()).decode()}"
