@@ -239,6 +239,8 @@ def bind(host: str, port: int) -> socket.socket:
     try:
         with _named(host, port):
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:  # as for any other address: that one, and no second
+                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
             listener.bind((host, port))
     except BaseException:
         listener.close()

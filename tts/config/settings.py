@@ -57,6 +57,7 @@ class Settings(BaseSettings):
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
+        hide_input_in_errors=True,
         str_strip_whitespace=True,
     )
 
@@ -81,6 +82,7 @@ class Settings(BaseSettings):
     rate_limit_per_address: NotNegative = 0
     streams_per_key: Positive = 20_000
     streams_per_address: Positive = 20_000
+    connections_per_address: Positive = 5_000  # that are no streams
     queue_max_tasks: NotNegative = 100_000
     owner_max_tasks: NotNegative = 0
     owner_characters_per_day: NotNegative = 0
@@ -164,13 +166,13 @@ class Settings(BaseSettings):
         return self
 
     @property
-    @property
     def presign_seconds(self) -> int:
         """``MINIO_PRESIGN_SECONDS``, or an hour where there are keys; 0 is plain, public URLs."""
         if self.minio_presign_seconds is None:
             return PRESIGN_SECONDS if self.tts_api_keys_file else 0
         return self.minio_presign_seconds
 
+    @property
     def gateway_url(self) -> str:
         """Where clients reach the gateway."""
         host = EVERYWHERE.get(self.host, self.host)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -24,88 +24,19 @@ from projections.database import open_database
 from tests.integration.gateway.gateway_under_test import (
     BODY,
     PATIENCE_SECONDS,
-    Running,
     accept,
     fail,
     running,
-    speak,
 )
+from tests.integration.gateway.guarded_gateway import becomes, guarded
 from tests.integration.gateway.socket_client import client_of
 from tests.read_models import projecting
-from tests.waiting import until
 from tts.cli.commands import main
 from tts.config import ConfigError, load
 from tts.ports.log import Recorded
 
 EVERYWHERE = "0.0.0.0"  # noqa: S104 -- the start with it is refused
 CLIENTS = ("none", "invented", "expired", "revoked", "other owner", "app", "dashboard", "admin")
-
-
-def make_keys(path: Path) -> dict[str, dict[str, str]]:
-    """A file of keys, and each client's headers."""
-    past = datetime.now(UTC) - timedelta(seconds=1)
-
-    def key(owner: str, role: Role, expires: datetime | None = None) -> str:
-        return keys.add(path, owner=owner, role=role, expires=expires)[1]
-
-    texts = {
-        "expired": key("shop", Role.APP, past),
-        "revoked": key("shop", Role.APP),
-        "other owner": key("bakery", Role.APP),
-        "app": key("shop", Role.APP),
-        "dashboard": key("ops", Role.DASHBOARD),
-        "admin": key("ops", Role.ADMIN),
-    }
-    keys.revoke(path, texts["revoked"].split("_")[1])
-    texts["invented"] = texts["app"][:-1] + ("a" if texts["app"][-1] != "a" else "b")
-    return {"none": {}} | {who: {"Authorization": f"Bearer {key}"} for who, key in texts.items()}
-
-
-@dataclass
-class Guarded:
-    """A gateway with keys, and the headers of each kind of client."""
-
-    its: Running
-    headers: Mapping[str, Mapping[str, str]]
-    file: Path
-
-    async def task(self, end: str = "", owner: str = "shop") -> UUID:
-        """A task of the shop, brought to its end."""
-        task, _ = await self.its.application.request(template_id="t", text="x", owner=owner)
-        if end == "succeeded":
-            await speak(self.its.application, task.id)
-            await self.its.audio.put(f"audio-{task.id}.wav", b"RIFF", "audio/wav")
-        elif end:
-            await fail(self.its.application, task.id, permanent=True)
-        return task.id
-
-    async def status(self, who: str, method: str, url: str, **more: Any) -> int:
-        """What the client is answered; streams are not read."""
-        headers = {**self.headers[who], **more.pop("headers", {})}
-        async with self.its.client.stream(method, url, headers=headers, **more) as answer:
-            return answer.status_code
-
-    async def token(self, who: str) -> str:
-        """A stream token of the client."""
-        answer = await self.its.client.post("/api/stream-token", headers=self.headers[who])
-        return answer.json()["data"]["token"]
-
-
-@contextlib.asynccontextmanager
-async def guarded(folder: Path, **settings: Any) -> AsyncIterator[Guarded]:
-    file = folder / "keys.json"
-    headers = make_keys(file)
-    async with running(folder, tts_api_keys_file=file, **settings) as its:
-        yield Guarded(its, headers, file)
-
-
-async def becomes(what: Any, expected: object) -> None:
-    """Ask until the answer is the expected one."""
-
-    async def same() -> bool:
-        return bool(await what() == expected)
-
-    await until(same, f"it becomes {expected}")
 
 
 # --- the matrix
@@ -165,7 +96,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("GET", "/audio/<key:str>"): Row(OWN, task="succeeded"),
     ("GET", "/events"): Row(OWN, task="", query="?taskId={}"),
     ("POST", "/webhooks/replicate"): Row(everybody(404), body={"id": "p", "status": "failed"}),
-    ("GET", "/ws"): Row(expect(101, 101, 101, 101), headers=HANDSHAKE),
+    ("GET", "/ws"): Row(expect(101, 101, 101, 101) | {"none": 101}, headers=HANDSHAKE),
 } | {("GET", path): Row(everybody(200)) for path in FILES}
 
 
@@ -359,8 +290,9 @@ class TestSockets:
         """A browser can show nothing else; the tasks belong to the key's owner."""
         async with guarded(tmp_path) as site:
             answers = {}
-            for who in ("app", "dashboard"):
-                async with client_of(site.its, f"?token={await site.token(who)}") as client:
+            for who, scope in (("app", "command"), ("dashboard", "stream")):
+                token = await site.token(who, scope=scope)
+                async with client_of(site.its, f"?token={token}") as client:
                     answers[who] = await client.ask("generate", **BODY)
             assert answers["dashboard"]["code"] == "forbidden"
             url = f"/api/tts/task/{answers['app']['data']['taskId']}"
@@ -411,95 +343,6 @@ class TestSockets:
             assert await code() == "queue_full"
             assert await its.store.position() == position
 
-    async def test_end_with_their_key(self, tmp_path: Path):
-        """A revoked key's socket is closed at the next heartbeat."""
-        async with (
-            guarded(tmp_path, sse_heartbeat_interval_ms=100) as site,
-            client_of(site.its, additional_headers=site.headers["app"]) as client,
-        ):
-            keys.revoke(site.file, site.headers["app"]["Authorization"].split("_")[1])
-            assert (await client.closed())[0] == 1001
-
-
-class TestStreamTokens:
-    async def test_open_streams_and_audio_and_nothing_else(self, tmp_path: Path):
-        """A token in a URL, which may end up in a history, reads a stream at most."""
-        async with guarded(tmp_path) as site:
-            task_id = await site.task("succeeded")
-            token = await site.token("app")
-            assert (
-                await site.status("none", "GET", f"/events?taskId={task_id}&token={token}") == 200
-            )
-            audio = f"/audio/audio-{task_id}.wav?token={token}"
-            assert await site.status("none", "GET", audio) == 200
-            for url in (f"/api/tts/task/{task_id}", "/api/tts/tasks"):
-                assert await site.status("none", "GET", f"{url}?token={token}") == 401
-            bearer = {"Authorization": f"Bearer {token}"}
-            assert await site.status("none", "GET", "/events", headers=bearer) == 401
-            other = await site.token("other owner")
-            assert (
-                await site.status("none", "GET", f"/events?taskId={task_id}&token={other}") == 404
-            )
-
-    async def test_end_soon_and_cannot_be_made_up(self, tmp_path: Path):
-        """A token is refused after its time, and with another signature."""
-        async with guarded(tmp_path, stream_token_seconds=1) as site:
-            token = await site.token("app")
-            forged = token[:-2] + ("aa" if token[-2:] != "aa" else "bb")
-            assert await site.status("none", "GET", f"/events?token={forged}") == 401
-            await becomes(lambda: site.status("none", "GET", f"/events?token={token}"), 401)
-
-    async def test_are_good_at_every_gateway_with_the_same_keys(self, tmp_path: Path):
-        """The next connection may be to another process."""
-        async with (
-            guarded(tmp_path) as site,
-            running(tmp_path / "b", tts_api_keys_file=site.file) as second,
-            second.stream(f"token={await site.token('app')}") as stream,
-        ):
-            await stream.of("connected")
-
-    async def test_are_handed_out_where_no_keys_are(self, tmp_path: Path):
-        """A client need not know whether there are keys."""
-        async with running(tmp_path) as its:
-            token = (await its.client.post("/api/stream-token")).json()["data"]["token"]
-            async with its.stream(f"token={token}") as stream:
-                await stream.of("connected")
-
-
-class TestChanges:
-    async def test_are_noticed_while_it_runs(self, tmp_path: Path):
-        """A new key is good and a revoked one is not, without a restart."""
-        async with guarded(tmp_path) as site:
-            key, text = keys.add(site.file, owner="new", role=Role.APP, expires=None)
-            headers = {"Authorization": f"Bearer {text}"}
-
-            async def status() -> int:
-                return await site.status("none", "GET", "/api/tts/tasks", headers=headers)
-
-            await becomes(status, 200)
-            keys.revoke(site.file, key.id)
-            await becomes(status, 401)
-
-    async def test_a_revoked_keys_streams_end(self, tmp_path: Path):
-        """What is open already does not outlive the key."""
-        async with (
-            guarded(tmp_path, sse_heartbeat_interval_ms=100) as site,
-            site.its.stream("", dict(site.headers["app"])) as stream,
-        ):
-            await stream.of("connected")
-            keys.revoke(site.file, site.headers["app"]["Authorization"].split("_")[1])
-            await stream.rest()
-
-    async def test_a_broken_file_locks_nobody_out(self, tmp_path: Path, caplog):
-        """The keys stay as they were, and the log says why."""
-        async with guarded(tmp_path) as site:
-            site.file.write_text("{")
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                while "The keys stay as they were" not in caplog.text:
-                    assert await site.status("app", "GET", "/api/tts/tasks") == 200
-                    await asyncio.sleep(0.05)
-            assert await site.status("app", "GET", "/api/tts/tasks") == 200
-
 
 class TestStart:
     @pytest.mark.parametrize("host", [EVERYWHERE, "::", "192.0.2.1", "tts.example.com"])
@@ -542,7 +385,8 @@ class TestLimits:
             forwarded = [{"X-Forwarded-For": f"192.0.2.{n}"} for n in range(10)]
             answers = [await its.client.get("/api/tts/tasks", headers=head) for head in forwarded]
             assert 429 in {answer.status_code for answer in answers}
-        async with running(tmp_path, rate_limit_per_address=1, proxies_count=1) as its:
+        limits = {"rate_limit_per_address": 1, "proxies_count": 1, "tts_allow_anonymous": True}
+        async with running(tmp_path, **limits) as its:
             answers = [await its.client.get("/api/tts/tasks", headers=head) for head in forwarded]
             assert {answer.status_code for answer in answers} == {200}
 

