@@ -25,6 +25,7 @@ from gateway.errors import CharactersExhausted, TooManyTasks
 from gateway.taken import UNCOUNTED, CountedPlace, Place, Taken
 from tts.domain.task import Task
 from tts.patience import Outage
+from tts.ports.epochs import WentBack
 from tts.ports.errors import Unavailable
 from tts.ports.log import Log, Recorded
 
@@ -171,19 +172,35 @@ class Quotas:
 
     async def _keep_counting(self) -> None:
         try:
-            yesterday = day_of(self._now() - timedelta(days=1))
-            standing = await self._outage.wait_out(partial(self._standing, yesterday))
-            self._taken = Taken(standing.position, standing.unfinished, standing.characters)
-            while await self._see_next() == BATCH:
-                await asyncio.sleep(0)
-            self._counted.set()
-            async for events in self._log.follow(self._taken.position, topics=TOPICS):
-                await self._see(events)
+            while True:
+                await self._begin()
+                self._counted.set()
+                try:
+                    async for events in self._log.follow(self._taken.position, topics=TOPICS):
+                        await self._see(events)
+                except WentBack as error:
+                    self._counted.clear()
+                    logger.warning("What owners have taken is counted anew: %s", error)
         except Exception:
             # Nobody gets more than the quota for it: the next request begins anew.
             logger.exception("What owners have taken cannot be counted")
         finally:
             self._counted.clear()
+
+    async def _begin(self) -> None:
+        """Count what is there, from the read model's position on."""
+        yesterday = day_of(self._now() - timedelta(days=1))
+        standing = await self._outage.wait_out(partial(self._standing, yesterday))
+        self._taken = Taken(standing.position, standing.unfinished, standing.characters)
+        try:
+            await self._catch_up()
+        except WentBack:  # the read model has counted what the log has lost
+            self._taken = Taken()
+            await self._catch_up()
+
+    async def _catch_up(self) -> None:
+        while await self._see_next() == BATCH:
+            await asyncio.sleep(0)
 
     async def _see_next(self) -> int:
         read = partial(self._log.read, self._taken.position, BATCH, TOPICS)

@@ -7,6 +7,7 @@ import contextlib
 from collections import Counter
 from collections.abc import AsyncIterator
 from random import Random
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,8 @@ from tests.histories import START, live, new_task, stored
 from tests.services.stores import Backend, Store
 from tests.waiting import until
 from tts.domain.task import Task
+from tts.ports.epochs import WentBack
+from tts.ports.log import Recorded
 
 OWNERS = ("ann", "bob", "")
 TODAY = START.date().isoformat()
@@ -109,6 +112,48 @@ async def test_a_place_counts_once_before_and_after_it_is_seen(backend: Backend)
             await until(lambda: quotas._taken.position == end, "everything is seen")
             assert counted(quotas) == truth(tasks)
             assert not quotas._taken._places
+
+
+class Losing:
+    """A log that has lost everything before its present beginning, once it is said to."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.lost = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+    def _check(self, after: int) -> None:
+        if 0 < after <= self.lost:
+            raise WentBack(survived=0, seen=after)
+
+    async def read(self, after: int, *more: Any) -> list[Recorded]:
+        """Events of the log as it is now."""
+        self._check(after)
+        return await self._store.read(max(after, self.lost), *more)
+
+    async def follow(self, after: int, **more: Any) -> AsyncIterator[list[Recorded]]:
+        """The same, until a loss is noticed."""
+        async for events in self._store.follow(after, **more):
+            self._check(after)
+            yield events
+
+
+async def test_what_the_log_has_lost_counts_no_longer(backend: Backend, caplog):
+    """Neither for a gateway that had seen it, nor for a read model that had counted it."""
+    async with backend.store() as store, open_database(backend.url) as database:
+        log = Losing(store)
+        await fill(store, 10, seed=6)
+        usage = UsageProjection()
+        await Projector(store, store, database, [usage])._apply(usage, await store.read(0, 10_000))
+        async with counting(log, database) as quotas:
+            with await quotas.take(key_of("ann"), 0):
+                pass
+            log.lost = await store.position()
+            tasks = await fill(store, 10, seed=7)
+            await until(lambda: counted(quotas) == truth(tasks), "it is counted anew")
+    assert not [record for record in caplog.records if record.levelname == "ERROR"]
 
 
 async def test_a_count_that_broke_off_begins_anew(backend: Backend, monkeypatch, caplog):
