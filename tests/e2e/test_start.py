@@ -1,5 +1,6 @@
 """What a start says, waits for and leaves behind."""
 
+import contextlib
 import os
 import socket
 import stat
@@ -37,7 +38,8 @@ def start():
 
     yield start_one
     for process in processes:
-        process.stop()
+        with contextlib.suppress(FileNotFoundError):  # one that did not start is cleared away
+            process.stop()
 
 
 def run(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
@@ -190,6 +192,24 @@ def test_what_is_made_is_ours_alone(start, tmp_path):
     made = [folder, *folder.rglob("*")]
     assert {"tts.db", "audio", "sandbox", "predictions.jsonl"} <= {path.name for path in made}
     assert [path for path in made if stat.S_IMODE(path.stat().st_mode) & 0o077] == []
+
+
+def test_health_tells_of_a_place_that_cannot_be_written(start, tmp_path):
+    """Before anybody has asked for a long text; and it is healthy when that is mended."""
+    work = tmp_path / "data" / "work"
+    work.parent.mkdir()
+    work.touch()
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    process = start("up", "--port", str(port), "--data", str(work.parent), SANDBOX_PORT="0")
+    process.wait_for(f"{url}/metrics")
+    answer = httpx.get(f"{url}/health", timeout=10, trust_env=False)
+    assert answer.status_code == 503
+    assert answer.json()["error"].startswith("workplace: ")
+    assert str(tmp_path) not in answer.text
+    wait_until(lambda: "DATA_DIR: Long audio cannot be put together" in process.log, "the log why")
+    work.unlink()
+    process.wait_for(f"{url}/health")
 
 
 def test_what_others_can_read_is_named(tmp_path, taken):
