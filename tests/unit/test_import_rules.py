@@ -25,7 +25,7 @@ IMPORTS = [
     ("tts/store/documents.py", "from tts.queue.memory import MemoryQueue"),
     ("tts/processor/processor.py", "from tts.replicate.predictions import ReplicatePredictions"),
     ("tts/application/tasks.py", "from tts.replicate.predictions import ReplicatePredictions"),
-    ("tts/wire.py", "from tts.store.sqlite import SQLiteStore"),
+    ("tts/wire/updates.py", "from tts.store.sqlite import SQLiteStore"),
     ("tts/replicate/predictions.py", "from tts.application.tasks import Application"),
     ("tts/relay/relay.py", "from tts.processor.processor import Processor"),
     ("tts/domain/values.py", "from tts.domain import task"),
