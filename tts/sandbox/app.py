@@ -33,6 +33,7 @@ from tts.sandbox.webhooks import Webhooks
 WEBHOOK_SECRET = "whsec_c2FuZGJveCB3ZWJob29rIHNpZ25pbmcga2V5IQ=="  # noqa: S105
 JOURNAL = "predictions.jsonl"
 BACKLOG = 2048
+FORGETTING_SECONDS = 60.0  # between two looks for words whose time is over
 # Faults hang for as long as they like: Sanic's own limit must not answer for them.
 TIMEOUT_SECONDS = 100_000
 
@@ -89,6 +90,8 @@ async def start_sandbox(
             secret=webhook_secret, render=render, behaviour=lambda: state.behaviour, stats=stats
         )
         resources.push_async_callback(webhooks.close)
+        forgetting = asyncio.create_task(_forget(shelf))
+        resources.callback(forgetting.cancel)
         for prediction in shelf:
             stats.created(prediction)
             webhooks.resume(prediction, now())
@@ -103,6 +106,12 @@ async def start_sandbox(
         Control(state).add_to(app)
         resources.push_async_callback(_stop, await _serve(app, listener))
         return Sandbox("http://{}:{}".format(*listener.getsockname()[:2]), resources.pop_all())
+
+
+async def _forget(shelf: Shelf) -> None:
+    while True:
+        await asyncio.sleep(FORGETTING_SECONDS)
+        shelf.forget(now())
 
 
 def _app() -> Sanic[Any, Any]:

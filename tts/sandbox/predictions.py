@@ -17,6 +17,9 @@ from typing import Any
 from tts.sandbox import model
 from tts.sandbox.behaviour import Behaviour
 
+# Words are kept this long after the end, as at Replicate, and never longer than a day.
+WORDS_SECONDS = 3600.0
+FORGET_SECONDS = 86_400.0
 # What Replicate's progress bars look like; the client parses the last line.
 LOGS = "  0%|          | 0/1 [00:00<?, ?it/s]\n100%|##########| 1/1 [00:00<00:00,  1.41it/s]\n"
 
@@ -71,8 +74,8 @@ class Prediction:
 
     @property
     def text(self) -> str:
-        """The text that was to be spoken."""
-        return str(self.input["tts_text"])
+        """The text that was to be spoken, until it is forgotten."""
+        return str(self.input.get("tts_text", ""))
 
     @property
     def started(self) -> bool:
@@ -87,7 +90,17 @@ class Prediction:
 
     def removed(self, now: float) -> bool:
         """Whether input, output and logs are gone already."""
-        return now >= self.ends_at + self.retention_seconds
+        return now >= self.ends_at + self.retention_seconds or not self.input
+
+    @property
+    def forgets_at(self) -> float:
+        """When the words are no longer needed: an operator may look at them for a while."""
+        kept = max(self.retention_seconds, WORDS_SECONDS)
+        return min(self.ends_at + kept, self.created_at + FORGET_SECONDS)
+
+    def forget(self) -> None:
+        """Keep the prediction, but nothing that anybody said."""
+        self.input = {}
 
     def delivers(self, now: float) -> bool:
         """Whether the output file can be fetched."""

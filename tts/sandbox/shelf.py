@@ -6,17 +6,15 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
 
-import orjson
-
-from tts.sandbox.predictions import Prediction, restored
+from tts.sandbox import journal
+from tts.sandbox.journal import Journal
+from tts.sandbox.predictions import FORGET_SECONDS, Prediction
 
 PAGE = 100
 # Bounds of the memory and of the journal: a prediction is forgotten when this many newer ones
-# exist, or, at a start, this many seconds after its end.
+# exist, or, at a start, FORGET_SECONDS after its end.
 MOST = 100_000
-FORGET_SECONDS = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,33 +33,38 @@ class Shelf:
         self._by_id: dict[str, Prediction] = {}
         self._by_token: dict[str, Prediction] = {}
         self._order: list[Prediction] = []
-        self._journal: BinaryIO | None = None
+        self._journal: Journal | None = None
         if path is None:
             return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        for prediction in _read(path):
+        # A clock that was set back must not break the order that the bisections rely on.
+        for prediction in sorted(journal.read(path), key=_created):
             if now < prediction.ends_at + FORGET_SECONDS:
                 self._keep(prediction)
-        fresh = path.with_suffix(".new")
-        fresh.write_bytes(b"".join(_line(prediction) for prediction in self._order))
-        fresh.replace(path)
-        # Unbuffered: what was written survives the death of the process, if not of the machine.
-        self._journal = path.open("ab", buffering=0)
+        self.forget(now)
+        self._journal = Journal(path, self._order)
 
     def __iter__(self) -> Iterator[Prediction]:
         return iter(self._order)
 
     def add(self, prediction: Prediction) -> None:
         """Keep a new prediction."""
-        self._write(_line(prediction))
+        if self._journal is not None:
+            self._journal.add(prediction)
         self._keep(prediction)
 
     def cancel(self, prediction: Prediction, now: float) -> bool:
         """End it now; False if it is over already."""
         if not prediction.cancel(now):
             return False
-        self._write(orjson.dumps({"canceled": prediction.id, "at": now}) + b"\n")
+        if self._journal is not None:
+            self._journal.cancel(prediction, now)
         return True
+
+    def forget(self, now: float) -> None:
+        """Forget the words whose time is over, in the journal too."""
+        for prediction in self._order:
+            if prediction.input and now >= prediction.forgets_at:
+                self._forget(prediction)
 
     def get(self, prediction_id: str) -> Prediction | None:
         """The prediction with this id."""
@@ -113,33 +116,16 @@ class Shelf:
         if len(self._order) > MOST + PAGE:
             # In pieces, because each cut moves the whole list.
             for old in self._order[:PAGE]:
+                if old.input:
+                    self._forget(old)
                 del self._by_id[old.id], self._by_token[old.token]
             del self._order[:PAGE]
 
-    def _write(self, line: bytes) -> None:
+    def _forget(self, prediction: Prediction) -> None:
+        prediction.forget()
         if self._journal is not None:
-            self._journal.write(line)
+            self._journal.forget(prediction)
 
 
 def _created(prediction: Prediction) -> float:
     return prediction.created_at
-
-
-def _line(prediction: Prediction) -> bytes:
-    return orjson.dumps(prediction) + b"\n"
-
-
-def _read(path: Path) -> list[Prediction]:
-    """What the journal says; a last line without its end was being written at the kill."""
-    if not path.exists():
-        return []
-    found: dict[str, Prediction] = {}
-    for line in path.read_bytes().split(b"\n")[:-1]:
-        record: dict[str, Any] = orjson.loads(line)
-        if "canceled" in record:
-            if record["canceled"] in found:
-                found[record["canceled"]].cancel(record["at"])
-        else:
-            found[record["id"]] = restored(record)
-    # A clock that was set back must not break the order that the bisections rely on.
-    return sorted(found.values(), key=_created)
