@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from urllib.parse import urlsplit
 
 from sanic.exceptions import BadRequest
 
@@ -17,7 +16,7 @@ from gateway.errors import HostNotAllowed
 from tts.config import Settings
 
 AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{0,5}))?", re.ASCII)
-ORIGIN = re.compile(r"(https?)://([^/?#@]+)")
+ORIGIN = re.compile(r"(https?)://([^/?#@]+)(?:/.*)?")
 PORTS = {"http": 80, "https": 443}
 REMEMBERED_MAX = 1000
 SHOWN_CHARACTERS = 100
@@ -113,12 +112,12 @@ def _authority(text: str) -> tuple[str, int | None]:
 
 def _origin_of(url: str) -> tuple[str, str, int] | None:
     """Scheme, host and port; None if it is no http(s) URL, such as the ``null`` of a sandbox."""
-    match = ORIGIN.match(url.lower())
+    match = ORIGIN.fullmatch(url.lower())
     if not match:
         return None
     try:
-        name, port = _authority(urlsplit(match[0]).netloc)
-    except (BadRequest, ValueError):
+        name, port = _authority(match[2])
+    except BadRequest:
         return None
     return match[1], name, PORTS[match[1]] if port is None else port
 

@@ -49,11 +49,13 @@ def check_head(head: bytes) -> str | None:
     if head.count(b"\n") > FIELDS_MAX + 1:
         raise PayloadTooLarge(f"the header has more than {FIELDS_MAX} fields")
     method, target = match.groups()
+    if method == b"CONNECT":
+        raise BadRequest("CONNECT: this is no proxy")
     if target.startswith(b"/") or (target == b"*" and method == b"OPTIONS"):
         return None
     absolute = _ABSOLUTE.fullmatch(target)
-    if method == b"CONNECT" or not absolute:
-        raise BadRequest("the target must begin with /; this is no proxy")
+    if not absolute:
+        raise BadRequest("the target must begin with /")
     return absolute[1].decode()
 
 

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from sanic import HTTPResponse, Request, Sanic
 from sanic.exceptions import BadRequest, RequestTimeout
-from sanic.helpers import STATUS_CODES
+from sanic.headers import _HTTP1_STATUSLINES
 from sanic.http import Http, Stage
 from sanic.http.http1 import HTTP_CONTINUE
 from sanic.server import HttpProtocol
@@ -30,7 +30,7 @@ def skip_second_touch_up(app: Sanic[Any, Any]) -> None:
     app.config.TOUCHUP = not getattr(Http, "__touched__", False)
 
 
-STATUS_CODES.setdefault(421, b"Misdirected Request")  # Sanic knows it not, and says UNKNOWN
+_HTTP1_STATUSLINES[421] = b"HTTP/1.1 421 Misdirected Request\r\n"  # which Sanic calls UNKNOWN
 
 
 class Door(Protocol):
@@ -84,7 +84,8 @@ class StrictHttp(Http):
         host = request_head.host_of(request.headers, request.version)
         door: Door = self.protocol.app.ctx.door
         request.conn_info = self.protocol.conn_info
-        door.check(filter(None, (host, authority)), came_in_on(request))
+        names = [name for name in (host, authority) if name is not None]
+        door.check(names, came_in_on(request))
 
     async def read(self) -> bytes | None:
         """Called by Sanic for each piece of a body."""

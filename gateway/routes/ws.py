@@ -40,13 +40,13 @@ class WebSockets:
         settings, hub = self._services.settings, self._services.hub
         if not _may_open(request):
             raise Forbidden("pages of this origin are not allowed: see CORS_ORIGINS")
-        if request.method != "GET":
-            raise NotAWebSocket("the handshake is a GET")
         protocol = ServerProtocol(state=State.OPEN, max_size=settings.request_max_bytes)
         handshake = Handshake(request.path, Headers(request.headers))
         answer = protocol.accept(handshake)
         if answer.status_code != HTTPStatus.SWITCHING_PROTOCOLS:
             raise NotAWebSocket(f"the handshake is refused: {protocol.handshake_exc}")
+        if request.method == "HEAD":
+            raise NotAWebSocket("the handshake is a GET")
         async with hub.following():
             socket = Socket(hub, protocol, patience=settings.sse_client_timeout_ms / 1000)
             take_over(request, socket)
