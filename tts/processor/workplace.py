@@ -14,7 +14,7 @@ from tts.domain.failures import StepError
 from tts.ports.errors import Unavailable
 
 KEPT_SECONDS = 86_400  # what a process that was killed has left
-_PROBE = bytes(1 << 16)
+_PROBE = bytes(1 << 12)
 
 
 class Workplace:

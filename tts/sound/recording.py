@@ -44,6 +44,7 @@ def record(data: bytes) -> Recording:
     with opened(data) as reading:
         recording, loudest = _written(reading, 1.0)
     if loudest > 1:
+        del recording  # two of them would need twice the memory
         with opened(data) as reading:
             recording, _ = _written(reading, 1 / loudest)
     return recording

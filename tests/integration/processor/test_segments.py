@@ -12,6 +12,8 @@ import orjson
 import pytest
 import soundfile
 
+from tests.services.disk import SmallDisk
+from tests.services.process import User
 from tests.waiting import until
 from tests.world import SEGMENT_MAX_CHARS as MAX_CHARS
 from tests.world import CrashingStore, open_world
@@ -339,6 +341,17 @@ class TestWhatIsHeard:
         assert (taken.get("suspectTruncation"), taken.get("suspectAudio")) == (True, None)
 
 
+async def test_what_is_no_audio_is_told_without_its_insides(world):
+    """A client reads a sentence; what a library said of it is for the log."""
+    uri = "data:audio/wav;base64," + base64.b64encode(b"RIFX" * 300).decode()
+    await world.fault("prediction", "output_at", args={"url": uri})
+    async with world.working():
+        task = await world.ended(await world.request("你好。"))
+    assert (task.status, task.error.code) == (Status.FAILED, "not_audio")
+    assert task.error.message == "The output is not audio: it cannot be read as audio"
+    assert await world.creations() == 1
+
+
 class TestWhatIsStored:
     """Plain PCM, whatever the model makes, and as its events say."""
 
@@ -399,6 +412,23 @@ class TestWhereItIsPutTogether:
             assert (waiting.error.code, waiting.error.step) == ("workplace_refused", "audio")
             work.unlink()
             task = await world.ended(task)
+        assert (task.status, task.attempt) == (Status.SUCCEEDED, 1)
+        assert await world.creations() == COUNT
+
+    async def test_a_full_data_folder_costs_nothing_and_goes_on_when_there_is_room(self, world):
+        """Whatever has been written by then."""
+        disk = SmallDisk(world.settings.data_dir / "work", 8, User("nobody"))
+        disk.fill()
+        try:
+            async with world.working():
+                task = await world.request(LONG)
+                await world.reached(task, Status.WAITING_RETRY)
+                waiting, _ = await world.application.load(task.id)
+                assert (waiting.error.code, waiting.error.step) == ("workplace_refused", "audio")
+                disk.free()
+                task = await world.ended(task)
+        finally:
+            disk.unmount()
         assert (task.status, task.attempt) == (Status.SUCCEEDED, 1)
         assert await world.creations() == COUNT
 
