@@ -47,8 +47,8 @@ class Site:
     def audio_urls(self, task_id: str) -> list[str]:
         """Every URL of audio in the task, in its timeline and in its stream from the start."""
         where = f"{self.up.url}/api/tts/task/{task_id}"
-        http = httpx.Client(headers=self._headers, trust_env=False)
-        task, events = (http.get(url).json()["data"] for url in (where, f"{where}/events"))
+        with httpx.Client(headers=self._headers, trust_env=False) as http:
+            task, events = (http.get(url).json()["data"] for url in (where, f"{where}/events"))
         urls = [task["audioUrl"], *task.get("partialAudioUrls", [])]
         for update in events["events"]:
             urls += [update[name] for name in ("audioUrl", "partialAudioUrl") if name in update]
@@ -85,6 +85,11 @@ def status(url: str) -> int:
     return httpx.get(url, trust_env=False).status_code
 
 
+def signed_at(url: str) -> str:
+    """When it was signed, to the second."""
+    return httpx.URL(url).params["X-Amz-Date"]
+
+
 def unsigned(url: str) -> str:
     return url.partition("?")[0]
 
@@ -101,15 +106,20 @@ def test_with_keys_audio_is_signed_for_and_the_bucket_is_private(start, bucket):
     assert site.notes() == []
 
 
-def test_a_url_ends_and_a_resumed_stream_brings_a_fresh_one(start, bucket):
-    """Days later, too: the log holds keys of objects, and a URL is signed when it is sent."""
-    site = start(bucket, MINIO_PRESIGN_SECONDS="2")
+def test_a_url_is_signed_when_it_is_sent(start, bucket):
+    """So a stream that is resumed days later brings fresh ones, of the parts too."""
+    site = start(bucket, MINIO_PRESIGN_SECONDS="600")
     task_id = site.client.generate("template1", LONG).task_id
     list(site.client.events(task_id))
     before = site.audio_urls(task_id)
     assert len(before) > 6  # the whole and the parts, three times
-    wait_until(lambda: {status(url) for url in before} == {403}, "the URLs have ended")
+
+    def all_are_fresh() -> bool:
+        return min(map(signed_at, site.audio_urls(task_id))) > max(map(signed_at, before))
+
+    wait_until(all_are_fresh, "every URL is signed anew")
     assert {status(url) for url in site.audio_urls(task_id)} == {200}
+    assert {httpx.URL(url).params["X-Amz-Expires"] for url in before} == {"600"}
 
 
 def test_without_keys_or_by_a_word_audio_is_public_for_good(start, bucket):
