@@ -9,6 +9,7 @@ from uuid import UUID
 from gateway.errors import InvalidRequest
 from gateway.services import Services
 from gateway.tasks import task_id_of
+from tts.ports.epochs import WentBack
 from tts.ports.log import Recorded
 from tts.wire import ResetReason
 
@@ -61,7 +62,12 @@ class History:
             if cursor > await self._services.log.position():
                 return Start(hub.position, "future", requested)
             await hub.reach(cursor)
-        if tasks is None and hub.position - cursor > self._replay_limit:
+        epochs = self._services.log.epochs
+        try:
+            epochs.check(cursor)
+        except WentBack:  # a future that will not come any more
+            return Start(hub.position, "future", requested)
+        if tasks is None and epochs.span(cursor, hub.position) > self._replay_limit:
             return Start(hub.position, "too_old", requested)
         return Start(cursor)
 
@@ -80,6 +86,8 @@ class History:
             return
         while after < until:
             batch = await self._services.log.read(after, BATCH)
+            if not batch:  # the log has just gone back; the hub is about to say so
+                return
             after = batch[-1].position
             batch = [event for event in batch if event.position <= until]
             if scope is not None:

@@ -68,6 +68,8 @@ class Projection(Protocol):
     """Folds events into the rows of one read model; a failure it raises stops it for good."""
 
     name: str
+    tables: Sequence[str]
+    """Those whose rows are its own alone."""
 
     async def clear(self, transaction: Transaction) -> None:
         """Make room for the rows of the first events; they are applied in the same transaction.

@@ -3,56 +3,38 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from typing import Any, Self
 
-import psycopg
 from psycopg import AsyncConnection
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from projections.ports import Row, Transaction, schema
-from tts.ports.errors import Unavailable
+from tts.store.postgres_server import OPTIONS, PostgresServer
 
-PATIENCE_SECONDS = 5.0
 CONNECTIONS = 4
+PATIENCE_SECONDS = 12.0  # a little more than the server's own bound of a statement
 SCHEMA_LOCK = 7721002
-OPTIONS = (
-    "-c synchronous_commit=off -c statement_timeout=30000 "
-    "-c idle_in_transaction_session_timeout=10000"
-)
 
 
 class PostgresDatabase:
     """Implements Database with a small pool."""
 
     def __init__(self, url: str) -> None:
-        self._pool = AsyncConnectionPool(
+        self._server = PostgresServer(
             url,
-            min_size=1,
-            max_size=CONNECTIONS,
-            open=False,
-            timeout=PATIENCE_SECONDS,
-            # One round trip more, so that nobody is handed a connection that a restart has cut.
-            check=AsyncConnectionPool.check_connection,
-            kwargs={
-                "autocommit": True,
-                "options": OPTIONS,
-                "connect_timeout": int(PATIENCE_SECONDS),
-            },
+            size=CONNECTIONS,
+            options=f"-c synchronous_commit=off {OPTIONS}",
+            patience=PATIENCE_SECONDS,
+            check=True,
         )
 
     async def open(self) -> None:
         """See :class:`projections.ports.Database`."""
-        with _translated():
-            await self._pool.open(wait=True, timeout=PATIENCE_SECONDS)
-            async with self._pool.connection() as connection, connection.transaction():
-                # CREATE … IF NOT EXISTS races with itself when two processes start at once.
-                await connection.execute("SELECT pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
-                await connection.execute(schema())
+        await self._server.open(schema(), SCHEMA_LOCK)
 
     async def aclose(self) -> None:
         """See :class:`projections.ports.Database`."""
-        await self._pool.close()
+        await self._server.aclose()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -63,16 +45,14 @@ class PostgresDatabase:
 
     async def fetch(self, sql: str, params: Sequence[object] = ()) -> list[Row]:
         """See :class:`projections.ports.Database`."""
-        with _translated():
-            async with self._pool.connection() as connection:
-                return await PostgresTransaction(connection).fetch(sql, params)
+        async with self._server.session() as connection:
+            return await PostgresTransaction(connection).fetch(sql, params)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """See :class:`projections.ports.Database`."""
-        with _translated():
-            async with self._pool.connection() as connection, connection.transaction():
-                yield PostgresTransaction(connection)
+        async with self._server.session() as connection, connection.transaction():
+            yield PostgresTransaction(connection)
 
 
 class PostgresTransaction:
@@ -98,11 +78,3 @@ class PostgresTransaction:
 
 def _sql(sql: str) -> str:
     return sql.replace("?", "%s")
-
-
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    try:
-        yield
-    except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout, OSError) as error:
-        raise Unavailable(f"PostgreSQL: {error}") from error

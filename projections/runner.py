@@ -1,4 +1,8 @@
-"""Keeps the read models up to date with the log; one process leads, the others stand by."""
+"""Keeps the read models up to date with the log; one process leads, the others stand by.
+
+When the log goes back, a read model in the same database has gone back with it, and goes on from
+there. One that has applied what is gone is made anew, from the first event on.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from functools import partial
 from projections.ports import Database, Projection, Transaction
 from tts.patience import Outage, lead
 from tts.ports.coordination import Coordination
+from tts.ports.epochs import WentBack
 from tts.ports.errors import Unavailable
 from tts.ports.log import Log, Recorded
 
@@ -78,7 +83,10 @@ class Projector:
         while projection.name not in self._stopped:
             stored = await self._outage.wait_out(partial(self._stored, projection))
             self._positions[projection.name] = stored
-            await self._follow(projection)
+            try:
+                await self._follow(projection)
+            except WentBack:
+                await self._outage.wait_out(partial(self._forget, projection))
 
     async def _follow(self, projection: Projection) -> None:
         """Apply batch after batch, until the projection stops or its position is taken back."""
@@ -89,7 +97,11 @@ class Projector:
     async def _advance(self, projection: Projection, events: Sequence[Recorded]) -> bool:
         """Apply the events, and say whether to go on behind them."""
         try:
-            return await self._outage.wait_out(partial(self._apply, projection, events))
+            advanced = await self._apply(projection, events)
+        except Unavailable as error:
+            # Read again, since the log may be another when the database is back.
+            await asyncio.sleep(self._outage.failed(error))
+            return False
         except Exception as error:
             if len(events) > 1:  # those in front of the one that does not fit are applied
                 for event in events:
@@ -105,6 +117,8 @@ class Projector:
                 extra={"task_id": str(events[0].task_id), "position": events[0].position},
             )
             return False
+        self._outage.over()
+        return advanced
 
     async def _apply(self, projection: Projection, events: Sequence[Recorded]) -> bool:
         """Write rows and position together; false if the stored position is behind ours."""
@@ -122,6 +136,18 @@ class Projector:
                 await transaction.execute(_MOVE, (new[-1].position, name))
         self._positions[name] = max(stored, events[-1].position)
         return True
+
+    async def _forget(self, projection: Projection) -> None:
+        """Remove every row if some tell of what the log has lost."""
+        name = projection.name
+        async with self._database.transaction() as transaction:
+            try:
+                self._log.epochs.check(await _lock(transaction, name))
+            except WentBack:
+                logger.warning("Read model %s is made anew: it has what the log has lost", name)
+                for table in projection.tables:
+                    await transaction.execute(f"DELETE FROM {table}")  # noqa: S608 -- its own
+                await transaction.execute(_MOVE, (0, name))
 
     async def _stored(self, projection: Projection) -> int:
         rows = await self._database.fetch(_STORED, (projection.name,))

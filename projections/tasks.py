@@ -97,6 +97,7 @@ class TasksProjection:
     """Folds events into ``rm_tasks``, keeps count by status, and sets the dead letters apart."""
 
     name = NAME
+    tables: Sequence[str] = ("rm_tasks", "rm_dead_letters", "rm_task_counts")
 
     async def clear(self, transaction: Transaction) -> None:
         """Nothing: each row is written anew, and the counts are kept by what the rows said."""
@@ -106,21 +107,24 @@ class TasksProjection:
         task_ids = list({str(event.task_id) for event in events})
         rows = await self._rows(transaction, task_ids)
         counts: Counter[str] = Counter()
+        lost: list[Recorded] = []
         for row in rows.values():
             counts[row["status"]] -= 1
         for event in events:
-            # A KeyError here: a task whose request is not in the log before it.
-            task_id = str(event.task_id)
+            task_id, values = str(event.task_id), change(event)
             if event.topic == Task.Requested.TOPIC:
-                rows[task_id] = change(event)
-            else:
-                rows[task_id].update(change(event))
+                rows[task_id] = values
+            elif task_id in rows:
+                rows[task_id].update(values)
+            else:  # the log has lost its request: it is no task any more
+                lost.append(event)
         for row in rows.values():
             counts[row["status"]] += 1
         written = [[row[column] for column in COLUMNS] for row in rows.values()]
         await transaction.execute_many(_UPSERT, written)
         await transaction.execute_many(_COUNT, [(s, n) for s, n in counts.items() if n])
-        await dead_letters.apply(transaction, events, rows)
+        known = [event for event in events if event not in lost] if lost else events
+        await dead_letters.apply(transaction, known, rows)
 
     async def _rows(self, transaction: Transaction, task_ids: list[str]) -> dict[str, Values]:
         marks = ", ".join("?" * len(task_ids))

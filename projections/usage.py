@@ -64,14 +64,16 @@ class Sums:
         self.unfinished: Counter[str] = Counter()
 
     def add(self, event: Recorded) -> None:
-        """Count one event; a KeyError for a topic or a task that nobody knows."""
+        """Count one event; a KeyError for a topic that nobody knows."""
         UPDATES[event.topic]
         if event.topic not in COUNTED:
             return
         state, task_id = orjson.loads(event.state), str(event.task_id)
         if event.topic == Task.Requested.TOPIC:
             self.tasks[task_id] = OpenTask(state["owner"])
-        task = self.tasks[task_id]
+        task = self.tasks.get(task_id)
+        if task is None:  # the log has lost its request
+            return
         day = self.by_day[task.owner, state["timestamp"][:10]]
         match event.topic:
             case Task.Requested.TOPIC:
@@ -101,6 +103,7 @@ class UsageProjection:
     """Adds events up by owner and day. A sum stays when its task is erased: it says no word."""
 
     name = NAME
+    tables: Sequence[str] = TABLES
 
     async def clear(self, transaction: Transaction) -> None:
         """Remove every row: sums cannot be overwritten."""

@@ -17,6 +17,7 @@ from gateway.streams.owners import Owners
 from gateway.streams.subscribers import CHUNKED, Subscribers
 from tts.domain.task import Task
 from tts.domain.values import FINAL
+from tts.ports.epochs import WentBack
 from tts.ports.errors import Unavailable
 from tts.ports.log import Log, Recorded
 from tts.wire import UPDATES
@@ -179,6 +180,11 @@ class Hub:
                 # together: one write a reader. Requests are served meanwhile. An event that comes
                 # alone is never held back by this.
                 await asyncio.sleep(min(2 * (now() - started), PAUSE_MAX_SECONDS))
+        except WentBack:
+            # The store has said so. Who has seen what is gone comes back with a cursor from there,
+            # and is told to start over; whoever has not goes on.
+            self._stop()
+            self._send_away()
         except Exception:
             # For instance an event of a newer version. Nobody is left in silence: whoever listens
             # is sent away, and comes back with his cursor.

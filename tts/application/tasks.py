@@ -20,6 +20,7 @@ from tts.ports.log import EventStore, Payload, Recorded
 from tts.text import segments
 from tts.transcoder import OrjsonTranscoder
 
+NOBODY = "\0"  # no key's owner
 CONFLICT_TRIES = 20  # a task has a handful of writers; more losses in a row are a fault
 
 
@@ -239,7 +240,8 @@ class Application:
             TaskNotFound: there is none, or it is somebody else's; nobody can tell which.
         """
         events = await self.store.events(task_id)
-        if not events or scope not in {None, owner_of(events[0])}:
+        # One whose request the log has lost is no task any more.
+        if not events or events[0].version != 1 or scope not in {None, owner_of(events[0])}:
             raise TaskNotFound(f"task {task_id} does not exist")
         return events
 
@@ -253,9 +255,14 @@ class Application:
         return self.replay(events), events[-1].position
 
     def replay(self, events: Sequence[Recorded]) -> Task:
-        """The task after ``events``, of which there is at least one: its own from the first on."""
+        """The task after ``events``, of which there is at least one: its own from the first on.
+
+        Histories from before holes were refused may have some; what is there is what happened.
+        """
         task: Task | None = None
         for event in events:
+            if task is not None:
+                task.version = event.version - 1
             stored = StoredEvent(event.task_id, event.version, event.topic, event.state)
             task = self._mapper.to_domain_event(stored).mutate(task)  # type: ignore[attr-defined]
         assert task is not None  # noqa: S101 -- there is at least one event
@@ -310,8 +317,8 @@ class Application:
 
 
 def owner_of(requested: Recorded) -> str:
-    """Whose task it is; only its first event says so."""
-    return str(orjson.loads(requested.state)["owner"])
+    """Whose task it is; only its first event says so, and nobody's if the log has lost that."""
+    return str(orjson.loads(requested.state).get("owner", NOBODY))
 
 
 def _require_version(task: Task, version: int | None) -> None:

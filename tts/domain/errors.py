@@ -32,3 +32,10 @@ class LeaseLost(DomainError):
 
     def __init__(self, task_id: UUID, *, held: int, shown: int) -> None:
         super().__init__(f"task {task_id} is held under lease {held}, not {shown}")
+
+
+class HistoryLost(LeaseLost):
+    """The log went back, and has another history of the task than the one that asks."""
+
+    def __init__(self, task_id: UUID) -> None:
+        DomainError.__init__(self, f"the log has lost what this worker did for task {task_id}")

@@ -57,6 +57,17 @@ def observe_relay(figures: Figures) -> None:
     REBUILDS.inc(figures.rebuilds)
 
 
+LOST_POSITIONS = Counter(
+    "tts_log_lost_positions_total",
+    "Positions that this process had seen in the log and that are gone: it went back.",
+)
+
+
+def observe_loss(positions: int) -> None:
+    """Count what the log has lost."""
+    LOST_POSITIONS.inc(positions)
+
+
 def observe_gate(fact: facts.Fact) -> None:
     """Show what the gate tells of itself."""
     match fact:

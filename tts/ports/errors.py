@@ -4,7 +4,14 @@ from __future__ import annotations
 
 
 class Unavailable(Exception):
-    """A service that we need (store, broker) does not answer; nothing was recorded."""
+    """A service that we need (store, broker) does not answer; nothing was recorded.
+
+    ``public`` is the reason as anybody may read it: without hosts, ports, paths and secrets.
+    """
+
+    def __init__(self, reason: str = "", *, public: str = "") -> None:
+        super().__init__(reason)
+        self.public = public
 
 
 class Conflict(Exception):

@@ -78,8 +78,10 @@ class EventStore(Protocol):
 class Log(Protocol):
     """The whole log in the order of positions (ascending, not contiguous)."""
 
-    epochs: Epochs
-    """Those that are known so far: at least those of every event that was read."""
+    @property
+    def epochs(self) -> Epochs:
+        """Those that are known so far: at least those of every event that was read."""
+        ...
 
     async def read(self, after: int, limit: int, topics: Collection[str] = ()) -> list[Recorded]:
         """Up to ``limit`` events with a position greater than ``after``, of ``topics`` (or all).

@@ -1,4 +1,9 @@
-"""A task in one worker's hands: what it appends, and how it notices that the log went on."""
+"""A task in one worker's hands: what it appends, and how it notices that the log went on.
+
+It also notices when the log went back: its next append then does not fit. What it has appended is
+still true, above all what was paid for, so it is appended once more, unless the log has meanwhile
+gone another way.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +16,8 @@ from typing import Any
 
 from eventsourcing.persistence import StoredEvent
 
-from tts.application.tasks import Application
-from tts.domain.errors import DomainError, LeaseLost
+from tts.application.tasks import Application, TaskNotFound
+from tts.domain.errors import DomainError, HistoryLost, LeaseLost
 from tts.domain.failures import StepError
 from tts.domain.task import Task
 from tts.patience import Outage
@@ -45,6 +50,7 @@ class ClaimedTask:
         self._worker = worker
         self._lease: int | None = None
         self._ahead = False  # the task has an event that is perhaps not in the log
+        self._appended: list[StoredEvent] = []
         self._turn = asyncio.Lock()
 
     @property
@@ -91,11 +97,13 @@ class ClaimedTask:
                     await self._load()
                 command(self.task, self.now())
                 self._ahead = True
+                events = self._application.collect(self.task)
                 try:
-                    await self._persist(self._application.collect(self.task))
+                    await self._persist(events)
                 except Conflict:
                     continue
                 self._ahead = False
+                self._appended += events
                 return
 
     def interrupt(self) -> None:
@@ -108,14 +116,46 @@ class ClaimedTask:
         return self.changed.is_set()
 
     async def reload(self) -> None:
-        """Read the task from the log again."""
+        """Read the task from the log again.
+
+        Raises:
+            HistoryLost: it has lost what was done here, for good.
+        """
         self.changed.clear()
         await self._load()
 
     async def _load(self) -> None:
+        await self._restore()
         self.task, _ = await self._application.load(self.task.id)
         self._ahead = False
         self.reloads += 1
+
+    async def _restore(self) -> None:
+        """Append again what the log has lost of what this worker had appended."""
+        try:
+            history = await self._application.history(self.task.id)
+        except TaskNotFound as error:
+            raise HistoryLost(self.task.id) from error
+        if not self._appended:
+            return
+        last = self._appended[-1]
+        for event in history:
+            if event.version == last.originator_version:
+                if (event.topic, event.state) != (last.topic, last.state):
+                    raise HistoryLost(self.task.id)
+                return
+        newest = history[-1]
+        lost = [event for event in self._appended if event.originator_version > newest.version]
+        before = [e for e in self._appended if e.originator_version == newest.version]
+        if before and (before[0].topic, before[0].state) != (newest.topic, newest.state):
+            raise HistoryLost(self.task.id)
+        logger.warning(
+            "The log has lost %d events: appending them again", len(lost), extra=self.about()
+        )
+        try:
+            await self._persist(lost)
+        except Conflict as error:
+            raise HistoryLost(self.task.id) from error
 
     async def pause(self, seconds: float, wake: asyncio.Event | None = None) -> None:
         """Wait, at most until the log has news of the task or ``wake`` is set."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import asyncio
+from datetime import datetime, timedelta
 
 from tts.domain.failures import StepError, Treatment
-from tts.ports.speech import Prediction, Speech
+from tts.domain.steps import INTENT_FRESH, LIST_LAG
+from tts.ports.speech import Prediction, Speech, Template
 from tts.processor.claimed_segment import ClaimedSegment
 from tts.processor.resources import Resources
 from tts.processor.script import Script
 from tts.processor.settlement import Settlement
 
+FORGOTTEN_FOR = timedelta(hours=1)  # so long Replicate keeps an output, and no task lasts longer
 CREATE_FAILED = "create_failed"  # Replicate's own answer: nothing is under way
 
 
@@ -34,6 +37,11 @@ class Creation:
         """
         template = await self._script.template()
         await self._script.payload()
+        forgotten = await self._forgotten()
+        if forgotten is not None:
+            await self._intend(template)
+            await self._record(forgotten, found=True)
+            return
         # The wait comes before the intent: behind it, the request has to leave at once.
         if not await self._resources.gate.admit(
             self._segment.permit,
@@ -41,6 +49,9 @@ class Creation:
             changed=self._claimed.changed,
         ):
             return
+        await self._intend(template)
+
+    async def _intend(self, template: Template) -> None:
         await self._claimed.append(
             lambda task, now: task.start_processing(
                 self._claimed.lease,
@@ -51,6 +62,22 @@ class Creation:
                 now=now,
             )
         )
+
+    async def _forgotten(self) -> str | None:
+        """A prediction of which the log knows nothing because it went back, intent and all."""
+        epoch, task = self._resources.log.epochs.newest, self._claimed.task
+        if epoch is None or not epoch.first or task.created_on > epoch.began:
+            return None
+        now = self._claimed.now()
+        if now > epoch.began + FORGOTTEN_FOR:
+            return None
+        # One that was being created when the log went back is in the list by then.
+        certain_at = epoch.began + INTENT_FRESH + LIST_LAG
+        await asyncio.sleep((certain_at - now).total_seconds())
+        index = self._segment.index
+        since = max(task.created_on, epoch.began - FORGOTTEN_FOR)
+        speech = await self._script.speech(index)
+        return await self._settlement.forgotten(index, speech, since)
 
     async def settle(self, intent_at: datetime) -> None:
         """Record what came of an earlier worker's intent, or the intent once more."""

@@ -17,6 +17,7 @@ from tts.application.tasks import Application
 from tts.domain.task import Task
 from tts.patience import Outage
 from tts.ports.coordination import Signals
+from tts.ports.epochs import WentBack
 from tts.ports.errors import Unavailable
 from tts.ports.log import Recorded
 from tts.ports.queue import Consumer, Delivery
@@ -96,9 +97,16 @@ class Processor:
         """
         log = self._resources.log
         start = await Outage("The log cannot be read yet").wait_out(log.position)
-        async for events in log.follow(start, topics=CANCELLATIONS):
-            for event in events:
-                if (busy := self._busy.get(event.task_id)) is not None:
+        while True:
+            try:
+                async for events in log.follow(start, topics=CANCELLATIONS):
+                    start = events[-1].position
+                    for event in events:
+                        if (busy := self._busy.get(event.task_id)) is not None:
+                            busy.changed.set()
+            except WentBack as error:
+                start = error.survived
+                for busy in self._busy.values():
                     busy.changed.set()
 
     async def _drain(self, handling: set[asyncio.Task[None]]) -> None:
@@ -146,8 +154,8 @@ class Processor:
     async def _work(self, delivery: Delivery, busy: Busy) -> None:
         task_id = delivery.message.task_id
         events = await self._application.store.events(task_id)
-        if not events:
-            # The relay publishes only what the log says: this is somebody else's message.
+        if not events or events[0].version != 1:
+            # The log has lost it, or the message is somebody else's: the relay publishes what is there.
             logger.error("A message names a task that does not exist", extra=_about(delivery))
             return
         task = self._application.replay(events)

@@ -83,16 +83,32 @@ class Settlement:
             )
         return look.prediction_id
 
-    async def _look(self, segment: int, speech: Speech, intent_at: datetime) -> Look:
+    async def forgotten(self, segment: int, speech: Speech, since: datetime) -> str | None:
+        """The oldest prediction since then of which the log knows nothing, for it went back."""
+        until = self._application.now()
+        while True:
+            look = await self._look(segment, speech, since, until, whole=True)
+            if look.prediction_id is not None or look.certain:
+                return look.prediction_id
+            await asyncio.sleep(POLL_SECONDS)
+
+    async def _look(
+        self,
+        segment: int,
+        speech: Speech,
+        intent_at: datetime,
+        until: datetime | None = None,
+        *,
+        whole: bool = False,
+    ) -> Look:
+        until = (until or intent_at + self._window) + CLOCK_SKEW
         listed = await self._resources.predictions.find(
-            speech,
-            since=intent_at - CLOCK_SKEW,
-            until=intent_at + self._window + CLOCK_SKEW,
+            speech, since=intent_at - CLOCK_SKEW, until=until
         )
         if not listed:
             return Look(None, certain=not self._owners.under_way(speech))
         owner = (self._task_id, segment)
-        recorded, unsettled = await self._since(owner)
+        recorded, unsettled = await self._since(owner, whole=whole)
         rivals = [intent async for intent in self._rivals(unsettled - {owner}, speech)]
         if self._owners.under_way(speech):
             return Look(None, certain=False)
@@ -101,16 +117,15 @@ class Settlement:
             if prediction.id in recorded:
                 continue
             if any(intent <= prediction.created_at + CLOCK_SKEW for intent in rivals):
-                too_late = prediction.created_at > intent_at + self._window + CLOCK_SKEW
-                certain = certain and too_late
+                certain = certain and prediction.created_at > until
             elif await self._owners.take(prediction.id, owner):
                 return Look(prediction.id, certain=True)
         return Look(None, certain)
 
-    async def _since(self, owner: Owner) -> tuple[set[str], set[Owner]]:
+    async def _since(self, owner: Owner, *, whole: bool) -> tuple[set[str], set[Owner]]:
         """The predictions that the log has, and who may be about to get one of which it has none.
 
-        From well before the last intent of the segment in doubt.
+        From well before the last intent of the segment in doubt, or for the ``whole`` of its task.
         """
         task_id, segment = owner
         events = await self._application.store.events(task_id)
@@ -120,7 +135,8 @@ class Settlement:
             if event.topic == Task.ProcessingStarted.TOPIC
             and segment in orjson.loads(event.state)["segments"]
         ]
-        position = max(intents[-1] - LOOKBACK_POSITIONS, 0)
+        start = events[0].position if whole else intents[-1]
+        position = self._resources.log.epochs.before(start, LOOKBACK_POSITIONS)
         recent = self._application.now() - self._window
         recorded: set[str] = set()
         unsettled: set[Owner] = set()

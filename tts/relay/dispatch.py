@@ -62,7 +62,7 @@ class Dispatch:
     async def _enqueue(self, item: Round, owner: str | None, priority: str) -> None:
         if owner is None:  # asked for again: the task's first event knows
             state = orjson.loads((await self._application.store.events(item.task_id))[0].state)
-            owner, priority = state["owner"], state.get("priority", Priority.NORMAL)
+            owner, priority = state.get("owner", ""), state.get("priority", Priority.NORMAL)
         self.backlog.add(item, owner=owner, priority=priority)
 
     def _turns(self) -> list[Round]:

@@ -20,6 +20,7 @@ from tts.patience import Outage
 from tts.ports.epochs import Epoch, Epochs, WentBack
 from tts.ports.log import SECRET_BYTES, LogSecret, Payload, Recorded
 from tts.store.group_commit import Append, GroupCommit
+from tts.store.losses import Losses, ObserveLoss
 from tts.store.postgres_errors import translated
 from tts.store.postgres_leadership import SessionLeadership, session_leadership
 from tts.store.postgres_server import (
@@ -63,9 +64,11 @@ _SAVE_CHECKPOINT = "SELECT tts_save_checkpoint(%s, %s, %s)"
 class PostgresStore:
     """Implements EventStore, Log and Coordination of :mod:`tts.ports` on one database."""
 
-    def __init__(self, url: str, *, readers: int = 4) -> None:
+    def __init__(
+        self, url: str, *, readers: int = 4, observe_loss: ObserveLoss = lambda _: None
+    ) -> None:
         self.server = PostgresServer(url, size=readers)
-        self.epochs = Epochs()
+        self._losses = Losses(observe_loss)
         self._writer: AsyncConnection | None = None
         self._group = GroupCommit(self._commit)
         self._bell = Bell()
@@ -88,6 +91,11 @@ class PostgresStore:
         if self._writer is not None:
             await self._writer.close()
         await self.server.aclose()
+
+    @property
+    def epochs(self) -> Epochs:
+        """See :class:`tts.ports.log.Log`."""
+        return self._losses.epochs
 
     async def ready(self) -> None:
         """Return if the server answers, else raise Unavailable."""
@@ -127,7 +135,7 @@ class PostgresStore:
         else:
             rows = await self.server.query(_READ_ALL, (after, limit))
         await self._notice(rows[0][0])
-        self.epochs.check(after)
+        self._losses.check(after)
         return [Recorded(*row[1:]) for row in rows if row[1] is not None]
 
     async def position(self, seen: int = 0) -> int:
@@ -159,6 +167,8 @@ class PostgresStore:
         seen = position if seen is None else seen
         ((survived,),) = await self.server.query(_SAVE_CHECKPOINT, (name, position, seen))
         if survived is not None:
+            await self.position()  # learns of it, too
+            self._losses.check(seen)
             raise WentBack(survived=survived, seen=seen)
 
     # --- inside
@@ -166,7 +176,8 @@ class PostgresStore:
     async def _notice(self, epoch: int) -> None:
         """Learn of the epochs up to that number."""
         if self.epochs.newest is None or self.epochs.newest.number != epoch:
-            self.epochs = Epochs([Epoch(*row) for row in await self.server.query(_EPOCHS, ())])
+            rows = await self.server.query(_EPOCHS, ())
+            self._losses.epochs = Epochs([Epoch(*row) for row in rows])
 
     async def _commit(self, batch: list[Append]) -> list[int | None]:
         try:

@@ -19,6 +19,7 @@ from tts.ports.epochs import Epochs
 from tts.ports.log import SECRET_BYTES, LogSecret, Payload, Recorded
 from tts.store import sqlite_epochs
 from tts.store.group_commit import Append, GroupCommit
+from tts.store.losses import Losses, ObserveLoss
 from tts.store.sqlite_connections import SQLiteConnections
 from tts.store.tailer import Bell, follow
 
@@ -62,13 +63,13 @@ _EVENTS = (
 class SQLiteStore:
     """Implements EventStore, Log and Coordination of :mod:`tts.ports` on one file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, observe_loss: ObserveLoss = lambda _: None) -> None:
         self._path = path
         self._connections = SQLiteConnections(path)
         self._group = GroupCommit(self._commit)
         self._bell = Bell()
         self._watching: asyncio.Task[None] | None = None
-        self.epochs = Epochs()
+        self._losses = Losses(observe_loss)
 
     async def open(self) -> None:
         """Make the file and its tables if need be, and connect."""
@@ -84,6 +85,11 @@ class SQLiteStore:
             self._watching.cancel()
             await asyncio.wait([self._watching])
         await self._connections.aclose()
+
+    @property
+    def epochs(self) -> Epochs:
+        """See :class:`tts.ports.log.Log`."""
+        return self._losses.epochs
 
     async def ready(self) -> None:
         """Return if the file can be read, else raise Unavailable."""
@@ -129,7 +135,7 @@ class SQLiteStore:
             return rows
 
         rows = await self._connections.read(work)
-        self.epochs.check(after)
+        self._losses.check(after)
         return rows
 
     async def position(self, seen: int = 0) -> int:
@@ -167,7 +173,7 @@ class SQLiteStore:
 
     async def save_checkpoint(self, name: str, position: int, seen: int | None = None) -> None:
         """See :class:`tts.ports.coordination.Coordination`."""
-        self.epochs.check(position if seen is None else seen)
+        self._losses.check(position if seen is None else seen)
         await asyncio.shield(self._connections.write(_SAVE_CHECKPOINT, (name, position)))
 
     # --- inside
@@ -187,7 +193,7 @@ class SQLiteStore:
         """Learn of new epochs."""
         newest = self.epochs.newest
         if newest is None or newest.number != sqlite_epochs.number(reader):
-            self.epochs = sqlite_epochs.epochs(reader)
+            self._losses.epochs = sqlite_epochs.epochs(reader)
 
     async def _erase(self, task_id: UUID) -> None:
         await self._connections.write(_ERASE, (task_id.hex,))
