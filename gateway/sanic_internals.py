@@ -7,6 +7,7 @@ for its ``Http``, the exchange of one request on it.
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from collections.abc import Iterable
 from typing import Any, Protocol
@@ -29,6 +30,8 @@ def skip_second_touch_up(app: Sanic[Any, Any]) -> None:
     """
     app.config.TOUCHUP = not getattr(Http, "__touched__", False)
 
+
+CHUNKS_AT_ONCE = 100
 
 _HTTP1_STATUSLINES[421] = b"HTTP/1.1 421 Misdirected Request\r\n"  # which Sanic calls UNKNOWN
 
@@ -54,13 +57,25 @@ class Door(Protocol):
 
 
 class StrictHttp(Http):
-    """Sanic's exchange, with heads and chunks held against RFC 9112, and at the door."""
+    """Sanic's exchange, with heads and chunks held against RFC 9112, and at the door.
 
-    __slots__ = ("_extensions",)
+    Other connections have their turn between two requests, and between some chunks, that arrived
+    together: Sanic goes on as long as there is something to read.
+    """
+
+    __slots__ = ("_chunks", "_extensions", "_is_next")
+
+    def init_for_request(self) -> None:
+        """Called by Sanic before it waits for a request."""
+        http: Any = super()
+        http.init_for_request()
+        self._chunks = self._extensions = 0
+        self._is_next = bool(self.recv_buffer)  # it is there already
 
     async def http1_request_header(self) -> None:
         """Called by Sanic for each request; an error is answered, and ends the connection."""
-        self._extensions = 0
+        if self._is_next:
+            await asyncio.sleep(0)
         buffer = self.recv_buffer
         while len(buffer) < len(b"\r\n"):
             await self._receive_more()
@@ -106,6 +121,9 @@ class StrictHttp(Http):
     async def _look_at_chunk(self) -> None:
         while (line := request_head.chunk_head(self.recv_buffer)) is None:
             await self._receive_more()
+        self._chunks += 1
+        if self._chunks % CHUNKS_AT_ONCE == 0:
+            await asyncio.sleep(0)
         self._extensions += len(line.partition(b";")[2])
         if self._extensions > request_head.EXTENSIONS_MAX_BYTES:
             raise BadRequest("the chunks have too many extensions")

@@ -50,6 +50,7 @@ NAMES = [
     (Http, "head_response_ignored", ANSWERS),
     (Http, "http1_request_header", HEADS),
     (Http, "recv_buffer", HEADS),
+    (Http, "init_for_request", "one connection keeps all others waiting"),
     (Http, "HEADER_MAX_SIZE", HEADS),
     (Http, "_receive_more", HEADS),
     (Http, "create_empty_request", HEADS),
