@@ -16,7 +16,7 @@ from sanic.exceptions import MethodNotAllowed, NotFound
 from sanic.log import logger as sanic_logger
 
 from gateway import errors
-from gateway.access.admission import Admission
+from gateway.access.admission import Admission, report
 from gateway.access.roles import Quota
 from gateway.cors import Cors, is_preflight
 from gateway.door import Door
@@ -88,6 +88,7 @@ def _answer(request: Request, error: Exception) -> HTTPResponse:
         response = HTTPResponse(status=HTTPStatus.NO_CONTENT, headers={"Allow": allowed})
     else:
         response = errors.answer(request, error)
+        report(error, None, request.client_ip, "none")
         if response.status == HTTPStatus.METHOD_NOT_ALLOWED:
             response.headers["Allow"] = _allowed(request)
     if cors is not None:

@@ -103,16 +103,15 @@ class Keyring:
         return tokens.write(self._current().stream_secret, access.key_id, token), ends
 
     def look(self) -> None:
-        """Read the file again if it has changed; requests do so as well."""
-        self._current()
+        """Read the file again if it has changed; requests do so now and then."""
+        self._looked = self._clock()
+        if (stamp := self._stat()) != self._stamp:
+            self._stamp = stamp
+            self._reload()
 
     def _current(self) -> keys.Keys:
-        now = self._clock()
-        if now - self._looked >= LOOK_SECONDS:
-            self._looked = now
-            if (stamp := self._stat()) != self._stamp:
-                self._stamp = stamp
-                self._reload()
+        if self._clock() - self._looked >= LOOK_SECONDS:
+            self.look()
         return self._keys
 
     def _reload(self) -> None:

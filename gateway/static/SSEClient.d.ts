@@ -34,7 +34,10 @@ export interface EventSourceLike {
 export interface ClientOptions {
   /** Where the service is, `https://tts.example.com`. Default: the page's own origin. */
   baseUrl?: string;
-  /** A key for commands and queries; the stream gets a short-lived token for it. */
+  /**
+   * A key for commands and queries. The stream gets short-lived tokens for it, each before the last
+   * one ends.
+   */
   apiKey?: string;
   /** Where the stream's tokens come from instead, such as your own backend. */
   getToken?: () => Token | string | Promise<Token | string>;
@@ -288,4 +291,9 @@ export class TTSEventClient {
     taskId: string,
     options?: { timeout?: number; signal?: AbortSignal },
   ): AsyncGenerator<AudioPart, void, void>;
+  /**
+   * The audio's URL as an `<audio>` can fetch it, which sends no key: with a token for this audio
+   * alone, good for some minutes. What is not the service's own, as in a bucket, stays as it is.
+   */
+  audioSource(audioUrl: string): Promise<string>;
 }

@@ -22,6 +22,7 @@
   const FINAL = new Set(["succeeded", "failed", "canceled"]);
   const MISSED_HEARTBEATS = 2.5; // after that many intervals in silence a stream is given up
   const TOKEN_MARGIN_MS = 10_000; // a token that is this near to its end is not used again
+  const LONGEST_TIMER_MS = 2 ** 31 - 1; // setTimeout takes a longer time for none at all
   const WAIT_SECONDS = 60; // what `wait: true` asks for; the server may allow less
   const CONNECTING = 0; // EventSource.readyState while it tries again by itself
 
@@ -238,6 +239,18 @@
       }
     }
 
+    /**
+     * The audio's URL as an <audio> can fetch it, which sends no key: with a token for this audio
+     * alone, good for minutes. What is not the service's own comes back as it is.
+     */
+    async audioSource(audioUrl) {
+      const home = `${this._base || (globalThis.location?.origin ?? "")}/audio/`;
+      if (!this._apiKey || !audioUrl.startsWith(home) || audioUrl.includes("?")) return audioUrl;
+      const order = { scope: "audio", object: decodeURIComponent(audioUrl.slice(home.length)) };
+      const { token } = await this._call("POST", "/api/stream-token", order);
+      return `${audioUrl}?token=${encodeURIComponent(token)}`;
+    }
+
     // --- the connection
 
     /** Resolves when the stream is open; rejects when it is refused for good, or closed before. */
@@ -278,7 +291,10 @@
         else this._reconnect(error); // an error of the app's own getToken may pass, too
         return;
       }
-      if (attempt !== this._attempt) return;
+      if (attempt === this._attempt) this._listen(url);
+    }
+
+    _listen(url) {
       const source = (this._source = new this._EventSource(url));
       const current = (handle) => (event) => source === this._source && handle(event);
       for (const type of STREAM_EVENTS) {
@@ -286,18 +302,38 @@
       }
       source.addEventListener("error", current((event) => this._failed(event)));
       this._watch();
+      const life = this._tokenEnds - Date.now();
+      if (!(life > 0 && life < LONGEST_TIMER_MS)) return; // or our clock and the service's differ
+      const soon = Math.max(life - TOKEN_MARGIN_MS, life / 2, this._minDelay);
+      this._renewal = setTimeout(() => this._renew(source), soon);
+    }
+
+    /** A stream ends with its token: before that, the next one goes on where this one is by then. */
+    async _renew(source) {
+      let url;
+      try {
+        url = await this._streamUrl();
+      } catch (error) {
+        // What may pass is left to the end of this stream, which then is opened anew.
+        if (source === this._source && error.transient === false) this._end(error);
+        return;
+      }
+      if (source !== this._source) return;
+      this._drop();
+      this._listen(url);
     }
 
     async _streamUrl() {
       const query = this._tasks.map((taskId) => ["taskId", taskId]);
-      if (this._position !== undefined) query.push(["lastEventId", this._position]);
-      this._tokenEnds = Infinity;
+      let ends = Infinity;
       if (this._getToken || this._apiKey) {
         const given = await (this._getToken?.() ?? this._call("POST", "/api/stream-token"));
         const { token, expiresAt } = typeof given === "string" ? { token: given } : given;
         query.push(["token", token]);
-        if (expiresAt) this._tokenEnds = new Date(expiresAt).getTime();
+        if (expiresAt) ends = new Date(expiresAt).getTime();
       }
+      this._tokenEnds = ends;
+      if (this._position !== undefined) query.push(["lastEventId", this._position]);
       const pairs = query.map((pair) => pair.map(encodeURIComponent).join("="));
       return `${this._base}/events${pairs.length ? "?" : ""}${pairs.join("&")}`;
     }
@@ -340,9 +376,10 @@
       } else if (type === "connected") {
         this._position ??= data.position;
         this._failures = 0;
+        const renewed = this._state === "open"; // with the next token
         this._state = "open";
         this._settle.resolve(data);
-        this._emit("open", data);
+        if (!renewed) this._emit("open", data);
         this._stale.forEach((taskId) => this._reload(taskId));
       } else if (type === "reset") {
         this._position = data.position;
@@ -407,6 +444,7 @@
     _drop() {
       clearTimeout(this._timer);
       clearTimeout(this._watchdog);
+      clearTimeout(this._renewal);
       this._source?.close();
       this._source = this._attempt = undefined;
     }

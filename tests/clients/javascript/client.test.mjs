@@ -217,6 +217,61 @@ describe("tokens", () => {
     assert.deepEqual(used, ["token 1", "token 2"]);
   });
 
+  it("are renewed before they end, while the stream goes on: nothing is missed, nothing reported", async () => {
+    const ends = [];
+    const { client, service, updates, types } = await open(
+      {
+        "POST /api/stream-token": (_, response, nth) => token(response, `token ${nth}`, 0.4),
+        "GET /events": ({ query }, response, nth) => {
+          stream(response, connected(Number(query.get("lastEventId") ?? 0)), update(nth, "queued"));
+          response.on("close", () => ends.push(nth));
+        },
+      },
+      { apiKey: "key" },
+    );
+    await client.connect();
+    await until(() => client.position === 3, "the third stream");
+    assert.equal(client.state, "open");
+    assert.deepEqual(positions(updates()), [1, 2, 3]);
+    assert.deepEqual(types().filter((type) => type !== "task_update"), ["open"]);
+    const used = service.asked("GET /events").map(({ query }) => [query.get("token"), query.get("lastEventId")]);
+    assert.deepEqual(used.slice(0, 3), [["token 1", null], ["token 2", "1"], ["token 3", "2"]]);
+    await until(() => ends.includes(2), "the end of the streams before");
+  });
+
+  it("that cannot be renewed for a while leave the stream as it is", async () => {
+    const { client, service, types } = await open(
+      {
+        "POST /api/stream-token": (_, response, nth) =>
+          nth === 2 ? answer(response, 503, { success: false, code: "unavailable" }) : token(response, `token ${nth}`, 0.4),
+        "GET /events": (_, response, nth) => {
+          stream(response, RETRY_SOON, connected(0));
+          if (nth === 1) setTimeout(() => response.end(), 400);
+        },
+      },
+      { apiKey: "key" },
+    );
+    await client.connect();
+    await until(() => service.asked("GET /events").length === 2, "a second stream");
+    await until(() => client.state === "open", "open again");
+    assert.deepEqual(types().slice(0, 3), ["open", "error", "reconnecting"]);
+  });
+
+  it("for one audio are asked for by name", async () => {
+    const { client, service } = await open(
+      { "POST /api/stream-token": (_, response) => token(response, "a/b", 60) },
+      { apiKey: "key" },
+    );
+    const audio = `${service.url}/audio/audio-1.wav`;
+    assert.equal(await client.audioSource(audio), `${audio}?token=a%2Fb`);
+    const [asked] = service.asked("POST /api/stream-token");
+    assert.deepEqual(asked.body, { scope: "audio", object: "audio-1.wav" });
+    for (const elsewhere of ["https://bucket.example/audio/a.wav?X-Amz-Signature=1", "https://bucket.example/audio/a.wav"]) {
+      assert.equal(await client.audioSource(elsewhere), elsewhere);
+    }
+    assert.equal(service.asked("POST /api/stream-token").length, 1);
+  });
+
   it("may come from the app's own backend, which may fail for a while", async () => {
     let calls = 0;
     const getToken = () => {

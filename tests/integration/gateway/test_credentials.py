@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import logging
@@ -23,11 +24,15 @@ from gateway.access import failures, keys
 from gateway.access.failures import FAILURES_A_MINUTE, Failures
 from gateway.access.roles import Need, Role
 from gateway.security import RECORDS_A_WINDOW, Event, Sample
+from gateway.services import Webhooks
 from tests.integration.gateway.gateway_under_test import BODY, PATIENCE_SECONDS, fail, running
 from tests.integration.gateway.guarded_gateway import Guarded, becomes, guarded
 from tests.integration.gateway.socket_client import Client, client_of
 from tests.waiting import until
+from tts import client as python
 from tts.config import ConfigError
+from tts.replicate.webhook_secret import GivenSecret
+from tts.store.memory import LocalSignals
 
 QUIET = {"sse_heartbeat_interval_ms": 60_000}  # nothing is due but what is tested
 COMMANDS = ("generate", "retry", "cancel")
@@ -351,6 +356,20 @@ class TestRevocation:
             assert seconds < 2.0, seconds  # one, and a loaded machine
             assert (await other.ask("ping"))["type"] == "pong"
 
+    async def test_ends_a_python_client_with_the_reason(self, tmp_path: Path):
+        """It comes back, is refused, and says so."""
+        async with guarded(tmp_path, **QUIET) as site:
+            api_key = key_of(site, "app")
+            async with python.AsyncClient(site.its.gateway.url, api_key=api_key) as client:
+                task_id = await site.task()
+                updates = client.events(str(task_id))
+                await anext(updates)
+                site.revoke("app")
+                async with asyncio.timeout(PATIENCE_SECONDS):
+                    with pytest.raises(python.TTSError, match="revoked") as refused:
+                        await anext(updates)
+                assert refused.value.code == "unauthorized"
+
     async def test_ends_what_still_reads_history(self, tmp_path: Path):
         """A stream that has not caught up yet is no exception."""
         async with (
@@ -512,6 +531,17 @@ class TestSecurityEvents:
             written = repr([vars(record) for record in records])
             for headers in site.headers.values():
                 assert headers.get("Authorization", "none").rpartition("_")[2] not in written
+
+    async def test_tell_of_strangers_at_the_door(self, tmp_path: Path):
+        """A foreign name, and a webhook that Replicate did not sign."""
+        secret = GivenSecret("whsec_" + base64.b64encode(b"x" * 24).decode())
+        webhooks = Webhooks(secret, LocalSignals())
+        async with running(tmp_path, webhooks=webhooks) as its:
+            before = [count(event) for event in (Event.FOREIGN_HOST, Event.BAD_SIGNATURE)]
+            await its.client.get("/api/tts/tasks", headers={"Host": "evil.test"})
+            await its.client.post("/webhooks/replicate", json={"id": "p", "status": "failed"})
+            after = [count(event) for event in (Event.FOREIGN_HOST, Event.BAD_SIGNATURE)]
+            assert after == [n + 1 for n in before]
 
     async def test_tell_of_sockets(self, tmp_path: Path):
         """What is refused there is not hidden by the handshake's success."""
