@@ -404,7 +404,7 @@ async def test_a_real_bucket_of_others_keeps_its_rules(s3):
     assert client._execute("GET", bucket, query_params={"lifecycle": ""}).data == before
 
 
-async def test_a_key_for_the_objects_alone_is_enough(s3, caplog):
+async def test_a_key_for_the_objects_alone_is_enough(s3, caplog, tmp_path):
     """It may see no list and change no bucket; it stores, reads, removes, signs, and is healthy."""
     if not _client(s3).bucket_exists(GUEST_BUCKET):
         _client(s3).make_bucket(GUEST_BUCKET)
@@ -417,6 +417,10 @@ async def test_a_key_for_the_objects_alone_is_enough(s3, caplog):
         await store.ready()
         assert await store.get("a.wav") == b"sound"
         assert (await anonymously(store.url("a.wav"))).content == b"sound"
+        large = tmp_path / "large"
+        large.write_bytes(bytes(12_000_000))  # in several pieces
+        await store.put_file("a.wav", large, "audio/wav")
+        assert len(await store.get("a.wav")) == 12_000_000
         await store.delete("a.wav")
         assert _stored(s3, GUEST_BUCKET, "a.wav") is None
         assert store.notes == ()

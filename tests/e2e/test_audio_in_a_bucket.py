@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from uuid import uuid4
@@ -13,9 +15,12 @@ from minio import Minio
 from gateway.access import keys
 from gateway.access.roles import Role
 from tests.e2e.test_embedded import Up
-from tests.services.s3 import S3
+from tests.e2e.test_readme import README
+from tests.services.s3 import GUEST, GUEST_BUCKET, S3
 from tests.waiting import wait_until
 from tts.client import Client
+from tts.config import Settings
+from tts.domain.naming import PART_PREFIX, PARTS_KEPT_DAYS
 
 LONG = "春天来了，花开得很好看。" * 12  # several parts
 
@@ -29,14 +34,9 @@ class Site:
             file = folder / "keys.json"
             _, key = keys.add(file, owner="shop", role=Role.APP, expires=None)
             env["TTS_API_KEYS_FILE"] = str(file)
-        self.up = Up(
-            folder,
-            MINIO_ENDPOINT=s3.endpoint,
-            MINIO_ACCESS_KEY=s3.access_key,
-            MINIO_SECRET_KEY=s3.secret_key,
-            MINIO_BUCKET=bucket,
-            **env,
-        )
+        account = {"MINIO_ACCESS_KEY": s3.access_key, "MINIO_SECRET_KEY": s3.secret_key}
+        env = {"MINIO_ENDPOINT": s3.endpoint, "MINIO_BUCKET": bucket, **account, **env}
+        self.up = Up(folder, **env)
         self.client = Client(self.up.url, api_key=key, trust_env=False)
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 
@@ -55,6 +55,11 @@ class Site:
         for update in self.client.events(task_id):
             urls += [url for url in (update.audio_url, update.partial_audio_url) if url]
         return urls
+
+    def erase(self, task_id: str) -> httpx.Response:
+        """Have text and audio removed."""
+        url = f"{self.up.url}/api/tts/task/{task_id}"
+        return httpx.delete(url, headers=self._headers, trust_env=False)
 
     def close(self) -> None:
         """Stop the service."""
@@ -130,6 +135,35 @@ def test_without_keys_or_by_a_word_audio_is_public_for_good(start, bucket):
     url = site.audio_urls(task_id)[0]
     assert (unsigned(url), status(url)) == (url, 200)
     assert "audio is public" in site.up.process.log
+
+
+def test_a_key_for_the_objects_alone_speaks_and_erases(s3, start):
+    """As README's policy has it: no list, no bucket's settings; and health is content with it."""
+    minio = Minio(s3.endpoint, s3.access_key, s3.secret_key, secure=False, region="us-east-1")
+    if not minio.bucket_exists(GUEST_BUCKET):
+        minio.make_bucket(GUEST_BUCKET)
+    account = {f"MINIO_{name.upper()}": value for name, value in GUEST.items()}
+    site = start(GUEST_BUCKET, **account)
+    task_id = site.client.generate("template1", LONG).task_id
+    list(site.client.events(task_id))
+    urls = site.audio_urls(task_id)
+    assert {status(url) for url in urls} == {200}
+    health = httpx.get(f"{site.up.url}/health", trust_env=False)
+    assert (health.status_code, health.json()["data"]["parts"]["audio"]) == (200, "ok")
+    assert site.erase(task_id).status_code == 200
+    assert {status(url) for url in urls} <= {403, 404}
+
+
+def test_the_policy_in_the_readme_is_for_the_default_bucket():
+    """It can be taken as it stands there."""
+    documents = [json.loads(text) for text in re.findall(r"  ```json\n(.*?)```", README, re.DOTALL)]
+    (policy,) = (document for document in documents if "Statement" in document)
+    (statement,) = policy["Statement"]
+    assert statement["Resource"] == [f"arn:aws:s3:::{Settings(_env_file=None).minio_bucket}/*"]
+    assert {"s3:PutObject", "s3:GetObject", "s3:DeleteObject"} < set(statement["Action"])
+    (rule,) = (document for document in documents if "Filter" in document)
+    assert rule["Filter"]["Prefix"] == PART_PREFIX
+    assert rule["Expiration"]["Days"] == PARTS_KEPT_DAYS
 
 
 def test_a_bucket_that_is_open_to_all_is_named_at_the_start_and_in_health(s3, start, bucket):
