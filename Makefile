@@ -5,18 +5,32 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON ?= python3
 
-.PHONY: help setup servers run test lint format bench chaos cluster clean
+.PHONY: help setup lock audit servers run test lint format bench chaos cluster clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Make .venv with everything for running and testing
 
-$(STAMP): pyproject.toml
+# Exactly the locked packages, each held against its hash; the project itself is built with them.
+$(STAMP): pyproject.toml requirements.lock
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet --editable . --group dev
+	$(BIN)/python -m pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
 	touch $@
+
+# Tools that the project itself does not need, apart from what it runs with.
+TOOLS := $(VENV)/tools
+$(TOOLS)/bin/%:
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet $*
+
+lock: $(TOOLS)/bin/uv ## Lock the newest versions that pyproject.toml allows, for every platform
+	$< pip compile pyproject.toml --group dev --universal --upgrade --generate-hashes --quiet \
+		--no-header --no-emit-index-url --output-file requirements.lock
+
+audit: $(TOOLS)/bin/pip-audit ## Hold the locked packages against the list of known holes
+	@$(PYTHON) -m tests.audit $<
 
 run: setup ## Start the whole service in this terminal (embedded, no server to install)
 	$(BIN)/tts up
