@@ -155,7 +155,7 @@ class Processor:
         task_id = delivery.message.task_id
         events = await self._application.store.events(task_id)
         if not events or events[0].version != 1:
-            # The log has lost it, or the message is somebody else's: the relay publishes what is there.
+            # The log has lost it, or the message is somebody else's.
             logger.error("A message names a task that does not exist", extra=_about(delivery))
             return
         task = self._application.replay(events)

@@ -98,8 +98,12 @@ async def notices(connection: AsyncConnection) -> AsyncIterator[Notify]:
     while True:
         async for notice in connection.notifies(timeout=PATIENCE_SECONDS):
             yield notice
-        async with bounded(connection):
-            await connection.execute("SELECT 1")
+        await _hear_from(connection)
+
+
+async def _hear_from(connection: AsyncConnection) -> None:
+    async with bounded(connection):
+        await connection.execute("SELECT 1")
 
 
 class PostgresServer:
@@ -134,7 +138,7 @@ class PostgresServer:
             open=False,
             timeout=PATIENCE_SECONDS,
             reconnect_timeout=RECONNECT_SECONDS,
-            check=AsyncConnectionPool.check_connection if check else None,
+            check=_hear_from if check else None,
             kwargs={
                 "autocommit": True,
                 "options": _SERVER_KEEPALIVES + options,
