@@ -27,6 +27,8 @@ def _binary(name: str) -> str:
     return program(str(newest), "postgresql")
 
 
+_NAMES = count(1)  # of all servers together: one may take another's place
+
 # What a test sets on the server must not hit the hands that set it.
 _CONTROL = "-c statement_timeout=0 -c default_transaction_read_only=off"
 
@@ -52,7 +54,6 @@ class Postgres:
         self._folder = self._user.folder("tts-postgres-")
         self._data = self._folder / "data"
         self._disk = SmallDisk(self._data, disk, self._user) if disk else None
-        self._names = count(1)
         self._options = ""
         self.port = free_port()
         self.settings: dict[str, str | int] = {
@@ -81,13 +82,13 @@ class Postgres:
 
     def create_database(self) -> str:
         """A fresh, empty database; returns its URL."""
-        name = f"test_{next(self._names)}"
+        name = f"test_{next(_NAMES)}"
         self._execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
         return self._url(name)
 
     def copy_database(self, url: str) -> str:
         """A copy of a database that nobody is connected to any more; returns its URL."""
-        name = f"test_{next(self._names)}"
+        name = f"test_{next(_NAMES)}"
         origin = urlsplit(url).path[1:]
         self._execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
