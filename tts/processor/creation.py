@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 from datetime import datetime, timedelta
 
+from tts.domain import steps
 from tts.domain.failures import StepError, Treatment
-from tts.domain.steps import INTENT_FRESH, LIST_LAG
 from tts.ports.speech import Prediction, Speech, Template
 from tts.processor.claimed_segment import ClaimedSegment
 from tts.processor.resources import Resources
@@ -72,7 +72,7 @@ class Creation:
         if now > epoch.began + FORGOTTEN_FOR:
             return None
         # One that was being created when the log went back is in the list by then.
-        certain_at = epoch.began + INTENT_FRESH + LIST_LAG
+        certain_at = epoch.began + steps.INTENT_FRESH + steps.LIST_LAG
         await asyncio.sleep((certain_at - now).total_seconds())
         index = self._segment.index
         since = max(task.created_on, epoch.began - FORGOTTEN_FOR)
