@@ -17,7 +17,7 @@ import pytest
 from itsdangerous import URLSafeTimedSerializer
 from prometheus_client import REGISTRY
 from websockets.asyncio.client import connect
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from gateway import security, session
 from gateway.access import failures, keys
@@ -137,6 +137,7 @@ class TestTokens:
         async with guarded(tmp_path) as site:
             token = await site.token("app")
             content, signature = token.split(".")
+            assert len(signature) == 43  # HMAC-SHA256 in base64
             secret = json.loads(site.file.read_bytes())["streamSecret"]
             old = URLSafeTimedSerializer(secret, salt="tts-stream-token").dumps(site.key_id("app"))
             for forged in (
@@ -191,7 +192,7 @@ class TestAuthenticate:
         "message",
         [
             {"type": "subscribe", "id": 1, "from": "start"},
-            {"type": "generate", "id": 1, **BODY},
+            {"type": "generate", "id": 1, **BODY, "key": "<right>"},
             {"type": "authenticate", "id": 1},
             {"type": "authenticate", "id": 1, "key": "tts_00000000_x"},
             {"type": "authenticate", "id": 1, "token": "x.y"},
@@ -203,7 +204,8 @@ class TestAuthenticate:
             await site.task()
             position = await site.its.store.position()
             async with stranger(site) as client:
-                await client.connection.send(json.dumps(message))
+                text = json.dumps(message).replace("<right>", key_of(site, "app"))
+                await client.connection.send(text)
                 refused = await client.next()
                 assert (refused["type"], refused["id"]) == ("error", 1)
                 assert (await client.closed())[0] == 1008
@@ -310,19 +312,20 @@ class TestEnds:
         """Each one asks again, and does not wait for somebody to look."""
         monkeypatch.setattr("gateway.streams.credentials.LOOK_SECONDS", 600)
         async with guarded(tmp_path, stream_token_seconds=1, **QUIET) as site:
-            token = await site.token("app", scope="command")
-            async with client_of(site.its, f"?token={token}") as client:
-                with contextlib.suppress(Exception):
-                    while (await client.ask("generate", **BODY))["type"] == "ack":
-                        at = time.time()
-                        await asyncio.sleep(0.05)
+            order = {"scope": "command"}
+            url, headers = "/api/stream-token", site.headers["app"]
+            answer = (await site.its.client.post(url, json=order, headers=headers)).json()["data"]
+            async with (
+                client_of(site.its, f"?token={answer['token']}") as client,
+                asyncio.timeout(PATIENCE_SECONDS),
+            ):
+                with contextlib.suppress(ConnectionClosed):
+                    while True:
+                        began = datetime.now(UTC)
+                        assert (await client.ask("generate", **BODY))["type"] == "ack"
+                        heard = began
                 assert (await client.closed())[0] == 1008
-                assert at < time.time() < at + PATIENCE_SECONDS
-            position = await site.its.store.position()
-            with pytest.raises(InvalidStatus, match="401"):
-                async with client_of(site.its, f"?token={token}"):
-                    pass
-            assert await site.its.store.position() == position
+            assert heard < datetime.fromisoformat(answer["expiresAt"])
 
 
 class TestRevocation:
