@@ -60,8 +60,11 @@ def root(*command: str) -> tuple[str, ...]:
 
 def descendants(pid: int) -> list[int]:
     """The processes that ``pid`` started, and that these started, and so on."""
-    threads = Path(f"/proc/{pid}/task").glob("*/children")
-    children = [int(child) for thread in threads for child in thread.read_text().split()]
+    try:
+        threads = Path(f"/proc/{pid}/task").glob("*/children")
+        children = [int(child) for thread in threads for child in thread.read_text().split()]
+    except OSError:  # it has just ended
+        return []
     return [each for child in children for each in (child, *descendants(child))]
 
 
