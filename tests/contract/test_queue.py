@@ -331,6 +331,17 @@ async def traffic(broker):
     await asyncio.gather(running, return_exceptions=True)
 
 
+def healthy(broker):
+    async def answers() -> bool:
+        try:
+            await broker.healthy()
+        except Unavailable:
+            return False
+        return True
+
+    return answers
+
+
 @pytest.mark.parametrize("crash", [False, True], ids=["shutdown", "crash"])
 async def test_a_broker_that_comes_back_finds_its_consumers(rabbitmq, broker, traffic, crash):
     """No confirmed message is lost, no consumer stays deaf, and health tells of the outage."""
@@ -340,7 +351,7 @@ async def test_a_broker_that_comes_back_finds_its_consumers(rabbitmq, broker, tr
         await broker.healthy()
     await asyncio.to_thread(rabbitmq.start)
     await traffic.flows()
-    await broker.healthy()
+    await until(healthy(broker), "health is well again")
 
 
 async def test_closed_connections_are_opened_again(rabbitmq, broker, traffic):

@@ -31,7 +31,8 @@ async def examine(
 ) -> tuple[int, Healthy | Unhealthy]:
     """Ask all parts at once; 200 and ``ok`` for each, or 503 and which are not ready.
 
-    Anybody may ask, so why a part is not ready (with its host, port or path) is only in the log.
+    Anybody may ask, so why a part is not ready is only in the log, unless it can be said without
+    host, port and path.
     """
     answers = await asyncio.gather(*(_ask(name, probe) for name, probe in probes.items()))
     parts = dict(zip(probes, answers, strict=True))
@@ -54,7 +55,7 @@ async def _ask(name: str, probe: Probe) -> str:
         if reason != before or now - when >= QUIET_SECONDS:
             _told[name] = reason, now
             logger.warning("Not ready: %s: %s", name, reason)
-        return NOT_READY
+        return error.public or NOT_READY
     except TimeoutError:
         return f"no answer within {PROBE_SECONDS:g} s"
     return "ok"

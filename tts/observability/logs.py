@@ -43,8 +43,10 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"]) -> N
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for chatty in ("httpx", "httpcore", "urllib3", "aiormq", "aio_pika"):
+    for chatty in ("httpx", "httpcore", "urllib3"):
         logging.getLogger(chatty).setLevel(max(logging.getLevelName(level), logging.WARNING))
+    for repetitive in ("aiormq", "aio_pika"):  # what they report is raised as well, and told once
+        logging.getLogger(repetitive).setLevel(logging.CRITICAL)
 
 
 def _all_visible(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:

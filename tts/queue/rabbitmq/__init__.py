@@ -11,29 +11,22 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 
-from yarl import URL
-
-from tts.ports.errors import Unavailable
 from tts.queue.rabbitmq.consumer import Consumer, RabbitDelivery
 from tts.queue.rabbitmq.publisher import Publisher
 
 __all__ = ["RabbitMQ"]
 
-HEARTBEAT_SECONDS = 10  # a silent peer is given up after about three of them
-
 
 class RabbitMQ(Publisher):
-    """Publisher and consumer on one broker; connects when it is first needed.
+    """Publisher and consumer on one broker, of one or several hosts; connects when it is needed.
 
     ``timeout`` (seconds) bounds every publication, connecting and confirmation included, and every
     attempt to set a consumer up.
     """
 
     def __init__(self, url: str, *, timeout: float = 5.0) -> None:
-        broker = URL(url)
-        if "heartbeat" not in broker.query:
-            broker = broker.update_query(heartbeat=str(HEARTBEAT_SECONDS))
-        super().__init__(broker, timeout)
+        super().__init__(url, timeout)
+        self._url = url
         self._consumers: set[Consumer] = set()
 
     @contextlib.asynccontextmanager
@@ -50,11 +43,11 @@ class RabbitMQ(Publisher):
             await asyncio.gather(running, return_exceptions=True)
 
     async def healthy(self) -> None:
-        """Return if the broker answers and every consumer of this object has its connection.
+        """Return if the broker confirms messages and every consumer of this object is connected.
 
         Raises:
-            Unavailable: it does not, or one has not.
+            Unavailable: it does not, or one is not.
         """
-        if not all(consumer.consuming for consumer in self._consumers):
-            raise Unavailable("RabbitMQ: not consuming, reconnecting")
-        await self.depth()
+        for consumer in self._consumers:
+            consumer.check()
+        await self.probe()

@@ -9,8 +9,10 @@ from uuid import UUID
 import orjson
 
 from tts.ports.queue import Destination, Message
+from tts.queue.rabbitmq.transport import UNREADABLE
 
 CONTENT_TYPE = "application/json"
+LARGEST = 2**63 - 1  # of a position in the log
 
 
 def encode(message: Message) -> bytes:
@@ -31,19 +33,36 @@ def decode(body: bytes, headers: Mapping[str, Any], destination: Destination) ->
     message.
 
     Raises:
-        ValueError: somebody else's message.
+        ValueError: somebody else's message; it quotes nothing of the body.
     """
+    if UNREADABLE in headers:
+        raise ValueError(f"its properties cannot be read: {headers[UNREADABLE]}")
     try:
         fields = orjson.loads(body)
-        return Message(
-            destination,
-            task_id=UUID(fields["taskId"]),
-            attempt=int(fields["attempt"]),
-            position=int(fields["position"]),
-            headers={name: value for name, value in headers.items() if not name.startswith("x-")},
-        )
-    except (AttributeError, KeyError, TypeError) as error:
-        raise ValueError(f"not a message of ours: {error!r}") from error
+    except orjson.JSONDecodeError as error:
+        raise ValueError(f"its body of {len(body)} bytes is no JSON") from error
+    if not isinstance(fields, dict):
+        raise ValueError("its body is no JSON object")  # noqa: TRY004 -- as any other wrong body
+    return Message(
+        destination,
+        task_id=_task_id(fields.get("taskId")),
+        attempt=_number("attempt", fields.get("attempt")),
+        position=_number("position", fields.get("position")),
+        headers={name: value for name, value in headers.items() if not name.startswith("x-")},
+    )
+
+
+def _task_id(value: object) -> UUID:
+    try:
+        return UUID(value if isinstance(value, str) else "")
+    except ValueError:
+        raise ValueError("its body has no taskId that is a UUID") from None
+
+
+def _number(name: str, value: object) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= LARGEST:
+        raise ValueError(f"its body has no {name} that is a whole number")
+    return value
 
 
 def message_id(message: Message) -> str:

@@ -1,56 +1,73 @@
-"""What publishing and consuming share: connect, declare, close, and the vendor's errors."""
+"""What publishing and consuming share: connect to one of the hosts, and close."""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import random
+from collections import deque
 
 import aio_pika
-from aio_pika.abc import AbstractChannel, AbstractConnection
-from aio_pika.exceptions import AMQPError
+from aio_pika.abc import AbstractChannel, AbstractConnection, ConnectionParameter
 from yarl import URL
 
 from tts.ports.errors import Unavailable
-from tts.queue.rabbitmq import topology
+from tts.queue.rabbitmq.errors import bounded
+from tts.queue.rabbitmq.hosts import hosts
+from tts.queue.rabbitmq.transport import Transport
 
-CLOSE_SECONDS = 3.0
+CLOSE_SECONDS = 2.0
 
 
-@contextlib.asynccontextmanager
-async def bounded(what: str, seconds: float) -> AsyncIterator[None]:
-    """Give the block so long, and translate the vendor's errors.
+class Brokers:
+    """The hosts of one broker. Every connection goes to the next one, at first to any of them.
 
-    aiormq raises RuntimeError for what is closed, and CancelledError from calls that were under
-    way when it closed; the latter must not look as if somebody had canceled us.
-
-    Raises:
-        Unavailable: the block failed or took too long (then the cause is a TimeoutError).
+    So whatever is wrong with a node, the connection after the one that met it is with another.
+    ``timeout`` (seconds) is what an attempt may take, shared by the hosts.
     """
+
+    def __init__(self, url: str, timeout: float) -> None:
+        each = hosts(url)
+        self._next = deque(each)
+        self._next.rotate(random.randrange(len(each)))  # noqa: S311 -- spreads the clients
+        self._seconds = timeout / len(each)
+
+    async def connect(self, name: str) -> AbstractConnection:
+        """Connect; the management page shows ``name``.
+
+        Raises:
+            Unavailable: no host takes us; the last one's reason.
+        """
+        reasons: list[str] = []
+        public = ""
+        for _ in range(len(self._next)):
+            url = self._next[0]
+            self._next.rotate(-1)
+            try:
+                where = f"connect to {url.host}:{url.port or 'its default port'}"
+                async with bounded(where, self._seconds, stranger=True):
+                    return await _connect(url, name)
+            except Unavailable as error:
+                reasons.append(str(error))
+                public = error.public or public
+        raise Unavailable("; ".join(reasons), public=public)
+
+
+class _Connection(aio_pika.Connection):
+    PARAMETERS = (
+        ConnectionParameter("transport_factory", parser=lambda given: given, is_kwarg=True),
+    )
+
+
+async def _connect(url: URL, name: str) -> AbstractConnection:
+    connection = _Connection(
+        url, client_properties={"connection_name": name}, transport_factory=Transport()
+    )
     try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError as error:
-        raise Unavailable(f"RabbitMQ: cannot {what}: nothing for {seconds} s") from error
-    except (AMQPError, OSError, RuntimeError) as error:
-        raise Unavailable(f"RabbitMQ: cannot {what}: {error!r}") from error
-    except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
-            raise
-        raise Unavailable(f"RabbitMQ: cannot {what}: the connection closed") from error
-
-
-async def connect(url: URL, name: str) -> AbstractConnection:
-    """Connect; the management page shows ``name``."""
-    return await aio_pika.connect(url, client_properties={"connection_name": name})
-
-
-async def declare(channel: AbstractChannel, queue: str) -> int:
-    """Make sure that the queue exists; returns the number of ready messages in it."""
-    arguments = topology.arguments(queue)
-    declared = await channel.declare_queue(queue, durable=True, arguments={**arguments})
-    return declared.declaration_result.message_count or 0
+        await connection.connect()
+    except BaseException:
+        await connection.close()  # there is nothing to wait for: it never was open
+        raise
+    return connection
 
 
 async def close(connection: AbstractConnection, *channels: AbstractChannel) -> None:

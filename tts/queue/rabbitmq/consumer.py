@@ -9,13 +9,13 @@ from collections.abc import AsyncIterator
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from yarl import URL
-
 from tts.patience import Outage
 from tts.ports.errors import Unavailable
 from tts.ports.queue import Destination, Message
 from tts.queue.rabbitmq import codec, topology
-from tts.queue.rabbitmq.connection import CLOSE_SECONDS, bounded, close, connect, declare
+from tts.queue.rabbitmq.connection import CLOSE_SECONDS, Brokers, close
+from tts.queue.rabbitmq.errors import bounded, words
+from tts.queue.rabbitmq.queues import declare
 
 if TYPE_CHECKING:
     from aio_pika.abc import AbstractChannel
@@ -28,13 +28,22 @@ logger = logging.getLogger(__name__)
 class Consumer:
     """Takes from both queues, at most ``limit`` unsettled messages of each."""
 
-    def __init__(self, url: URL, timeout: float, limit: int) -> None:
-        self.consuming = False
-        self._url = url
+    def __init__(self, url: str, timeout: float, limit: int) -> None:
+        self._trouble: Unavailable | None = Unavailable("RabbitMQ: not consuming yet")
+        self._brokers = Brokers(url, timeout)
         self._timeout = timeout
         self._limit = limit
         self._outage = Outage("Consuming is interrupted")
         self._inbox: asyncio.Queue[RabbitDelivery | None] = asyncio.Queue()
+
+    def check(self) -> None:
+        """Return if it consumes.
+
+        Raises:
+            Unavailable: it does not; why its connection ended or there is none.
+        """
+        if self._trouble is not None:
+            raise Unavailable(str(self._trouble), public=self._trouble.public)
 
     async def run(self) -> None:
         """Stay connected until canceled."""
@@ -58,24 +67,26 @@ class Consumer:
         connection = None
         try:
             async with bounded("consume", self._timeout):
-                connection = await connect(self._url, "tts consumer")
+                connection = await self._brokers.connect("tts consumer")
+                await declare(connection, topology.FIXED)
                 for kind in (Destination.RETRY, Destination.WORK):
                     channel = await connection.channel(publisher_confirms=False)
                     channels.append(channel)
                     await self._subscribe(channel, kind, life)
-            self.consuming = True
+            self._trouble = None
             self._outage.over()
             logger.info("Consuming")
-            raise Unavailable(f"RabbitMQ: {await life.over}")
+            ended = Unavailable(f"RabbitMQ: {await life.over}")
+            raise ended
+        except Unavailable as error:
+            self._trouble = error
+            raise
         finally:
-            self.consuming = False
             life.end("closed")
             if connection is not None:
                 await close(connection, *channels)
 
     async def _subscribe(self, channel: AbstractChannel, kind: Destination, life: _Life) -> None:
-        for queue in topology.FIXED:
-            await declare(channel, queue)
         await channel.set_qos(prefetch_count=self._limit)
         # The channel below aio-pika's: it tells of a consumer that the broker canceled, and it
         # saves a task and an object for each message.
@@ -89,9 +100,10 @@ class Consumer:
         headers = delivered.header.properties.headers or {}
         try:
             message = codec.decode(delivered.body, headers, kind)
-        except ValueError:
-            logger.exception("A message cannot be read and becomes a dead letter")
-            await delivered.channel.basic_reject(deliver.delivery_tag, requeue=False)
+        except ValueError as error:
+            queue = topology.QUEUES[kind]
+            logger.error("A message in %s becomes a dead letter: %s", queue, error)  # noqa: TRY400
+            await self._reject(delivered, life)
             return
         self._inbox.put_nowait(
             RabbitDelivery(
@@ -102,6 +114,14 @@ class Consumer:
                 life=life,
             )
         )
+
+    async def _reject(self, delivered: DeliveredMessage, life: _Life) -> None:
+        deliver: Any = delivered.delivery
+        try:
+            async with bounded("reject", CLOSE_SECONDS):
+                await delivered.channel.basic_reject(deliver.delivery_tag, requeue=False)
+        except Unavailable as error:
+            life.end(str(error))
 
 
 class RabbitDelivery:
@@ -157,4 +177,5 @@ class _Life:
 
 
 def _reason(closing: asyncio.Future[None]) -> str:
-    return "canceled" if closing.cancelled() else repr(closing.exception())
+    error = None if closing.cancelled() else closing.exception()
+    return "canceled" if error is None else words(error)

@@ -23,11 +23,15 @@ QUEUES: Final = {
 
 Arguments = dict[str, str | int]
 
-# A message that nobody can read is rejected, and then lies where people look. The limit is as good
-# as none: RabbitMQ 4 would otherwise give up a message after 20 returns, that is, in an outage.
+DELIVERY_LIMIT: Final = "x-delivery-limit"
+
+# A message that nobody can read is rejected, and one that comes back again and again (because it
+# ends each processor that takes it) is given up; both then lie where people look. A message comes
+# back when its processor or the connection ends, and after an outage of ten minutes. Its task is
+# not lost with it: the relay notices, and orders anew.
 _CONSUMED: Arguments = {
     "x-queue-type": "quorum",
-    "x-delivery-limit": 1_000_000,
+    DELIVERY_LIMIT: 20,
     "x-dead-letter-exchange": "",
     "x-dead-letter-routing-key": DEAD_LETTER,
 }
@@ -37,6 +41,11 @@ FIXED: Final[dict[str, Arguments]] = {
     RETRY: _CONSUMED,
     DEAD_LETTER: {"x-queue-type": "quorum"},
 }
+
+
+# What health publishes to: it holds the newest message, and nobody reads it.
+PROBE: Final = "tts_health_queue"
+_PROBED: Arguments = {"x-queue-type": "quorum", "x-max-length": 1}
 
 
 def retry_room(delay: float) -> str:
@@ -56,6 +65,8 @@ def arguments(queue: str) -> Arguments:
     """
     if queue in FIXED:
         return FIXED[queue]
+    if queue == PROBE:
+        return _PROBED
     return {
         "x-queue-type": "quorum",
         "x-message-ttl": int(queue.removeprefix(f"{RETRY}.")),
