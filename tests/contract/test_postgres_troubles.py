@@ -130,10 +130,12 @@ class TestReadOnlyWindow:
                 await until(refused, "nothing can be written")
                 with pytest.raises(Unavailable):
                     await late.open()
-                await late.aclose()
             await until(lambda: served(request(store)), "it is over")
             await caught_up(store, database)
             await projector.ready()
+            await late.open()
+            assert await late.position() == await store.position()
+            await late.aclose()
 
 
 class TestSilence:

@@ -166,7 +166,7 @@ class PostgresServer:
                 # CREATE … IF NOT EXISTS races with itself when two processes start at once.
                 await connection.execute("SELECT pg_advisory_xact_lock(%s)", (lock,))
                 await connection.execute(schema)
-            await self._pool.open(wait=True, timeout=PATIENCE_SECONDS)
+            await self._pool.open()  # without waiting, after which it could not be opened again
 
     async def aclose(self) -> None:
         """Close the pool; whoever connected disconnects."""
