@@ -207,6 +207,7 @@ REFUSALS = {
     "erase": "task_not_over",
 }
 HTTP_CODES = {
+    HTTPStatus.BAD_REQUEST: "bad_request",
     HTTPStatus.NOT_FOUND: "not_found",
     HTTPStatus.METHOD_NOT_ALLOWED: "method_not_allowed",
     HTTPStatus.REQUEST_TIMEOUT: "request_timeout",

@@ -250,7 +250,7 @@ class TestErrors:
         async with running(tmp_path) as its:
             answer = await its.client.get("/api/tts")
             refusal(answer, 405, "method_not_allowed")
-            assert answer.headers["allow"] == "POST"
+            assert answer.headers["allow"] == "POST, OPTIONS"
             assert (await its.client.post("/events")).status_code == 405
 
     @pytest.mark.parametrize("task_id", ["", str(UUID(int=7)), "nonsense", "../x", "x" * 5000])
