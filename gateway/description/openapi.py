@@ -78,7 +78,8 @@ Besides the errors listed at each operation, any request may be answered 400 `ba
 `not_found`, 405 `method_not_allowed` (see `Allow`), 408 `request_timeout`, 413 `body_too_large`,
 414 `uri_too_long`, 417 `expectation_failed`, 421 `host_not_allowed` (see `ALLOWED_HOSTS` in the
 README) or 431 `header_too_large`. HEAD is served wherever GET is. With 503 `unavailable` ask again
-after `Retry-After` seconds; send an `Idempotency-Key` with a new text, so that it is not spoken twice.
+after `Retry-After` seconds; send an `Idempotency-Key` with a new text, so that it is not spoken
+twice.
 
 Ready-made clients resume their streams by themselves. In JavaScript `/client/SSEClient.js` is a
 plain script that defines the global `TTSEventClient`; for `import { TTSEventClient }` take
