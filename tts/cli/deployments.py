@@ -59,8 +59,12 @@ class Deployment:
     rebuild: bool
     listener: socket.socket | None
     probes: dict[str, Probe] = field(default_factory=dict)
-    notes: Notes = tuple
+    noted: list[Notes] = field(default_factory=list)
     leading: Callable[[], bool] | None = None
+
+    def notes(self) -> list[str]:
+        """What an operator should mend although everything works."""
+        return [note for notes in self.noted for note in notes()]
 
 
 async def deploy(
@@ -142,7 +146,7 @@ async def _watch_bucket(deployment: Deployment) -> None:
         logger.warning(
             "MINIO_PRESIGN_SECONDS=0: audio is public, whoever has its URL needs no key for it"
         )
-    deployment.notes = lambda: audio.notes
+    deployment.noted.append(lambda: audio.notes)
 
     async def look() -> None:
         try:
@@ -194,8 +198,9 @@ PARTS: dict[Role, Callable[[Deployment], Awaitable[Part]]] = {
 
 def _probe_queue(deployment: Deployment) -> None:
     queue = deployment.composition.queue
-    if isinstance(queue, RabbitMQ):
+    if isinstance(queue, RabbitMQ) and "queue" not in deployment.probes:
         deployment.probes["queue"] = queue.healthy
+        deployment.noted.append(lambda: queue.notes)
 
 
 async def _monitored(deployment: Deployment) -> None:

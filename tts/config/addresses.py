@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection
-from urllib.parse import SplitResult, unquote_to_bytes, urlsplit
+from urllib.parse import SplitResult, parse_qs, unquote_to_bytes, urlsplit
 
 from tts.config.text import shown, visible_ascii, without_controls
 
@@ -154,9 +154,13 @@ def store_url(text: str) -> str:
 
 
 def broker_url(text: str) -> str:
-    """Where RabbitMQ is."""
-    example = "amqp://user:password@host:5672/vhost"
+    """Where RabbitMQ is: one host or several, separated by commas, each perhaps with a port."""
+    example = "amqp://user:password@host:5672/vhost (or host:5672,host:5672 for a cluster)"
     server_url(text, ("amqp", "amqps"), example)
-    if not _is_endpoint(urlsplit(text).netloc.rpartition("@")[2]):
+    parts = urlsplit(text)
+    if not all(map(_is_endpoint, parts.netloc.rpartition("@")[2].split(","))):
         raise ValueError(f"must have a host, and perhaps a port, as in {example}")
+    heartbeat = parse_qs(parts.query, keep_blank_values=True).get("heartbeat", ["0"])[-1]
+    if not re.fullmatch(r"\d{1,5}", heartbeat, re.ASCII) or int(heartbeat) >= _PORT_MAX:
+        raise ValueError("must have a heartbeat in whole seconds, or none")
     return text

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import math
 import struct
+from pathlib import Path
 from typing import Any, cast
 
 from aiormq.connection import TCPTransportFactory, TLSTransportFactory, TransportFactory
@@ -25,6 +26,7 @@ UNREADABLE = "x-unreadable"  # the header that says why a message's own properti
 SILENT_HEARTBEATS = 2  # the broker sends one in half of that time
 LONGEST_FRAME = 1 << 24  # bytes; RabbitMQ's are 128 KiB unless it is told otherwise
 REASON_CHARS = 200
+CERTIFICATES = ("cafile", "capath", "certfile", "keyfile")  # parameters of the URL that name files
 
 _HEAD = struct.Struct(">BHI")  # type, channel, length
 _CONTENT = struct.Struct(">HHQ")  # class, weight, size of the body
@@ -46,6 +48,9 @@ class Transport(TransportFactory):
         self, url: URL, **kwargs: Any
     ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """See aiormq."""
+        for name in CERTIFICATES:
+            if (path := url.query.get(name)) and not await asyncio.to_thread(Path(path).exists):
+                raise FileNotFoundError(f"{name}: {path} is not there")
         kind = TLSTransportFactory if url.scheme == "amqps" else TCPTransportFactory
         reader, writer = await kind().create(url, **kwargs)
         heartbeat = float(url.query[HEARTBEAT]) or math.inf
