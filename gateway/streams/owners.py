@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from uuid import UUID
 
-from tts.application.tasks import owner_of
+from tts.application.tasks import NOBODY, owner_of
 from tts.domain.task import Task
 from tts.ports.log import Recorded
 
@@ -32,8 +32,10 @@ class Owners:
         if owner is None:
             first = event
             if event.topic != Task.Requested.TOPIC:
-                first = (await self._events(event.task_id))[0]
+                first = next(iter(await self._events(event.task_id)), event)
             owner = owner_of(first)
+            if owner == NOBODY:  # until somebody appends again what the log has lost
+                return owner
             if len(self._owners) >= TASKS_MAX:
                 del self._owners[next(iter(self._owners))]  # the one that has been there longest
             self._owners[event.task_id] = owner
