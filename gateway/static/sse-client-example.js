@@ -19,6 +19,7 @@ const saved = JSON.parse(sessionStorage.getItem("tts-example") ?? "{}");
 const tasks = new Map((saved.tasks ?? []).map((task) => [task.taskId, task]));
 const cards = new Map();
 const listeners = new Map(); // by task: the AbortController of whoever plays its parts
+const sources = new WeakMap(); // by <audio>: the promise that it has the source it was given last
 let reconnections = 0;
 let client;
 
@@ -125,7 +126,25 @@ const audioOf = ({ taskId }) => cards.get(taskId).querySelector("audio");
 // One voice at a time: nothing begins by itself while another text is heard, or between its parts.
 const isHeard = (entry) => !audioOf(entry).paused || (entry.hearing !== undefined && entry.heard > 0);
 const autoplays = ({ mine }) => mine && $("autoplay").checked && client.state === "open" && ![...tasks.values()].some(isHeard);
-const play = (audio) => audio.play().catch(() => {}); // a browser may want a click first; the button is there
+
+async function play(audio) {
+  try {
+    await sources.get(audio);
+    await audio.play();
+  } catch {
+    // A browser may want a click first; the button is there.
+  }
+}
+
+/** Gives an <audio> what is at that URL, by way of a token where keys are asked for. */
+function load(audio, url) {
+  audio.dataset.url = url;
+  const source = client.audioSource(url).then((playable) => {
+    if (audio.dataset.url === url) audio.src = playable;
+  });
+  sources.set(audio, source);
+  return source;
+}
 
 /** Plays the parts of a long text one after the other while the rest is still being spoken. */
 async function listen(entry) {
@@ -161,7 +180,7 @@ function heardOut(audio, url, signal) {
     signal.addEventListener("abort", reject, { once: true });
     audio.addEventListener("ended", resolve, once);
     audio.addEventListener("error", () => reject(audio.error), once);
-    audio.src = url;
+    load(audio, url).catch(reject);
   });
 }
 
@@ -175,8 +194,7 @@ function settle(entry) {
   const before = lengths.slice(0, entry.hearing ?? 0).reduce((sum, length) => sum + length, 0);
   const heard = before + audio.currentTime;
   listeners.get(entry.taskId).abort();
-  audio.src = audioUrl;
-  audio.currentTime = heard;
+  load(audio, audioUrl).then(() => (audio.currentTime = heard)).catch(report);
 }
 
 function showProgress(card, entry) {
@@ -237,8 +255,8 @@ function show(entry) {
   part(".retry").textContent = say("retry");
   part(".cancel").textContent = say("cancel");
   const audio = part("audio");
-  if (last.audioUrl && !listeners.has(taskId) && audio.getAttribute("src") !== last.audioUrl) audio.src = last.audioUrl;
-  audio.hidden = !audio.hasAttribute("src");
+  if (last.audioUrl && !listeners.has(taskId) && audio.dataset.url !== last.audioUrl) load(audio, last.audioUrl).catch(report);
+  audio.hidden = !audio.dataset.url;
   $("empty").hidden = true;
   $("clear").hidden = false;
 }
@@ -326,6 +344,7 @@ $("key-form").addEventListener("submit", (event) => {
   $("problem").hidden = true;
   client.close();
   start($("key").value || undefined, client.position);
+  for (const audio of document.querySelectorAll("audio")) if (audio.error) load(audio, audio.dataset.url).catch(report);
 });
 
 $("text").value = language.words.samples[0][1];

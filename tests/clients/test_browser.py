@@ -1,13 +1,18 @@
 """The example page in a real browser, as somebody would use it."""
 
 import asyncio
+import re
 
 import pytest
 from playwright.async_api import Locator, Page, expect
 
+from gateway.access import keys
+from gateway.access.roles import Role
 from tests.clients.service import ENDLESS, LONG, SLOW, TEXT, Service
 from tests.histories import STATUSES_OF_SPEECH
 
+WHOLE = re.compile("/audio-[^/]*$")
+PLAYED = "(audio) => audio.duration > 1 && audio.currentTime > 0.2 && !audio.error"
 OBSERVE = """(audio) => {
   audio.defaultPlaybackRate = audio.playbackRate = 16;
   audio.heard = [];
@@ -34,6 +39,15 @@ class Example:
     async def connected(self) -> None:
         """Return when the stream is open."""
         await expect(self.page.locator("#connection")).to_have_attribute("data-state", "open")
+
+    async def show(self, key: str) -> None:
+        """Show a key and wait for its stream."""
+        await self.page.locator("details", has=self.page.locator("#key")).evaluate(
+            "(it) => (it.open = true)"
+        )
+        await self.page.fill("#key", key)
+        await self.page.click("#key-form button")
+        await self.connected()
 
     async def generate(self, text: str = TEXT, template: str = "template1") -> Locator:
         """Have a text spoken; its card."""
@@ -75,8 +89,7 @@ async def test_a_text_is_spoken_and_heard(example):
     times = await card.locator("time").evaluate_all("times => times.map((time) => time.dateTime)")
     assert times == sorted(times)
     audio = card.locator("audio")
-    played = "(audio) => audio.duration > 1 && audio.currentTime > 0.2 && !audio.error"
-    await example.page.wait_for_function(played, arg=await audio.element_handle())
+    await example.page.wait_for_function(PLAYED, arg=await audio.element_handle())
     await expect(card.locator(".said")).to_have_text(TEXT)
 
 
@@ -95,6 +108,33 @@ async def test_a_long_text_is_heard_from_its_first_part_on(example, service):
     await expect(card.locator(".progress output")).to_have_text(f"{len(heard)}/{len(heard)} 段")
     statuses = [status for _, status in await timeline(card)]
     assert statuses == [*STATUSES_OF_SPEECH[:3], *["download_complete"] * len(heard), "succeeded"]
+
+
+async def test_with_keys_the_audio_is_heard_by_whoever_shows_one(page, start, tmp_path):
+    """The whole and every part play with tokens; after a reload, once the key is there again."""
+    file = tmp_path / "keys.json"
+    key = keys.add(file, owner="shop", role=Role.APP, expires=None)[1]
+    example = Example(page, start(TTS_API_KEYS_FILE=str(file)))
+    await page.goto(example.url)
+    await example.show(key)
+    long = await example.generate(LONG)
+    await long.locator("audio").evaluate(OBSERVE)
+    await reach(long, "succeeded")
+    parts = await long.locator(".progress .parts i").count()
+    await expect(long.locator("audio")).to_have_attribute("data-url", WHOLE, timeout=30_000)
+    heard = await long.locator("audio").evaluate("(audio) => audio.heard")
+    assert [bool(re.search(r"[?]token=", url)) for url, _ in heard] == [True] * parts
+    short = await example.generate()
+    await page.wait_for_function(PLAYED, arg=await short.locator("audio").element_handle())
+    await page.reload()
+    await page.wait_for_function(
+        "() => [...document.querySelectorAll('audio')].every((a) => a.error)"
+    )
+    await example.show(key)
+    for card in (short, long):
+        audio = card.locator("audio")
+        await audio.evaluate("(audio) => audio.play()")
+        await page.wait_for_function(PLAYED, arg=await audio.element_handle())
 
 
 async def test_two_long_texts_are_not_heard_at_once(example):
