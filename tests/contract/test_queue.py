@@ -9,20 +9,19 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator
-from pathlib import Path
 from uuid import uuid4
 
 import aio_pika
 import pytest
 
 from tests.services.ports import free_port
+from tests.traffic import Traffic
 from tests.waiting import until
 from tts.ports.errors import Unavailable
 from tts.ports.queue import Delivery, Destination, Message
 from tts.queue.memory import MemoryQueue
 from tts.queue.rabbitmq import RabbitMQ, topology
 
-DEFINITIONS = Path(__file__).parents[2] / "ops/rabbitmq/definitions.json"
 SECONDS = 20  # until what is waited for counts as lost
 QUIET_SECONDS = 0.3  # how long nothing has to come to count as nothing
 LATE_SECONDS = 2.0
@@ -277,49 +276,6 @@ async def test_a_new_queue_is_unmarked_until_it_is_marked(queue):
 # --- RabbitMQ: outages
 
 
-class Traffic:
-    """Publishes numbered messages as the relay does, again until confirmed, while one consumes."""
-
-    def __init__(self, queue: RabbitMQ) -> None:
-        self.confirmed: set[int] = set()
-        self.received: set[int] = set()
-        self._queue = queue
-
-    async def run(self) -> None:
-        """Until canceled."""
-        async with asyncio.TaskGroup() as both:
-            both.create_task(self._publish())
-            both.create_task(self._consume())
-
-    async def flows(self) -> None:
-        """Wait until ten messages more were confirmed and all confirmed ones have arrived."""
-        goal = len(self.confirmed) + 10
-
-        async def reached() -> bool:
-            return len(self.confirmed) >= goal and self.confirmed <= self.received
-
-        await until(reached, "everything that was confirmed arrives")
-
-    async def _publish(self) -> None:
-        position = 0
-        while True:
-            message = a_message(position)
-            try:
-                await self._queue.publish(message)
-            except Unavailable:
-                await asyncio.sleep(0.05)
-            else:
-                self.confirmed.add(position)
-                position += 1
-                await asyncio.sleep(0.005)
-
-    async def _consume(self) -> None:
-        async with self._queue.deliveries(8) as deliveries:
-            async for delivery in deliveries:
-                self.received.add(delivery.message.position)
-                await delivery.ack()
-
-
 @pytest.fixture
 async def traffic(broker):
     made = Traffic(broker)
@@ -532,21 +488,3 @@ async def test_a_message_that_nobody_can_read_becomes_a_dead_letter(url, broker)
 
         await until(moved, "it lies with the dead letters")
     assert (await dead_letter(broker)).body == b"?"
-
-
-async def test_the_definitions_for_operators_agree_with_the_service(rabbitmq):
-    """Imported first, they are what the service declares, and the policy is in force."""
-    text = await asyncio.to_thread(DEFINITIONS.read_text)
-    await asyncio.to_thread(rabbitmq.ctl, "import_definitions", stdin=text)
-    queue = RabbitMQ(rabbitmq.url)
-    async with queue.deliveries(1) as deliveries:
-        await queue.publish(a_message(4))
-        assert await take_and_ack(deliveries) == [4]
-    await queue.aclose()
-    assert {q["name"]: q["arguments"] for q in json.loads(text)["queues"]} == topology.FIXED
-    listed = await asyncio.to_thread(rabbitmq.list_queues, "/", "policy")
-    assert {q["name"]: q["policy"] for q in listed} == {
-        topology.WORK: "",
-        topology.RETRY: "",
-        topology.DEAD_LETTER: "tts-dead-letters",
-    }
