@@ -22,7 +22,7 @@ from projections.usage import UsageProjection
 from projections.usage_queries import UsageQueries
 from tts.audio.folder import FolderAudio
 from tts.audio.minio import MinioAudio
-from tts.bootstrap import Composition, compose
+from tts.bootstrap import START_PATIENCE_SECONDS, Composition, compose
 from tts.cli.data_folder import check_folder, check_store, claim
 from tts.cli.output import echo
 from tts.cli.process import Part
@@ -103,9 +103,17 @@ async def deploy(
 async def _gateway(deployment: Deployment) -> Part:
     # What it accepts is in the log, so it needs neither the broker nor the audio's place.
     parts = deployment.composition
-    database = await deployment.stack.enter_async_context(open_database(parts.settings.store_url))
+    database = await _open_read_models(deployment)
     gateway = compose_gateway(parts, database, deployment.probes, deployment.notes)
     return partial(gateway.run, deployment.listener)
+
+
+async def _open_read_models(deployment: Deployment) -> Database:
+    database = open_database(deployment.composition.settings.store_url)
+    outage = Outage("Waiting for the read models")
+    await outage.wait_out(database.open, at_most=START_PATIENCE_SECONDS)
+    deployment.stack.push_async_callback(database.aclose)
+    return database
 
 
 def compose_gateway(
@@ -180,8 +188,7 @@ async def _relay(deployment: Deployment) -> Part:
 
 async def _projector(deployment: Deployment) -> Part:
     store = deployment.composition.store
-    url = deployment.composition.settings.store_url
-    database = await deployment.stack.enter_async_context(open_database(url))
+    database = await _open_read_models(deployment)
     projector = Projector(store, store, database, [TasksProjection(), UsageProjection()])
     deployment.probes["projector"] = projector.ready
     deployment.leading = lambda: projector.leading
