@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self, TypeVar
@@ -24,6 +23,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 from gateway.errors import InvalidJson, InvalidRequest, NothingToSpeak
 from tts.config import Settings
 from tts.domain.values import Priority, Status
+from tts.observability.visible import is_plain_line
 from tts.text import segments
 
 M = TypeVar("M", bound=BaseModel)
@@ -56,7 +56,7 @@ def _no_nul(value: str) -> str:
 
 def _no_controls(value: str) -> str:
     # It is shown in terminals, which obey C0 and C1, and beside other text, which bidi reorders.
-    if CONTROLS.search(value):
+    if not is_plain_line(value):
         raise PydanticCustomError("controls", "must be one line without control characters")
     return value
 
@@ -100,7 +100,6 @@ def _truth(value: object) -> object:
     raise PydanticCustomError("truth", "must be true or false")
 
 
-CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
 PERMANENT = "Whether no repetition can help."
 Digits = BeforeValidator(_digits)
 TemplateId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -232,9 +231,7 @@ class DismissRequest(Body):
         AfterValidator(_no_controls),
         Published(r"^[^\p{Cc}]*[^\p{Cc}\s][^\p{Cc}]*$"),
         Field(max_length=200),
-    ] = Field(
-        description="Why; it stands in the log and in the streams."
-    )
+    ] = Field(description="Why; it stands in the log and in the streams.")
     limit: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="At most so many in this request; otherwise all."
     )

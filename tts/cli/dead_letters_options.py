@@ -12,6 +12,7 @@ from uuid import UUID
 import click
 
 from tts.application.dead_letters import Bulk, Selection
+from tts.observability.visible import is_plain_line
 
 
 class Instant(click.ParamType[datetime]):
@@ -98,6 +99,8 @@ def with_bulk(command: Callable[..., None]) -> Callable[..., None]:
             )
         if not reason.strip():
             raise click.UsageError("--reason must not be empty")
+        if not is_plain_line(reason):
+            raise click.UsageError("--reason must be one line without control characters")
         by = f"{getpass.getuser()} (command line)"
         bulk = Bulk(
             by=by,

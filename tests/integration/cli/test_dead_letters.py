@@ -193,6 +193,10 @@ def test_dismiss_takes_them_off_the_list(shell: Shell):
         ("--all",),
         WHY,
         ("--all", "--reason", " "),
+        ("--all", "--reason", "a\nb"),
+        ("--all", "--reason", "\x1b[2Jgone"),
+        ("--all", "--reason", "a\x9b31m"),
+        ("--all", "--reason", "a\u202eb"),
         ("--all", "--code", "network", *WHY),
         (str(UUID(int=1)), "--code", "network", *WHY),
         ("nonsense", *WHY),
@@ -203,7 +207,7 @@ def test_dismiss_takes_them_off_the_list(shell: Shell):
 def test_an_order_that_is_not_clear_does_nothing(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, order: str, words: tuple[str, ...]
 ):
-    """No reason, no selection, or two selections: a sentence, and status 2."""
+    """No plain reason, no selection, or two selections: a sentence, and status 2."""
     shell = Shell(Backend(f"sqlite:///{tmp_path / 'tts.db'}"), monkeypatch, tmp_path)
     assert shell.run(order, *words).exit_code == 2
 
