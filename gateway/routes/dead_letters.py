@@ -24,8 +24,9 @@ from gateway.models import (
 )
 from gateway.services import Services
 from gateway.tasks import task_id_of
-from tts.application.dead_letters import Bulk, DeadLetters, Outcome, Selection, reason_of
-from tts.wire import BulkAnswer, DismissedAnswer, Redriven
+from tts.application.bulk_answer import bulk_answer
+from tts.application.dead_letters import Bulk, DeadLetters, Outcome, Selection
+from tts.wire import DismissedAnswer, Redriven
 
 PATH = "/api/dead-letters"
 
@@ -75,8 +76,10 @@ class Routes:
         except ValueError as error:
             raise InvalidCursor(f"cursor: {error}") from error
         _report(request.ctx.access, "redrive", outcome, order)
-        bulk_answer = _answer(outcome, dry_run=order.dry_run)
-        answer: Redriven = {**bulk_answer, "redriven": len(outcome.done)}
+        answer: Redriven = {
+            **bulk_answer(outcome, dry_run=order.dry_run),
+            "redriven": len(outcome.done),
+        }
         return Success(answer)
 
     async def dismiss(self, request: Request) -> HTTPResponse:
@@ -87,8 +90,10 @@ class Routes:
         except ValueError as error:
             raise InvalidCursor(f"cursor: {error}") from error
         _report(request.ctx.access, "dismiss", outcome, order)
-        bulk_answer = _answer(outcome, dry_run=order.dry_run)
-        answer: DismissedAnswer = {**bulk_answer, "dismissed": len(outcome.done)}
+        answer: DismissedAnswer = {
+            **bulk_answer(outcome, dry_run=order.dry_run),
+            "dismissed": len(outcome.done),
+        }
         return Success(answer)
 
     async def _within_quota(self, bulk: Bulk, access: Access) -> Bulk:
@@ -137,18 +142,3 @@ def _bulk(order: DismissRequest, access: Access) -> Bulk:
 
 def _tasks(names: Iterable[str]) -> list[UUID]:
     return [task_id_of(name) for name in names]
-
-
-def _answer(outcome: Outcome, *, dry_run: bool) -> BulkAnswer:
-    return {
-        "matched": outcome.matched,
-        "taskIds": [str(task_id) for task_id in outcome.done],
-        "skipped": len(outcome.skipped),
-        "reasons": [
-            {"taskId": str(task_id), "code": reason_of(refusal), "error": str(refusal)}
-            for task_id, refusal in outcome.skipped
-        ],
-        "remaining": outcome.remaining,
-        "next": outcome.next,
-        "dryRun": dry_run,
-    }

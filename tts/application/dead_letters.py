@@ -15,13 +15,12 @@ from typing import Protocol
 from uuid import UUID
 
 from tts.application.tasks import Application, TaskNotFound
-from tts.domain.errors import DomainError, TaskErased
+from tts.domain.errors import DomainError
 from tts.domain.values import Status
 from tts.ports.errors import Conflict
 from tts.wire import (
     DeadLetterDetails,
     DeadLetterList,
-    SkipReason,
     dead_letter,
     predictions,
     timeline,
@@ -245,15 +244,6 @@ class DeadLetters:
             yield chunk, more
             cursor = chunk[-1].cursor
             left = None if left is None else left - len(chunk)
-
-
-def reason_of(refusal: Exception) -> SkipReason:
-    """Why a task was skipped, for machines."""
-    if isinstance(refusal, TaskNotFound):
-        return "task_not_found"
-    if isinstance(refusal, TaskErased):
-        return "task_erased"
-    return "changed" if isinstance(refusal, Conflict) else "task_not_failed"
 
 
 async def _refusal(act: Act, letter: Letter) -> Exception | None:

@@ -13,10 +13,11 @@ import click
 
 from projections.database import open_database
 from projections.dead_letters import DeadLetterQueries
+from tts.application.bulk_answer import bulk_answer
 from tts.application.dead_letters import Bulk, DeadLetters, Outcome, Selection
 from tts.bootstrap import Composition, compose
 from tts.cli.dead_letters_options import TaskId, with_bulk, with_selection
-from tts.cli.dead_letters_text import print_json, print_letter, print_outcome, print_page, summary
+from tts.cli.dead_letters_text import print_json, print_letter, print_outcome, print_page
 from tts.cli.errors import Tools
 from tts.cli.options import data_option, json_option
 from tts.cli.output import progress
@@ -165,6 +166,6 @@ async def _in_calls(
         left = None if bulk.limit is None else bulk.limit - looked_at
         part = replace(bulk, cursor=outcome.next, limit=left)
     if as_json:
-        print_json(summary(whole, done, dry_run=bulk.dry_run))
+        print_json({**bulk_answer(whole, dry_run=bulk.dry_run), done: len(whole.done)})
     else:
         print_outcome(whole, done, dry_run=bulk.dry_run)

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from tts.application.dead_letters import Outcome, reason_of
+from tts.application.dead_letters import Outcome
 from tts.cli.output import echo
 from tts.observability.visible import visible
 
@@ -19,22 +19,6 @@ TIME = "%Y-%m-%d %H:%M:%S"
 def print_json(what: Mapping[str, Any]) -> None:
     """For programs."""
     echo(orjson.dumps(what, option=orjson.OPT_INDENT_2).decode())
-
-
-def summary(outcome: Outcome, done: str, *, dry_run: bool) -> dict[str, Any]:
-    """What an order has done, for programs."""
-    return {
-        "matched": outcome.matched,
-        done: len(outcome.done),
-        "taskIds": outcome.done,
-        "skipped": len(outcome.skipped),
-        "reasons": [
-            {"taskId": task_id, "code": reason_of(why), "error": str(why)}
-            for task_id, why in outcome.skipped
-        ],
-        "remaining": outcome.remaining,
-        "dryRun": dry_run,
-    }
 
 
 def print_outcome(outcome: Outcome, done: str, *, dry_run: bool) -> None:
