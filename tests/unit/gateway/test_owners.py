@@ -21,6 +21,7 @@ class Log:
         self.events = list(events)
 
     async def of(self, _: UUID) -> list[Recorded]:
+        """Its events."""
         return self.events
 
 
