@@ -6,11 +6,9 @@ import asyncio
 import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Annotated
 from uuid import UUID
 
 import orjson
-from pydantic import Field
 from websockets.frames import CloseCode
 
 from gateway import errors
@@ -18,49 +16,16 @@ from gateway.access.roles import STRANGER, Access, Need
 from gateway.commands import Commands, started
 from gateway.errors import InvalidRequest, Unauthorized
 from gateway.history import TASKS_MAX, History, Tasks, tasks_of
-from gateway.models import Body, CancelRequest, RetryRequest, parse_body
+from gateway.models import CancelRequest, RetryRequest, parse_body
 from gateway.services import Services
 from gateway.streams import ws_messages
 from gateway.streams.socket import Socket
+from gateway.ws_models import Authenticate, Key, Message, Subscribe, Unsubscribe
 from tts.wire import AckData, Authenticated, RequestId, Subscribed, Unsubscribed
 
 logger = logging.getLogger(__name__)
 
 STRANGER_SECONDS = 5.0  # how long a connection may take to say who it is
-
-
-class Message(Body):
-    """What every message has; ``id`` comes back in the answer."""
-
-    type: str
-    id: Annotated[str, Field(max_length=128)] | int | None = None
-
-
-class Authenticate(Body):
-    """``authenticate``: a key, or a token for streams in its place."""
-
-    key: Annotated[str, Field(max_length=500)] | None = None
-    token: Annotated[str, Field(max_length=500)] | None = None
-
-
-class Subscribe(Body):
-    """``subscribe``: the tasks, or everything of one's own, from a position on."""
-
-    task_ids: list[str] | None = Field(default=None, alias="taskIds")
-    last_event_id: str | int | None = Field(default=None, alias="lastEventId")
-    begin: str | int | None = Field(default=None, alias="from")
-
-
-class Unsubscribe(Body):
-    """``unsubscribe``: the tasks, or everything."""
-
-    task_ids: list[str] | None = Field(default=None, alias="taskIds")
-
-
-class Key(Body):
-    """The part of ``generate`` that is a header over HTTP."""
-
-    idempotency_key: str | None = Field(default=None, alias="idempotencyKey")
 
 
 class Session:
