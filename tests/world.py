@@ -20,7 +20,7 @@ from tts.domain.task import Task
 from tts.domain.values import Status
 from tts.gate.gate import Gate
 from tts.gate.state import Limits
-from tts.processor import settlement as search
+from tts.processor import settlement
 from tts.queue.memory import MemoryQueue
 from tts.replicate.predictions import ReplicatePredictions
 from tts.sandbox import Behaviour, start_sandbox
@@ -242,10 +242,10 @@ async def open_world(
     folder: Path, monkeypatch: pytest.MonkeyPatch, *, speech: str = "tone", patience: float = 10.0
 ) -> AsyncIterator[World]:
     """A world whose every second is a fraction of one, in an empty folder."""
-    for module in (steps, search):  # what is certain after seconds in production is so at once
+    for module in (steps, settlement):  # what is certain after seconds in production is so at once
         monkeypatch.setattr(module, "INTENT_FRESH", timedelta(seconds=0.5))
-    monkeypatch.setattr(search, "LIST_LAG", timedelta(seconds=0.1))
-    monkeypatch.setattr(search, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(settlement, "LIST_LAG", timedelta(seconds=0.1))
+    monkeypatch.setattr(settlement, "POLL_SECONDS", 0.05)
     behaviour = Behaviour(boot_seconds=0.05, predict_seconds=0.1, speech=speech)
     sandbox = await start_sandbox(behaviour=behaviour)
     store = SQLiteStore(folder / "tts.db")
