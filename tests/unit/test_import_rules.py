@@ -39,6 +39,14 @@ IMPORTS = [
     ("projections/tasks.py", "from tts.relay.relay import Relay"),
     ("tts/audio/folder.py", "import replicate"),
     ("tts/queue/memory.py", "import minio"),
+    ("gateway/routes/webhooks.py", "import standardwebhooks"),
+    ("gateway/routes/tokens.py", "import itsdangerous"),
+    ("tts/wire/updates.py", "import regex"),
+    ("gateway/models.py", "import sentencex"),
+    ("tts/sandbox/stats.py", "import rjieba"),
+    ("gateway/app.py", "import structlog"),
+    ("tts/processor/processor.py", "import soundfile"),
+    ("gateway/routes/events.py", "import websockets"),
 ]
 PLACES = ["tts", "tts/domain", "gateway"]
 
