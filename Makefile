@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON ?= python3
 
-.PHONY: help setup lock audit servers run test lint format bench chaos cluster clean
+.PHONY: help setup lock audit servers run test lint format bench chaos cluster ops clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ bench: setup ## Measure accept rate, cost per task, fan-out and latency against 
 
 cluster: setup servers ## Lose machines of a cluster, one by one: brokers, databases, clocks, links
 	$(BIN)/python -m pytest -m cluster
+
+ops: setup servers $(TOOLS)/bin/check-jsonschema $(TOOLS)/bin/kubernetes-validate ## Hold ops/ against the real servers and schemas
+	$(BIN)/python -m pytest tests/ops -m ""
 
 # SEED draws the same troubles again: make chaos SEED=7 MINUTES=10 TASKS=2000
 MINUTES ?= 10

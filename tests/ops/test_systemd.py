@@ -1,0 +1,74 @@
+"""The units of ops/systemd, by systemd's own measure."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.ops.files import OPS, SETTINGS, names_in
+from tests.services.process import program, run
+from tts.cli.commands import main
+from tts.cli.deployments import Role
+from tts.config import Settings
+
+UNIT = (OPS / "systemd/tts@.service").read_text()
+EXPOSURE_MAX = 20  # of 100; `systemd-analyze security` calls up to 20 "OK"
+
+
+@pytest.fixture
+def unit(tmp_path):
+    """A unit of one part, with the program of this environment."""
+    tts = Path(sys.executable).with_name("tts")
+    text = UNIT.replace("/opt/tts/bin/tts", str(tts))
+    for name in ("tts@gateway-2.service", "tts@.service"):
+        (tmp_path / name).write_text(text)
+    (tmp_path / "tts.target").write_text((OPS / "systemd/tts.target").read_text())
+    return tmp_path / "tts@gateway-2.service"
+
+
+def test_systemd_understands_every_line(unit):
+    """An unknown or misplaced one would be ignored with a warning, which is one here."""
+    program("systemd-analyze", "systemd")
+    done = subprocess.run(
+        ["systemd-analyze", "verify", unit, unit.with_name("tts.target")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    ours = [line for line in done.stderr.splitlines() if "tts" in line]
+    assert (done.returncode, ours) == (0, [])
+
+
+def test_it_exposes_little(unit):
+    """By systemd's own measure."""
+    run(
+        "systemd-analyze",
+        "security",
+        "--offline=true",
+        f"--threshold={EXPOSURE_MAX}",
+        str(unit),
+    )
+
+
+def test_the_name_of_an_instance_says_what_it_runs():
+    """What stands before the first dash is a command of the service."""
+    script = re.search(r"^ExecStart=/bin/sh -c '(.+)' %i$", UNIT, re.MULTILINE)[1]
+    script = script.replace("$$", "$").replace("%%", "%").replace("/opt/tts/bin/tts", "echo")
+    for name in ("up", *Role):
+        assert run("sh", "-c", script, name).strip() == name
+        assert run("sh", "-c", script, f"{name}-2").strip() == name
+        assert name in main.commands
+
+
+def test_a_stop_is_longer_than_what_the_service_takes():
+    """Else it is killed while it finishes what it has begun."""
+    stop = int(re.search(r"^TimeoutStopSec=(\d+)$", UNIT, re.MULTILINE)[1])
+    assert stop > Settings.model_fields["shutdown_seconds"].default
+
+
+def test_its_environment_is_settings_alone():
+    """A name that is none would be ignored without a word."""
+    inline = re.findall(r"(\w+)=", re.search(r"^Environment=(.+)$", UNIT, re.MULTILINE)[1])
+    assert {*inline, *names_in("systemd/tts.env")} <= SETTINGS
