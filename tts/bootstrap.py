@@ -10,18 +10,17 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import datetime
 from functools import cached_property
-from pathlib import Path
 from typing import Protocol, TypedDict, TypeVar, Unpack
 
 from tts.application.tasks import Application, utc_now
-from tts.audio.folder import FolderAudio
-from tts.audio.minio import MinioAudio
-from tts.config import ConfigError, Settings
+from tts.config import Settings
 from tts.domain.retry import RetryPolicy
 from tts.gate.gate import Gate
 from tts.gate.state import Limits
-from tts.observability.metrics import observe_gate, observe_loss, observe_relay, observe_step
-from tts.patience import Outage
+from tts.observability.metrics import observe_gate, observe_relay, observe_step
+from tts.parts.audio import Audio, audio_store
+from tts.parts.event_store import Store, open_store
+from tts.parts.replicate import account_secret, replicate_predictions
 from tts.ports.coordination import SharedDocument, Signals
 from tts.ports.speech import Predictions, Templates
 from tts.processor.prediction_owners import PredictionOwners
@@ -31,23 +30,16 @@ from tts.processor.workplace import Workplace
 from tts.queue.memory import MemoryQueue
 from tts.queue.rabbitmq import RabbitMQ
 from tts.relay.relay import Relay
-from tts.replicate.predictions import ReplicatePredictions
 from tts.replicate.webhook_secret import AccountSecret, GivenSecret
 from tts.store.documents import PostgresDocuments
 from tts.store.memory import LocalSignals, MemoryDocuments
 from tts.store.postgres import PostgresStore
-from tts.store.postgres_server import UnreadableUrl
 from tts.store.signals import PostgresSignals
-from tts.store.sqlite import SQLiteStore
 from tts.templates import HttpTemplates
 
 logger = logging.getLogger(__name__)
 
-START_PATIENCE_SECONDS = 60.0  # a supervisor may start us before the database, or while it restarts
-
-Store = SQLiteStore | PostgresStore
 Queue = MemoryQueue | RabbitMQ
-Audio = FolderAudio | MinioAudio
 
 
 class Substitutes(TypedDict, total=False):
@@ -84,7 +76,7 @@ async def compose(
     """
     async with AsyncExitStack() as stack:
         if "store" not in substitutes:
-            substitutes["store"] = await stack.enter_async_context(_open_store(settings.store_url))
+            substitutes["store"] = await stack.enter_async_context(open_store(settings.store_url))
         yield Composition(settings, stack, substitutes, alone=alone, gateway=gateway)
 
 
@@ -130,25 +122,8 @@ class Composition:
     @cached_property
     def audio(self) -> Audio:
         """Where audio lies."""
-        settings = self.settings
-        if not settings.minio_endpoint:
-            return self._closing(FolderAudio(settings.data_dir / "audio", settings.gateway_url))
-        try:
-            bucket = MinioAudio(
-                settings.minio_endpoint,
-                access_key=settings.minio_access_key,
-                secret_key=settings.minio_secret_key.get_secret_value(),
-                bucket=settings.minio_bucket,
-                region=settings.minio_region,
-                secure=settings.minio_secure,
-                public_endpoint=settings.minio_public_endpoint,
-                presign_seconds=settings.presign_seconds,
-                knows_readers=self._gateway or "minio_presign_seconds" in settings.model_fields_set,
-                threads=settings.tts_concurrency,
-            )
-        except ValueError as error:
-            raise ConfigError(f"MINIO_ENDPOINT: {error}") from error
-        return self._closing(bucket)
+        knows_readers = self._gateway or "minio_presign_seconds" in self.settings.model_fields_set
+        return self._closing(audio_store(self.settings, knows_readers=knows_readers))
 
     @cached_property
     def workplace(self) -> Workplace:
@@ -162,24 +137,8 @@ class Composition:
         Raises:
             ConfigError: nothing says whom to ask.
         """
-        settings = self.settings
-        token = settings.replicate_api_token.get_secret_value()
-        if not token and not settings.replicate_is_local:
-            raise ConfigError(
-                "REPLICATE_API_TOKEN is not set: set it, or start `tts sandbox` and point "
-                "REPLICATE_BASE_URL and TEMPLATE_BASE_URL at it"
-            )
-        return self._closing(
-            ReplicatePredictions(
-                token=token or "sandbox",
-                base_url=settings.replicate_base_url,
-                model_version=settings.replicate_model_version,
-                timeout=settings.replicate_timeout_ms / 1000,
-                max_bytes=settings.audio_max_bytes,
-                webhook=settings.webhook_url if self.signals else "",
-                output_hosts=settings.output_hosts,
-            )
-        )
+        webhook = self.settings.webhook_url if self.signals else ""
+        return self._closing(replicate_predictions(self.settings, webhook=webhook))
 
     @cached_property
     def templates(self) -> Templates:
@@ -221,22 +180,9 @@ class Composition:
     @cached_property
     def webhook_secret(self) -> GivenSecret | AccountSecret:
         """What webhooks are signed with, by the settings or by Replicate."""
-        settings = self.settings
-        if given := settings.replicate_webhook_secret.get_secret_value():
+        if given := self.settings.replicate_webhook_secret.get_secret_value():
             return GivenSecret(given)
-        token = settings.replicate_api_token.get_secret_value()
-        if not token and not settings.replicate_is_local:
-            logger.warning(
-                "No webhook will be taken: set REPLICATE_WEBHOOK_SECRET, or REPLICATE_API_TOKEN to "
-                "have Replicate asked for it"
-            )
-        return self._closing(
-            AccountSecret(
-                base_url=settings.replicate_base_url,
-                token=token or "sandbox",
-                timeout=settings.replicate_timeout_ms / 1000,
-            )
-        )
+        return self._closing(account_secret(self.settings))
 
     @cached_property
     def worker(self) -> str:
@@ -311,34 +257,6 @@ class Closable(Protocol):
 
 
 P = TypeVar("P", bound=Closable)
-
-
-@contextlib.asynccontextmanager
-async def _open_store(url: str) -> AsyncIterator[Store]:
-    store = store_at(url)
-    try:
-        outage = Outage("Waiting for the event store")
-        try:
-            await outage.wait_out(store.open, at_most=START_PATIENCE_SECONDS)
-        except UnreadableUrl as error:
-            raise ConfigError(f"EVENT_STORE_URL: {error}") from error
-        yield store
-    finally:
-        await store.aclose()
-
-
-def store_at(url: str) -> Store:
-    """The event store, not opened yet.
-
-    Raises:
-        ConfigError: the URL cannot be read.
-    """
-    if url.startswith("sqlite:"):
-        return SQLiteStore(Path(url.removeprefix("sqlite:///")), observe_loss=observe_loss)
-    try:
-        return PostgresStore(url, observe_loss=observe_loss)
-    except UnreadableUrl as error:
-        raise ConfigError(f"EVENT_STORE_URL: {error}") from error
 
 
 def retry_policy(settings: Settings) -> RetryPolicy:

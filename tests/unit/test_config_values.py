@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 
 from gateway.access.admission import Admission
 from projections.database import open_database
-from tts.bootstrap import Composition, retry_policy, store_at
+from tts.bootstrap import Composition, retry_policy
 from tts.config import ConfigError, Settings, load, misspelled
+from tts.parts.event_store import store_at
 
 NAMES = sorted(name.upper() for name in Settings.model_fields)
 NASTY = [

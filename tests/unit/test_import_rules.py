@@ -22,6 +22,7 @@ IMPORTS = [
     ("tts/replicate/webhook_secret.py", "import aio_pika"),
     ("tts/replicate/webhook_secret.py", "from tts.store.sqlite import SQLiteStore"),
     ("tts/templates.py", "from tts.replicate import predictions"),
+    ("tts/parts/audio.py", "from tts.bootstrap import Composition"),
     ("tts/store/documents.py", "from tts.queue.memory import MemoryQueue"),
     ("tts/processor/processor.py", "from tts.replicate.predictions import ReplicatePredictions"),
     ("tts/application/tasks.py", "from tts.replicate.predictions import ReplicatePredictions"),

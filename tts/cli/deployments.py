@@ -22,7 +22,7 @@ from projections.usage import UsageProjection
 from projections.usage_queries import UsageQueries
 from tts.audio.folder import FolderAudio
 from tts.audio.minio import MinioAudio
-from tts.bootstrap import START_PATIENCE_SECONDS, Composition, compose
+from tts.bootstrap import Composition, compose
 from tts.cli.data_folder import check_folder, check_store, claim
 from tts.cli.output import echo
 from tts.cli.process import Part
@@ -31,6 +31,7 @@ from tts.config import ConfigError, Settings
 from tts.domain.failures import StepError, Treatment
 from tts.observability.health import Notes, Probe
 from tts.observability.monitor import monitor
+from tts.parts.event_store import START_PATIENCE_SECONDS
 from tts.patience import Outage
 from tts.ports.errors import Unavailable
 from tts.queue.rabbitmq import RabbitMQ

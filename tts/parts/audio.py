@@ -1,0 +1,34 @@
+"""Where audio lies, by the settings."""
+
+from __future__ import annotations
+
+from tts.audio.folder import FolderAudio
+from tts.audio.minio import MinioAudio
+from tts.config import ConfigError, Settings
+
+Audio = FolderAudio | MinioAudio
+
+
+def audio_store(settings: Settings, *, knows_readers: bool) -> Audio:
+    """The bucket, or else the folder; ``knows_readers`` as in :class:`MinioAudio`.
+
+    Raises:
+        ConfigError: the bucket's endpoint cannot be read.
+    """
+    if not settings.minio_endpoint:
+        return FolderAudio(settings.data_dir / "audio", settings.gateway_url)
+    try:
+        return MinioAudio(
+            settings.minio_endpoint,
+            access_key=settings.minio_access_key,
+            secret_key=settings.minio_secret_key.get_secret_value(),
+            bucket=settings.minio_bucket,
+            region=settings.minio_region,
+            secure=settings.minio_secure,
+            public_endpoint=settings.minio_public_endpoint,
+            presign_seconds=settings.presign_seconds,
+            knows_readers=knows_readers,
+            threads=settings.tts_concurrency,
+        )
+    except ValueError as error:
+        raise ConfigError(f"MINIO_ENDPOINT: {error}") from error
