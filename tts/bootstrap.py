@@ -17,12 +17,20 @@ from tts.config import Settings
 from tts.domain.retry import RetryPolicy
 from tts.gate.gate import Gate
 from tts.gate.state import Limits
-from tts.observability.metrics import observe_gate, observe_relay, observe_step
+from tts.gate.storing import Storing
+from tts.observability.metrics import (
+    observe_gate,
+    observe_kept,
+    observe_relay,
+    observe_step,
+    observe_storing,
+)
 from tts.parts.audio import Audio, audio_store
 from tts.parts.event_store import Store, open_store
 from tts.parts.replicate import account_secret, replicate_predictions
 from tts.ports.coordination import SharedDocument, Signals
 from tts.ports.speech import Predictions, Templates
+from tts.processor.kept_audio import KeptAudio
 from tts.processor.prediction_owners import PredictionOwners
 from tts.processor.processor import Processor
 from tts.processor.resources import Resources
@@ -163,6 +171,11 @@ class Composition:
         return Gate(self.documents, limits, observe=observe_gate)
 
     @cached_property
+    def storing(self) -> Storing:
+        """What finished audio passes on its way into its store."""
+        return Storing(self.audio.ready, observe=observe_storing)
+
+    @cached_property
     def signals(self) -> Signals | None:
         """How gateways tell processors of webhooks; None where Replicate is asked for none.
 
@@ -204,6 +217,12 @@ class Composition:
             predictions=self.predictions,
             audio=self.audio,
             gate=self.gate,
+            storing=self.storing,
+            kept=KeptAudio(
+                settings.data_dir / "work",
+                settings.audio_max_bytes * settings.tts_concurrency,
+                observe=observe_kept,
+            ),
             workplace=self.workplace,
             policy=retry_policy(settings),
             model_version=settings.replicate_model_version,

@@ -19,6 +19,7 @@ from uuid import uuid4
 from tts.domain.failures import StepError
 from tts.domain.naming import PART_PREFIX, PARTS_KEPT_DAYS
 from tts.ports.audio import missing
+from tts.ports.errors import Unavailable
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -75,6 +76,17 @@ class FolderAudio:
         """Remove the file; one that is not there is fine."""
         await self._call(partial(self.path(key).unlink, missing_ok=True))
 
+    async def ready(self) -> None:
+        """Return if a file can be written.
+
+        Raises:
+            Unavailable: it cannot.
+        """
+        try:
+            await self._call(self._try_out)
+        except StepError as error:
+            raise Unavailable(error.message) from error
+
     def url(self, key: str) -> str:
         """Where the gateway serves the file."""
         return f"{self._base_url}/audio/{self.path(key).name}"
@@ -89,6 +101,13 @@ class FolderAudio:
             raise
         except OSError as error:
             raise _translated(error) from error
+
+    def _try_out(self) -> None:
+        probe = self._root / f".{uuid4()}"
+        try:
+            probe.write_bytes(bytes(1 << 12))
+        finally:
+            probe.unlink(missing_ok=True)
 
     def _copy(self, path: Path, source: Path) -> None:
         with source.open("rb") as file:

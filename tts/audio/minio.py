@@ -68,7 +68,7 @@ class MinioAudio:
         self.notes: tuple[str, ...] = ()
         self._bucket = bucket
         self._knows_readers = knows_readers
-        self._refusal: StepError | None = None  # of the last object that was to be stored
+        self._refusal: StepError | None = None  # why the last object could not be stored
         self._presign = timedelta(seconds=presign_seconds)
 
         def client(host: str, *, secure: bool) -> Minio:
@@ -175,7 +175,7 @@ class MinioAudio:
     ) -> None:
         try:
             self._put_into_bucket(key, data, size, content_type, make=make)
-        except S3Error as error:
+        except (MinioException, HTTPError) as error:
             self._refusal = translated(error)
             raise
         self._refusal = None
@@ -215,7 +215,7 @@ class MinioAudio:
     def _look(self) -> None:
         """Ask for what is not there; a key that may not know that is refused, and yet let in."""
         if self._refusal is not None:
-            with self._stored():
+            with self._stored(make=True):  # as whoever stores next would
                 return
         try:
             self._client.get_object(self._bucket, NOTHING).close()
@@ -224,7 +224,7 @@ class MinioAudio:
                 raise
 
     def _try_out(self) -> None:
-        with self._stored() as key:
+        with self._stored(make=self._knows_readers) as key:
             self.notes = tuple(self._who_reads(key)) if self._knows_readers else ()
         for note in self.notes:
             logger.warning("%s", note)
@@ -237,10 +237,10 @@ class MinioAudio:
             )
 
     @contextlib.contextmanager
-    def _stored(self) -> Iterator[str]:
+    def _stored(self, *, make: bool) -> Iterator[str]:
         """The key of an object that is there while the context is open."""
         key = f"{PART_PREFIX}check-{secrets.token_hex(8)}"
-        self._put(key, BytesIO(), 0, "text/plain", make=self._knows_readers)
+        self._put(key, BytesIO(), 0, "text/plain", make=make)
         try:
             yield key
         finally:

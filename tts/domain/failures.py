@@ -120,6 +120,8 @@ _TEMPLATES = [
         _TRANSIENT,
         "The template host did not answer, or answered 408, 429 or 5xx.",
         "Look at the host if it lasts.",
+        free=True,
+        pauses=True,
     ),
     *(
         _row("template", f"template_{kind}", _PERMANENT, meaning, action)
@@ -159,13 +161,16 @@ def _account(step: str) -> list[Failure]:
 
 def _answers(step: str, treatment: Treatment = _TRANSIENT) -> list[Failure]:
     """What may befall any call to Replicate that creates nothing."""
+    unreadable = "The answer is none that Replicate documents."
     return [
-        _row(step, code, treatment, meaning, _NOTHING)
-        for code, meaning in (
-            ("replicate_unreachable", "No connection: refused, or the name is unknown."),
-            ("replicate_unavailable", "No whole answer in time, or 408 or 5xx."),
-            ("replicate_unreadable", "The answer is none that Replicate documents."),
-        )
+        *(
+            _row(step, code, treatment, meaning, _NOTHING, free=True, pauses=True)
+            for code, meaning in (
+                ("replicate_unreachable", "No connection: refused, or the name is unknown."),
+                ("replicate_unavailable", "No whole answer in time, or 408 or 5xx."),
+            )
+        ),
+        _row(step, "replicate_unreadable", treatment, unreadable, _NOTHING),
     ]
 
 
@@ -195,6 +200,8 @@ _CREATE = [
         _TRANSIENT,
         "No connection was made, so nothing was created.",
         _NOTHING,
+        free=True,
+        pauses=True,
     ),
     _row(
         "create",
@@ -202,6 +209,8 @@ _CREATE = [
         _AMBIGUOUS,
         "Sent, but no answer of Replicate's own came (timeout, reset, 502): it may be there.",
         _LOOK,
+        free=True,
+        pauses=True,
     ),
     _row(
         "create",
@@ -209,6 +218,8 @@ _CREATE = [
         _TRANSIENT,
         "Replicate itself answered 500 or 503, and its list has no such prediction.",
         _NOTHING,
+        free=True,
+        pauses=True,
     ),
 ]
 
@@ -241,7 +252,13 @@ _POLL = [
 
 _DOWNLOAD = [
     _row(
-        "download", "output_unavailable", _TRANSIENT, "No whole file, or 408, 429, 5xx.", _NOTHING
+        "download",
+        "output_unavailable",
+        _TRANSIENT,
+        "No whole file, or 408, 429, 5xx.",
+        _NOTHING,
+        free=True,
+        pauses=True,
     ),
     _row(
         "download",
@@ -295,7 +312,16 @@ _AUDIO = [
         "audio_unavailable",
         _TRANSIENT,
         "The audio store did not answer, or SlowDown, 429 or 5xx.",
-        "Look at the audio store if it lasts.",
+        "Look at the audio store if it lasts; audio is kept, and nothing new is paid for.",
+        free=True,
+        pauses=True,
+    ),
+    _row(
+        "audio",
+        "audio_failed",
+        _TRANSIENT,
+        "The audio store fails for this audio again and again, and takes others.",
+        "Look at what the audio store says of this object.",
     ),
     _row(
         "audio",
@@ -343,7 +369,9 @@ _OURS = [
         "deadline",
         "deadline_exceeded",
         _PERMANENT,
-        "TASK_DEADLINE_SECONDS are over; the message names the last failure.",
+        "TASK_DEADLINE_SECONDS are over; the message names the last failure. A task whose "
+        "predictions are all made waits on for a service that is away: for an hour for Replicate, "
+        "without end for the audio store.",
         "Look for what held it up, then retry the task.",
     ),
     *(

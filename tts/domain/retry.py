@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Literal
 
@@ -22,6 +22,8 @@ RETRY_AFTER_CAP_SECONDS = 600.0
 SUSPECT_TRUNCATION = "suspect_truncation"
 SUSPECT_AUDIO = "suspect_audio"
 _SUSPICIONS = {SUSPECT_TRUNCATION, SUSPECT_AUDIO}  # one of them, once, costs a prediction
+# What Replicate has spoken is there for so long; behind that nothing is left to wait for.
+OUTPUT_KEPT = timedelta(hours=1)
 MAX_CREATIONS = 3  # the first prediction of a segment, and at most two in place of lost ones
 
 
@@ -83,7 +85,7 @@ def decide(
         delay = on_grid(pause)
     if failure.retry_after is not None:
         delay = max(delay, on_grid(min(failure.retry_after, RETRY_AFTER_CAP_SECONDS)))
-    if now + timedelta(seconds=delay) >= task.deadline_at:
+    if now + timedelta(seconds=delay) >= ends_at(task, failure):
         late = TaskError(
             "deadline_exceeded",
             "deadline",
@@ -99,6 +101,18 @@ def decide(
         settled=settled,
         suspected=abandoned if abandoned and failure.code in _SUSPICIONS else None,
     )
+
+
+def ends_at(task: Task, failure: StepError) -> datetime:
+    """Until when the task may wait after the failure: its deadline, while anything is unpaid.
+
+    What is paid for outlasts a service that does not answer, or that an operator has to mend.
+    """
+    if failure.failure.costs_attempt or not task.spoken:
+        return task.deadline_at
+    if failure.step == "audio":
+        return datetime.max.replace(tzinfo=UTC)
+    return task.deadline_at + OUTPUT_KEPT
 
 
 def combine(decisions: Sequence[RetryLater | GiveUp]) -> RetryLater | GiveUp:

@@ -111,6 +111,11 @@ class Task(Aggregate):
         )
 
     @property
+    def spoken(self) -> bool:
+        """Whether each segment has a prediction, so that nothing new is to be paid for."""
+        return all(segment.prediction_id is not None for segment in self.segments)
+
+    @property
     def predictions(self) -> int:
         """Creations decided on so far, over all segments: what may have been paid."""
         return sum(segment.creations for segment in self.segments)

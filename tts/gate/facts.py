@@ -31,3 +31,11 @@ class Waiting:
 
 
 Fact = Figures | Trip | Waiting
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Whether the audio store is away for this process, and how many of its tasks wait for that."""
+
+    away: bool
+    waiting: int

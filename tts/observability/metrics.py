@@ -68,6 +68,29 @@ def observe_loss(positions: int) -> None:
     LOST_POSITIONS.inc(positions)
 
 
+STORE_AWAY = Gauge(
+    "tts_audio_store_away", "1 while this process can store no audio, and pays for nothing new."
+)
+STORE_WAITING = Gauge(
+    "tts_audio_store_waiting",
+    "Audio and creations of this process that wait for the audio store.",
+)
+KEPT_BYTES = Gauge(
+    "tts_audio_kept_bytes", "Audio in DATA_DIR that the audio store has not taken yet."
+)
+
+
+def observe_storing(fact: facts.Stores) -> None:
+    """Show whether audio can be stored."""
+    STORE_AWAY.set(fact.away)
+    STORE_WAITING.set(fact.waiting)
+
+
+def observe_kept(size: int) -> None:
+    """Show how many bytes are kept."""
+    KEPT_BYTES.set(size)
+
+
 def observe_gate(fact: facts.Fact) -> None:
     """Show what the gate tells of itself."""
     match fact:

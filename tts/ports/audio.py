@@ -39,6 +39,14 @@ class AudioStore(Protocol):
         """Remove the object; one that is not there is fine."""
         ...
 
+    async def ready(self) -> None:
+        """Return if audio can be stored; a small operation.
+
+        Raises:
+            Unavailable: it cannot.
+        """
+        ...
+
     def url(self, key: str) -> str:
         """Where a client fetches the object; no I/O."""
         ...

@@ -34,8 +34,10 @@ class Assembly:
         self._script = script
         self._segment_run = segment_run
 
-    async def store(self) -> tuple[int, float]:
+    async def store(self) -> tuple[int, float] | None:
         """Store the whole audio; its size in bytes and its duration in seconds.
+
+        None if the task has news before that.
 
         Raises:
             StepError: at step ``audio``, or at ``download`` where a part had to be fetched again.
@@ -43,11 +45,21 @@ class Assembly:
         self.fetching = None
         key = self._claimed.task.audio_key
         if len(self._claimed.task.segments) > 1:
-            return await self._store_joined(key)
+            return await self._resources.storing.store(
+                lambda: self._store_joined(key),
+                until=self._claimed.held_until,
+                changed=self._claimed.changed,
+            )
+        download = self._segment_run(0).download
         # The one who fetched it may have died since.
-        recording = self._segment_run(0).download.recording or await self._fetch(0)
-        await self._resources.audio.put(key, recording.data, CONTENT_TYPE)
+        download.recording = recording = download.recording or await self._fetch(0)
+        if not await download.put(key, recording):
+            return None
         return len(recording.data), recording.duration
+
+    async def forget(self) -> None:
+        """The log knows that the audio is stored."""
+        await self._segment_run(0).download.forget()
 
     async def _store_joined(self, key: str) -> tuple[int, float]:
         text = (await self._script.payload()).text

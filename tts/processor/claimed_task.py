@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -25,6 +25,8 @@ from tts.ports.errors import Conflict, Unavailable
 from tts.processor.resources import Resources, StepOutcome
 
 logger = logging.getLogger(__name__)
+
+HELD_FOR = timedelta(minutes=25)  # RabbitMQ takes a message back that is not acked for 30 minutes
 
 
 class ClaimedTask:
@@ -52,6 +54,7 @@ class ClaimedTask:
         self._ahead = False  # the task has an event that is perhaps not in the log
         self._appended: list[StoredEvent] = []
         self._turn = asyncio.Lock()
+        self._held_since = self.now()
 
     @property
     def claimed_lease(self) -> int | None:
@@ -68,6 +71,15 @@ class ClaimedTask:
     def now(self) -> datetime:
         """The present time, UTC."""
         return self._application.now()
+
+    @property
+    def held_until(self) -> datetime:
+        """How long the task may wait in these hands for a store that takes its audio.
+
+        The deadline ends it only while something is left that would have to be paid for.
+        """
+        longest = self._held_since + HELD_FOR
+        return longest if self.task.spoken else min(longest, self.task.deadline_at)
 
     async def claim(self) -> None:
         """Take the task over.

@@ -14,6 +14,7 @@ from tts.processor.script import Script
 from tts.processor.settlement import Settlement
 
 FORGOTTEN_FOR = timedelta(hours=1)  # so long Replicate keeps an output, and no task lasts longer
+PROMISE_SECONDS = 1.0  # behind which a promise has to be made anew: the gate may take long
 CREATE_FAILED = "create_failed"  # Replicate's own answer: nothing is under way
 
 
@@ -43,13 +44,22 @@ class Creation:
             await self._record(forgotten, found=True)
             return
         # The wait comes before the intent: behind it, the request has to leave at once.
-        if not await self._resources.gate.admit(
-            self._segment.permit,
-            until=self._claimed.task.deadline_at,
-            changed=self._claimed.changed,
-        ):
-            return
-        await self._intend(template)
+        if await self._may_create():
+            await self._intend(template)
+
+    async def _may_create(self) -> bool:
+        """Wait until what is to be paid for can be made and stored; false if time ran out first."""
+        until, changed = self._claimed.task.deadline_at, self._claimed.changed
+        storing, gate = self._resources.storing, self._resources.gate
+        clock = asyncio.get_running_loop().time
+        while await storing.promise(until=until, changed=changed):
+            promised = clock()
+            if not await gate.admit(self._segment.permit, until=until, changed=changed):
+                return False
+            if not storing.away or clock() - promised < PROMISE_SECONDS:
+                return True
+            await gate.leave(self._segment.permit)
+        return False
 
     async def _intend(self, template: Template) -> None:
         await self._claimed.append(

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from dataclasses import dataclass
 from datetime import timedelta
+from uuid import UUID
 
 from tts.domain import retry
 from tts.domain.failures import StepError, Treatment
@@ -39,6 +40,7 @@ class SegmentDownload:
 
     def __init__(self, segment: ClaimedSegment, resources: Resources, script: Script) -> None:
         self.recording: Recording | None = None
+        self._kept = False
         self._segment = segment
         self._claimed = segment.claimed
         self._resources = resources
@@ -72,6 +74,10 @@ class SegmentDownload:
         state = self._segment.state
         if state.output_url is None or state.prediction_id is None:
             raise ValueError(f"segment {self._segment.index} has no output to fetch")
+        kept = await self._resources.kept.read(*self._name)
+        if kept is not None:
+            self._kept = True
+            return await asyncio.to_thread(record, kept)
         output_url: str | None = state.output_url
         if output_url == INLINE:
             prediction = self._segment.take_seen()
@@ -93,6 +99,42 @@ class SegmentDownload:
             message = f"The output is not audio: {error}"
             raise StepError("not_audio", "download", message) from error
 
+    async def put(self, key: str, recording: Recording) -> bool:
+        """Store the audio, however long the store is away; false if the task has news before that.
+
+        Raises:
+            StepError: at step ``audio``.
+        """
+        claimed, storing = self._claimed, self._resources.storing
+
+        async def put() -> bool:
+            try:
+                await self._resources.audio.put(key, recording.data, CONTENT_TYPE)
+            except StepError:
+                await self._keep(recording)
+                raise
+            return True
+
+        if storing.away:
+            await self._keep(recording)
+        until, changed = claimed.held_until, claimed.changed
+        return await storing.store(put, until=until, changed=changed) is not None
+
+    async def forget(self) -> None:
+        """Whatever is kept of the audio is not needed any more."""
+        if self._kept:
+            await self._resources.kept.forget(*self._name)
+
+    async def _keep(self, recording: Recording) -> None:
+        if not self._kept:
+            self._kept = True
+            await self._resources.kept.keep(*self._name, recording.data)
+
+    @property
+    def _name(self) -> tuple[UUID, int, str]:
+        index = self._segment.index
+        return self._claimed.task.id, index, self._segment.state.prediction_id or ""
+
     async def complete(self) -> None:
         """Fetch the output and record that it is whole.
 
@@ -105,8 +147,8 @@ class SegmentDownload:
         suspicion = await self._suspicion(recording)
         alone = len(self._claimed.task.segments) == 1
         key = None if alone else self._claimed.task.part_key(self._segment.index)
-        if key is not None:
-            await self._resources.audio.put(key, recording.data, CONTENT_TYPE)
+        if key is not None and not await self.put(key, recording):
+            return
         await self._claimed.append(
             lambda task, now: task.complete_download(
                 self._claimed.lease,
@@ -121,6 +163,8 @@ class SegmentDownload:
             )
         )
         self.recording = recording if alone else None
+        if not alone:
+            await self.forget()
 
     async def _suspicion(self, recording: Recording) -> Suspicion:
         """What is suspected of the audio, which has to be taken all the same.

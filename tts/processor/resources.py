@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 from tts.domain.retry import RetryPolicy
 from tts.gate.gate import Gate
+from tts.gate.storing import Storing
 from tts.ports.audio import AudioStore
 from tts.ports.log import Log
 from tts.ports.speech import Predictions, Templates
+from tts.processor.kept_audio import KeptAudio
 from tts.processor.prediction_owners import PredictionOwners
 from tts.processor.wakeups import Wakeups
 from tts.processor.workplace import Workplace
@@ -39,6 +41,8 @@ class Resources:
     predictions: Predictions
     audio: AudioStore
     gate: Gate
+    storing: Storing
+    kept: KeptAudio
     workplace: Workplace
     policy: RetryPolicy
     model_version: str

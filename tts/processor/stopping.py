@@ -61,7 +61,7 @@ class Stopping:
         if all(segment.downloaded for segment in claimed.task.segments):
             # It may be stored already, by us or by a worker that died before it could say so.
             await self._resources.audio.delete(claimed.task.audio_key)
-        await claimed.append(lambda task, now: task.confirm_cancel(now=now))
+        await self._confirm()
 
     async def cancel_again(self) -> None:
         """Wait before the next try; after some the task ends all the same.
@@ -72,7 +72,14 @@ class Stopping:
         if self._failures < CANCEL_TRIES:
             await asyncio.sleep(CANCEL_PAUSE_SECONDS * 2 ** (self._failures - 1))
         else:
-            await self._claimed.append(lambda task, now: task.confirm_cancel(now=now))
+            await self._confirm()
+
+    async def _confirm(self) -> None:
+        task = self._claimed.task
+        for index, segment in enumerate(task.segments):
+            if segment.prediction_id is not None:
+                await self._resources.kept.forget(task.id, index, segment.prediction_id)
+        await self._claimed.append(lambda task, now: task.confirm_cancel(now=now))
 
     async def _cancel_segment(self, index: int) -> None:
         task = self._claimed.task

@@ -149,7 +149,10 @@ class TaskRun:
 
     async def _store_audio(self) -> None:
         claimed = self._claimed
-        size, duration = await self._assembly.store()
+        stored = await self._assembly.store()
+        if stored is None:
+            return
+        size, duration = stored
         await claimed.append(
             lambda task, now: task.succeed(
                 claimed.lease,
@@ -159,6 +162,7 @@ class TaskRun:
                 now=now,
             )
         )
+        await self._assembly.forget()
 
     async def _act_on(self, setbacks: list[Setback]) -> None:
         report(self._claimed, setbacks)

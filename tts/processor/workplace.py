@@ -12,6 +12,7 @@ from uuid import uuid4
 
 from tts.domain.failures import StepError
 from tts.ports.errors import Unavailable
+from tts.processor import kept_audio
 
 KEPT_SECONDS = 86_400  # what a process that was killed has left
 _PROBE = bytes(1 << 12)
@@ -58,9 +59,11 @@ class Workplace:
     def _prepare(self, path: Path) -> None:
         self._folder.mkdir(parents=True, exist_ok=True)
         path.touch(exist_ok=False)
-        oldest = time.time() - KEPT_SECONDS
+        now = time.time()
         with os.scandir(self._folder) as entries:
             for entry in entries:
                 with contextlib.suppress(FileNotFoundError):  # another process was faster
-                    if entry.stat().st_mtime < oldest:
+                    waits = entry.name.startswith(kept_audio.PREFIX)
+                    longest = kept_audio.KEPT_SECONDS if waits else KEPT_SECONDS
+                    if entry.stat().st_mtime < now - longest:
                         Path(entry).unlink()

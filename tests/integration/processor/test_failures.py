@@ -16,10 +16,13 @@ import pytest
 
 from tests.services.ports import free_port
 from tests.services.scripted_http import Reply, ScriptedHttp
+from tests.waiting import until
 from tests.world import VERSION, World, open_world
 from tts.audio.minio import MinioAudio
+from tts.domain import retry
 from tts.domain.task import Task
 from tts.domain.values import Status
+from tts.gate import storing
 from tts.processor import polling, settlement
 from tts.replicate import output
 from tts.replicate.predictions import ReplicatePredictions
@@ -62,9 +65,9 @@ def no_voice(code: str, *faults: dict, template: str = "template1") -> Row:
 
 
 def late_voice(*faults: dict) -> Row:
-    """The template comes at the second attempt."""
+    """The template comes later."""
     way = f"{BEGIN} {AGAIN} {TO_OUTPUT} {END}"
-    return Row(way, ["template_unavailable@template"], attempts=2, faults=faults)
+    return Row(way, ["template_unavailable@template"], faults=faults)
 
 
 def refused(code: str, *faults: dict) -> Row:
@@ -72,10 +75,10 @@ def refused(code: str, *faults: dict) -> Row:
     return Row(f"{BEGIN} processing failed", [f"{code}@create"], creations=0, faults=faults)
 
 
-def created_later(failure: str, *faults: dict, attempts: int) -> Row:
+def created_later(failure: str, *faults: dict) -> Row:
     """Nothing was created at first."""
     way = f"{BEGIN} processing {AGAIN} {TO_OUTPUT} {END}"
-    return Row(way, [failure], attempts=attempts, faults=faults)
+    return Row(way, [failure], faults=faults)
 
 
 def polled_later(failure: str, *faults: dict, attempts: int) -> Row:
@@ -91,9 +94,9 @@ def made_anew(failure: str, *faults: dict, first: str = TO_PREDICTION) -> Row:
 
 
 def downloaded_later(*faults: dict) -> Row:
-    """The output comes at the second attempt."""
+    """The output comes later."""
     way = f"{BEGIN} {TO_OUTPUT} {AGAIN} {END}"
-    return Row(way, ["output_unavailable@download"], attempts=2, faults=faults)
+    return Row(way, ["output_unavailable@download"], faults=faults)
 
 
 TEMPLATE = {
@@ -147,7 +150,7 @@ CREATE = {
     "400": refused("invalid_input", fault("create", "status", status=400)),
     "422 input": refused("invalid_input", fault("create", "status", status=422)),
     **{
-        name: created_later(f"{code}@create", fault("create", kind, count=1, **args), attempts=1)
+        name: created_later(f"{code}@create", fault("create", kind, count=1, **args))
         for name, code, kind, args in (
             ("422 version", "replicate_version_refused", "invalid_version", {}),
             ("404", "replicate_model_missing", "status", {"status": 404}),
@@ -159,7 +162,7 @@ CREATE = {
     },
     **{
         f"{name}, not created": created_later(
-            f"{code}@create", fault("create", kind, count=1, **args), attempts=2
+            f"{code}@create", fault("create", kind, count=1, **args)
         )
         for name, code, kind, args in (
             ("timeout", "create_ambiguous", "hang_before", {}),
@@ -181,7 +184,6 @@ CREATE = {
     "reply lost, list away": Row(
         f"{BEGIN} processing {AGAIN} prediction_created downloading {END}",
         ["replicate_unavailable@find"],
-        attempts=2,
         faults=[
             fault("create", "reset_after", count=1),
             fault("list", "status", status=503, count=1),
@@ -215,7 +217,7 @@ POLL = {
         )
         for name, code, kind, args, attempts in (
             ("429", "replicate_throttled", "status", THROTTLED, 1),
-            ("500", "replicate_unavailable", "status", {"status": 500}, 2),
+            ("500", "replicate_unavailable", "status", {"status": 500}, 1),
             ("unreadable", "replicate_unreadable", "malformed", {}, 2),
         )
     },
@@ -368,6 +370,8 @@ ROWS = {
 @pytest.fixture
 async def world(tmp_path, monkeypatch) -> AsyncIterator[World]:
     monkeypatch.setattr(polling, "POLL_FAILURES", 2)
+    monkeypatch.setattr(retry, "PAUSE_SECONDS", (0.1, 0.1))
+    monkeypatch.setattr(storing, "FIRST_PAUSE_SECONDS", 0.05)
     monkeypatch.setattr(output, "AGAIN_SECONDS", 0.1)
     async with open_world(tmp_path, monkeypatch, patience=1.0) as world:
         world.change(retry_multiplier=1, retry_max_interval_ms=100)
@@ -436,28 +440,18 @@ async def elsewhere(world: World, url: str) -> AsyncIterator[None]:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "no-such-host.invalid"])
 async def test_create_without_a_connection_is_safe_to_repeat(world, host):
-    """Nothing left this machine: each attempt tries at once, and no list is looked at."""
-    row = Row(
-        f"{BEGIN} processing {AGAIN} processing {AGAIN} processing failed",
-        ["replicate_unreachable@create"] * 3,
-        attempts=3,
-        creations=0,
-    )
-    async with elsewhere(world, f"http://{host}:{free_port()}"):
-        await become(world, await world.request(), row)
+    """Nothing left this machine: no list is looked at, and no attempt is used up."""
+    async with elsewhere(world, f"http://{host}:{free_port()}"), world.working():
+        task = await world.request()
+        await until_failed(world, task, "replicate_unreachable@create", times=4)
 
 
 async def test_template_without_a_connection_is_transient(world):
-    """The host of the voices is away for all attempts."""
+    """The host of the voices may be away for long."""
     await world.templates.aclose()
     world.templates = HttpTemplates(f"http://127.0.0.1:{free_port()}", cache_seconds=0)
-    row = Row(
-        f"{BEGIN} {AGAIN} {AGAIN} failed",
-        ["template_unavailable@template"] * 3,
-        attempts=3,
-        creations=0,
-    )
-    await become(world, await world.request(), row)
+    async with world.working():
+        await until_failed(world, await world.request(), "template_unavailable@template", times=4)
 
 
 async def test_template_refusals_are_remembered_and_asked_for_once(world):
@@ -492,7 +486,7 @@ async def test_create_refused_by_replicate_itself_waits_for_the_list_alone(world
     """Nothing is under way any more, so the long doubt of a lost reply does not apply."""
     monkeypatch.setattr(settlement, "INTENT_FRESH", timedelta(minutes=1))
     await world.inject(fault("create", "status", status=503, count=1))
-    row = created_later("create_failed@create", attempts=2)
+    row = created_later("create_failed@create")
     async with asyncio.timeout(10):
         await become(world, await world.request(), row)
 
@@ -509,7 +503,6 @@ async def test_create_whose_reply_is_lost_in_a_crowd_is_found(world):
         row = Row(
             f"{BEGIN} processing {AGAIN} prediction_created downloading {END}",
             ["replicate_unavailable@find"],
-            attempts=2,
         )
         await holds(world, await world.ended(task), row)
 
@@ -547,17 +540,13 @@ def s3_error(status: int, code: str) -> Reply:
     return Reply(status, xml, {"Content-Type": "application/xml"})
 
 
-def stored_later(failure: str, *, attempts: int) -> Row:
-    """Only the storing is done again."""
-    return Row(f"{BEGIN} {TO_OUTPUT} download_complete {AGAIN} succeeded", [failure], attempts)
-
-
+STORED_LATER = f"{BEGIN} {TO_OUTPUT} download_complete {AGAIN} succeeded"
 STORE = {
-    "SlowDown": (s3_error(503, "SlowDown"), stored_later("audio_unavailable@audio", attempts=2)),
-    "500": (s3_error(500, "InternalError"), stored_later("audio_unavailable@audio", attempts=2)),
-    "429": (s3_error(429, "TooManyRequests"), stored_later("audio_unavailable@audio", attempts=2)),
+    "SlowDown": (s3_error(503, "SlowDown"), Row(THE_WAY)),
+    "500": (s3_error(500, "InternalError"), Row(THE_WAY)),
+    "429": (s3_error(429, "TooManyRequests"), Row(THE_WAY)),
     **{
-        code: (s3_error(403, code), stored_later("audio_refused@audio", attempts=1))
+        code: (s3_error(403, code), Row(STORED_LATER, ["audio_refused@audio"]))
         for code in (
             "AccessDenied",
             "InvalidAccessKeyId",
@@ -574,26 +563,17 @@ STORE = {
 
 @pytest.mark.parametrize(("reply", "row"), STORE.values(), ids=STORE)
 async def test_store_failures_repeat_this_step_alone(world, reply, row):
-    """A store that is busy costs an attempt, one that refuses us none, and no prediction either."""
+    """The audio waits for a store that is busy; one that refuses us ends the attempt, for free."""
     async with ScriptedHttp() as server:
         task = await world.request()
         # A 5xx is repeated once by the HTTP client itself.
         failures = [reply] * (2 if reply.status >= 500 else 1)
         stored = Reply(200, headers={"ETag": '"e"'})
         server.on(f"PUT /audio/{task.audio_key}", *failures, stored)
+        for look in ("GET", "PUT", "DELETE"):
+            server.on(f"{look} /audio/part-*", stored)
         world.audio = bucket(server.url.removeprefix("http://"))
         await become(world, task, row)
-
-
-async def test_store_that_is_away_is_transient(world):
-    """The connection is refused at every attempt; what was paid for stays in the log."""
-    world.audio = bucket(f"127.0.0.1:{free_port()}")
-    row = Row(
-        f"{BEGIN} {TO_OUTPUT} download_complete {AGAIN} {AGAIN} failed",
-        ["audio_unavailable@audio"] * 3,
-        attempts=3,
-    )
-    await become(world, await world.request(), row)
 
 
 async def test_store_makes_a_missing_bucket(world, s3):
@@ -602,6 +582,19 @@ async def test_store_makes_a_missing_bucket(world, s3):
         s3.endpoint, access_key=s3.access_key, secret_key=s3.secret_key, bucket="made-by-a-task"
     )
     await become(world, await world.request(), Row(THE_WAY))
+
+
+async def until_failed(world: World, task: Task, failure: str, *, times: int) -> None:
+    """Return when the log names the failure so often; the task is at its first attempt then."""
+
+    async def named() -> bool:
+        states = [orjson.loads(event.state) for event in await world.store.events(task.id)]
+        names = [f"{state['code']}@{state['step']}" for state in states if "code" in state]
+        return names.count(failure) >= times
+
+    await until(named, f"{failure}, {times} times")
+    assert (await world.application.load(task.id))[0].attempt == 1
+    assert await world.creations() == 0
 
 
 def bucket(endpoint: str) -> MinioAudio:

@@ -22,7 +22,7 @@ from tts.domain.values import GiveUp, RetryLater
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 EXAMPLES = {
     Treatment.PERMANENT: ("invalid_input", "create"),
-    Treatment.TRANSIENT: ("replicate_unreachable", "create"),
+    Treatment.TRANSIENT: ("internal_error", "poll"),
     Treatment.THROTTLED: ("replicate_throttled", "create"),
     Treatment.CONFIGURATION: ("replicate_unauthorized", "create"),
     Treatment.AMBIGUOUS: ("create_ambiguous", "create"),
@@ -55,6 +55,11 @@ def decided(
     return decide(
         a_task(**task), 0, failure, POLICY, creating=creating, now=NOW, random=lambda: 0.5
     )
+
+
+def decided_of(task: Task, code: str, step: str) -> RetryLater | GiveUp:
+    failure = StepError(code, step, "it broke")
+    return decide(task, 0, failure, POLICY, creating=False, now=NOW, random=lambda: 0.5)
 
 
 class TestDecisions:
@@ -124,6 +129,48 @@ class TestDecisions:
         )
         assert isinstance(decision, RetryLater)
         assert (decision.attempt, decision.settled) == (3, [])
+
+    @pytest.mark.parametrize(
+        ("code", "step"),
+        [
+            ("template_unavailable", "template"),
+            ("replicate_unreachable", "create"),
+            ("create_ambiguous", "create"),
+            ("create_failed", "create"),
+            ("replicate_unavailable", "find"),
+            ("replicate_unreachable", "poll"),
+            ("output_unavailable", "download"),
+            ("audio_unavailable", "audio"),
+        ],
+    )
+    def test_an_outage_uses_no_attempt(self, code, step):
+        """However often the service does not answer, also at the last attempt."""
+        decision = decided_of(a_task(attempt=3), code, step)
+        assert isinstance(decision, RetryLater)
+        assert decision.attempt == 3
+
+    @pytest.mark.parametrize(
+        ("code", "step", "hours"),
+        [
+            ("audio_unavailable", "audio", 1000),
+            ("audio_refused", "audio", 1000),
+            ("replicate_unavailable", "poll", 0.9),
+            ("output_unavailable", "download", 0.9),
+            ("replicate_unreachable", "cancel", 0.9),
+        ],
+    )
+    def test_what_is_paid_for_outlasts_its_deadline_while_a_service_is_away(
+        self, code, step, hours
+    ):
+        """But for no longer than Replicate keeps what it spoke; the audio store is waited for."""
+        late = a_task(deadline=-timedelta(hours=hours))
+        assert isinstance(decided_of(late, code, step), GiveUp)
+        late.segments[0].prediction_id = "p"
+        assert isinstance(decided_of(late, code, step), RetryLater)
+        later = a_task(deadline=-timedelta(hours=hours + 0.2))
+        later.segments[0].prediction_id = "p"
+        waits = isinstance(decided_of(later, code, step), RetryLater)
+        assert waits is (step == "audio")
 
     def test_retry_after_is_honoured_but_not_without_bound(self):
         """The other side's wish lengthens the delay, up to a cap."""
