@@ -1,11 +1,24 @@
 """Policy and lifecycle of the bucket, and the S3 server of compose.yaml."""
 
+import contextlib
 import json
+import os
 import re
+import signal
+from pathlib import Path
 
-from tests.ops.files import OPS, ROOT
+import httpx
+import pytest
+
+from tests.ops.files import OPS, ROOT, document
+from tests.services.ports import free_port
+from tests.services.process import Process
+from tests.services.s3 import _binary
+from tests.waiting import until
 from tts.audio.bucket import PARTS_RULE
+from tts.audio.minio import MinioAudio
 from tts.config import Settings
+from tts.domain.failures import StepError
 from tts.domain.naming import PART_PREFIX, PARTS_KEPT_DAYS
 
 FOLDER = OPS / "minio"
@@ -37,3 +50,48 @@ def test_the_rule_for_parts_is_the_one_that_the_service_makes():
         "Filter": {"Prefix": PART_PREFIX},
         "Expiration": {"Days": PARTS_KEPT_DAYS},
     }
+
+
+@pytest.mark.ops
+async def test_the_s3_server_of_compose_takes_audio_with_its_keys(tmp_path):
+    """Started with compose's own words, it makes the bucket, stores, and shows signed URLs."""
+    service = document(OPS / "docker/compose.yaml")["services"]["s3"]
+    ports = [free_port() for _ in range(8)]
+    names = ("s3", "master", "filer", "volume")
+    own = [f"-{name}.port={port}" for name, port in zip(names, ports[:4], strict=True)]
+    own += [f"-{name}.port.grpc={port}" for name, port in zip(names, ports[4:], strict=True)]
+    words = [word for word in service["command"] if not word.startswith(("-dir", "-s3.port"))]
+    keys = dict.fromkeys(service["environment"], "secret-of-a-test")
+    (tmp_path / "data").mkdir()
+    process = Process(
+        [_binary(), *words, f"-dir={tmp_path / 'data'}", "-ip=127.0.0.1", *own],
+        folder=tmp_path,
+        log=tmp_path / "log",
+        stop_signal=signal.SIGKILL,
+        env={**os.environ, **keys},
+    )
+    audio = MinioAudio(
+        f"127.0.0.1:{ports[0]}",
+        access_key=keys["AWS_ACCESS_KEY_ID"],
+        secret_key=keys["AWS_SECRET_ACCESS_KEY"],
+        bucket=BUCKET,
+        presign_seconds=60,
+    )
+    try:
+
+        async def stored():
+            with contextlib.suppress(StepError):
+                await audio.put("audio-1.wav", b"RIFF", "audio/wav")
+                return True
+
+        await until(stored, "it takes audio")
+        async with httpx.AsyncClient(trust_env=False) as client:
+            assert (await client.get(audio.url("audio-1.wav"))).content == b"RIFF"
+            plain = await client.get(audio.url("audio-1.wav").partition("?")[0])
+        assert plain.status_code == 403
+    finally:
+        await audio.aclose()
+        process.stop(signal.SIGKILL)
+        for port in ports:  # where it puts a socket beside each of them
+            for socket in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108 -- its choice
+                socket.unlink()

@@ -18,6 +18,8 @@ from tests.ops.nginx_site import SITE
 from tests.ops.proxied import SLOW, Proxied
 from tts.config import Settings
 
+pytestmark = pytest.mark.ops
+
 FINAL = {"succeeded", "failed", "canceled"}
 BODY = {"templateId": "template1", "tts_text": SLOW}
 CLIENTS = 6

@@ -16,6 +16,8 @@ from tests.services.process import User, program
 from tests.services.tts import Tts
 from tts.client import Client
 
+pytestmark = pytest.mark.ops
+
 FOLDER = OPS / "postgres"
 PASSWORD = "hex-without-signs"  # noqa: S105 -- of a server that lives for one test run
 

@@ -43,6 +43,7 @@ def test_the_queues_are_those_that_the_service_declares():
     assert arguments == topology.FIXED
 
 
+@pytest.mark.ops
 def test_policies_are_where_they_help_and_not_where_they_harm(broker):
     """Dead letters go after a week and are a thousand at most; work neither expires nor is cut."""
     listed = broker.list_queues("production", "policy")
@@ -62,6 +63,7 @@ def test_policies_are_where_they_help_and_not_where_they_harm(broker):
     assert longest[0].le <= DAY_MS
 
 
+@pytest.mark.ops
 def test_the_service_works_with_the_rights_that_its_user_has(broker, tmp_path):
     """It speaks, waits in a room before a retry, and lays down a dead letter."""
     port, sandbox = free_port(), free_port()
@@ -91,6 +93,7 @@ def test_the_service_works_with_the_rights_that_its_user_has(broker, tmp_path):
     assert [room["policy"] for room in rooms] == ["tts-waiting-rooms"] * len(rooms) != []
 
 
+@pytest.mark.ops
 async def test_an_environments_user_has_no_business_elsewhere(broker):
     """Neither in another environment, nor with a queue that is none of the service's."""
     with pytest.raises(aio_pika.exceptions.AMQPError):
