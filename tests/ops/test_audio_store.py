@@ -21,6 +21,8 @@ from tts.config import Settings
 from tts.domain.failures import StepError
 from tts.domain.naming import PART_PREFIX, PARTS_KEPT_DAYS
 
+PORTS = ("s3", "master", "filer", "volume")
+SECRET = "secret-of-a-test"  # noqa: S105 -- of a server that lives for one test
 FOLDER = OPS / "minio"
 BUCKET = Settings.model_fields["minio_bucket"].default
 RIGHTS = {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:GetLifecycleConfiguration"}
@@ -52,46 +54,44 @@ def test_the_rule_for_parts_is_the_one_that_the_service_makes():
     }
 
 
-@pytest.mark.ops
-async def test_the_s3_server_of_compose_takes_audio_with_its_keys(tmp_path):
-    """Started with compose's own words, it makes the bucket, stores, and shows signed URLs."""
+@pytest.fixture
+def s3_of_compose(tmp_path):
+    """The server, started by compose's own words: its endpoint, and the secret of a test."""
     service = document(OPS / "docker/compose.yaml")["services"]["s3"]
-    ports = [free_port() for _ in range(8)]
-    names = ("s3", "master", "filer", "volume")
-    own = [f"-{name}.port={port}" for name, port in zip(names, ports[:4], strict=True)]
-    own += [f"-{name}.port.grpc={port}" for name, port in zip(names, ports[4:], strict=True)]
+    ports = [free_port() for _ in range(2 * len(PORTS))]
+    names = [f"{name}.{kind}" for kind in ("port", "port.grpc") for name in PORTS]
+    own = [f"-{name}={port}" for name, port in zip(names, ports, strict=True)]
     words = [word for word in service["command"] if not word.startswith(("-dir", "-s3.port"))]
-    keys = dict.fromkeys(service["environment"], "secret-of-a-test")
     (tmp_path / "data").mkdir()
     process = Process(
         [_binary(), *words, f"-dir={tmp_path / 'data'}", "-ip=127.0.0.1", *own],
         folder=tmp_path,
         log=tmp_path / "log",
         stop_signal=signal.SIGKILL,
-        env={**os.environ, **keys},
+        env={**os.environ, **dict.fromkeys(service["environment"], SECRET)},
     )
+    yield f"127.0.0.1:{ports[0]}"
+    process.stop(signal.SIGKILL)
+    for port in ports:  # where it puts a socket beside each of them
+        for socket in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108 -- its choice
+            socket.unlink()
+
+
+@pytest.mark.ops
+async def test_the_s3_server_of_compose_takes_audio_with_its_keys(s3_of_compose):
+    """The service makes the bucket, stores, and signs URLs, without which nobody hears."""
     audio = MinioAudio(
-        f"127.0.0.1:{ports[0]}",
-        access_key=keys["AWS_ACCESS_KEY_ID"],
-        secret_key=keys["AWS_SECRET_ACCESS_KEY"],
-        bucket=BUCKET,
-        presign_seconds=60,
+        s3_of_compose, access_key=SECRET, secret_key=SECRET, bucket=BUCKET, presign_seconds=60
     )
-    try:
 
-        async def stored():
-            with contextlib.suppress(StepError):
-                await audio.put("audio-1.wav", b"RIFF", "audio/wav")
-                return True
+    async def stored():
+        with contextlib.suppress(StepError):
+            await audio.put("audio-1.wav", b"RIFF", "audio/wav")
+            return True
 
-        await until(stored, "it takes audio")
-        async with httpx.AsyncClient(trust_env=False) as client:
-            assert (await client.get(audio.url("audio-1.wav"))).content == b"RIFF"
-            plain = await client.get(audio.url("audio-1.wav").partition("?")[0])
-        assert plain.status_code == 403
-    finally:
-        await audio.aclose()
-        process.stop(signal.SIGKILL)
-        for port in ports:  # where it puts a socket beside each of them
-            for socket in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):  # noqa: S108 -- its choice
-                socket.unlink()
+    await until(stored, "it takes audio")
+    url = audio.url("audio-1.wav")
+    async with httpx.AsyncClient(trust_env=False) as client:
+        assert (await client.get(url)).content == b"RIFF"
+        assert (await client.get(url.partition("?")[0])).status_code == 403
+    await audio.aclose()
