@@ -22,8 +22,8 @@ from tts.audio.minio import MinioAudio
 from tts.domain import retry
 from tts.domain.task import Task
 from tts.domain.values import Status
-from tts.gate import storing
-from tts.processor import claimed_task, stopping
+from tts.gate import state, storing
+from tts.processor import claimed_task, polling, stopping
 
 TASKS = 40
 LONG = "。".join("这是一句很长的话，它要说很久" for _ in range(4 * SEGMENT_MAX_CHARS // 14)) + "。"
@@ -268,3 +268,65 @@ class TestTheAudioStore:
             bucket.heal()
             await all_succeed(world, tasks)
             assert kept(world) == []
+
+
+def away(*routes: str, **args: object) -> list[dict]:
+    """Nobody answers there, or what ``args`` say."""
+    kind = "status" if args else "reset_before"
+    return [{"route": route, "fault": kind, "args": args} for route in routes]
+
+
+REPLICATE = ("create", "list", "get", "cancel")
+SERVICES = {
+    "the templates' host": away("template_audio", "template_transcript"),
+    "the templates' host, busy": away("template_audio", status=503),
+    "Replicate": away(*REPLICATE),
+    "Replicate, behind a proxy": away(*REPLICATE, status=502),
+    "Replicate, by its own words": away(*REPLICATE, status=503),
+    "Replicate's outputs": away("delivery"),
+    "Replicate's outputs, busy": away("delivery", status=429),
+}
+
+
+class TestOthers:
+    @pytest.mark.parametrize("rules", SERVICES.values(), ids=SERVICES)
+    async def test_tasks_outlast_them(self, world, rules, monkeypatch):
+        """Many more tries than attempts are over when it comes back."""
+        monkeypatch.setattr(polling, "POLL_FAILURES", 2)
+        monkeypatch.setattr(state, "PAUSE_CAP_SECONDS", 0.3)
+        for rule in rules:
+            await world.inject(rule)
+        async with world.working():
+            tasks = await requested(world, 4)
+
+            async def tried():
+                return sum([len(await failures(world, task)) for task in tasks]) > 3 * len(tasks)
+
+            await until(tried, "each was tried again and again")
+            assert {(await world.application.load(t.id))[0].final for t in tasks} == {False}
+            await world.heal()
+            await all_succeed(world, tasks, seconds=20)
+
+    @pytest.mark.parametrize("routes", [("get", "cancel"), ("delivery",)], ids=["API", "outputs"])
+    async def test_what_is_paid_for_outlasts_its_deadline(self, world, routes, monkeypatch):
+        """It is fetched when somebody answers again."""
+        monkeypatch.setattr(polling, "POLL_FAILURES", 2)
+        world.change(task_deadline_seconds=5)
+        for rule in away(*routes):
+            await world.inject(rule)
+        async with world.working():
+            tasks = await requested(world, 3)
+            await asyncio.sleep(7)
+            await world.heal()
+            await all_succeed(world, tasks, seconds=20)
+
+    async def test_what_is_not_paid_for_ends_at_its_deadline(self, world):
+        """It names what it waited for."""
+        world.change(task_deadline_seconds=5)
+        for rule in away("template_audio"):
+            await world.inject(rule)
+        async with world.working():
+            task = await world.ended(await world.request())
+        assert (task.status, task.error.code) == (Status.FAILED, "deadline_exceeded")
+        assert "template_unavailable" in task.error.message
+        assert await world.creations() == 0
