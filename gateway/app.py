@@ -12,7 +12,7 @@ from http import HTTPStatus
 from typing import Any
 
 from sanic import HTTPResponse, Request, Sanic
-from sanic.exceptions import MethodNotAllowed, NotFound
+from sanic.exceptions import MethodNotAllowed, NotFound, SanicException
 from sanic.log import logger as sanic_logger
 
 from gateway import errors
@@ -78,10 +78,15 @@ def create_app(services: Services) -> Sanic[Any, Any]:
     return app
 
 
-def _answer(request: Request, error: Exception) -> HTTPResponse:
+async def _answer(request: Request, error: Exception) -> HTTPResponse:
     """What Sanic itself refuses: no such route or method, a body that is too large."""
     cors: Cors | None = request.app.ctx.cors
     unrouted = isinstance(error, MethodNotAllowed | NotFound)
+    if unrouted and request.method == "OPTIONS":
+        # Sanic takes a body that is left unread for a fault of ours.
+        exchange: Any = request
+        with contextlib.suppress(SanicException):  # it is none, or too long
+            await exchange.receive_body()
     if unrouted and cors is not None and is_preflight(request):
         response = cors.preflight(request)  # no route has this method
     elif unrouted and request.method == "OPTIONS" and (allowed := _allowed(request)):

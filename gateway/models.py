@@ -23,7 +23,7 @@ from pydantic_core import CoreSchema, PydanticCustomError
 from gateway.errors import InvalidJson, InvalidRequest, NothingToSpeak
 from tts.config import Settings
 from tts.domain.values import Priority, Status
-from tts.observability.visible import is_plain_line
+from tts.observability.visible import CONTROLS, is_plain_line
 from tts.text import segments
 
 M = TypeVar("M", bound=BaseModel)
@@ -106,7 +106,7 @@ TemplateId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Said = Annotated[str, AfterValidator(_no_nul), Published(r"^[^\x00]*$")]
 Word = Annotated[Said, Field(max_length=255)]
 Name = Annotated[
-    Said, AfterValidator(_no_controls), Published(r"^[^\p{Cc}]*$"), Field(max_length=255)
+    Said, AfterValidator(_no_controls), Published(rf"^[^{CONTROLS}]*$"), Field(max_length=255)
 ]
 Text = Annotated[Said, AfterValidator(_not_blank), Published(r"^[^\x00]*[^\x00\s][^\x00]*$")]
 
@@ -229,7 +229,7 @@ class DismissRequest(Body):
     reason: Annotated[
         Text,
         AfterValidator(_no_controls),
-        Published(r"^[^\p{Cc}]*[^\p{Cc}\s][^\p{Cc}]*$"),
+        Published(rf"^[^{CONTROLS}]*[^{CONTROLS}\s][^{CONTROLS}]*$"),
         Field(max_length=200),
     ] = Field(description="Why; it stands in the log and in the streams.")
     limit: Annotated[int, Field(ge=1)] | None = Field(

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from datetime import UTC, datetime
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from itsdangerous import BadData, URLSafeSerializer
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 from gateway.access.roles import Scope, Token
@@ -19,8 +19,17 @@ from gateway.errors import BadCredential
 from gateway.models import Body
 
 
+def _object_with_audio(schema: dict[str, Any]) -> None:
+    """Publish what the validator checks: ``object`` goes with the scope ``audio``, and only so."""
+    schema["if"] = {"properties": {"scope": {"const": "audio"}}, "required": ["scope"]}
+    schema["then"] = {"properties": {"object": {"type": "string"}}, "required": ["object"]}
+    schema["else"] = {"properties": {"object": {"type": "null"}}}
+
+
 class TokenRequest(Body):
     """What a token is for."""
+
+    model_config = ConfigDict(json_schema_extra=_object_with_audio)
 
     scope: Annotated[Scope, Field(strict=False)] = Field(
         default=Scope.STREAM,

@@ -7,12 +7,15 @@ import unicodedata
 
 _INVISIBLE = {"Cc", "Cf", "Cs", "Zl", "Zp"}  # C0, C1, bidi and other formats, halves, line ends
 
-_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069]")
+CONTROLS = r"\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
+"""C0, C1, bidi controls and line separators, as the inside of a class of any regex dialect."""
+
+_CONTROL = re.compile(f"[{CONTROLS}]")
 
 
 def is_plain_line(text: str) -> bool:
     """Whether it is one line without C0, C1 and bidi controls, as names and reasons must be."""
-    return not _CONTROLS.search(text)
+    return not _CONTROL.search(text)
 
 
 def visible(text: str, *, keep: str = "") -> str:
