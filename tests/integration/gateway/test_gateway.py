@@ -746,7 +746,8 @@ class TestStopping:
         """A client that never sends the rest of its request holds the stop up for so long only."""
         async with running(tmp_path, shutdown_seconds=1) as its:
             reader, writer = await asyncio.open_connection("127.0.0.1", its.settings.port)
-            writer.write(b"POST /api/tts HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{")
+            head = b"POST /api/tts HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n"
+            writer.write(head + b"{")
             await writer.drain()
             await until(lambda: its.gateway._server.connections, "the connection is there")
             async with asyncio.timeout(10):
