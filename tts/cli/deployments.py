@@ -92,6 +92,9 @@ async def deploy(
     deployment = Deployment(composition, stack, rebuild, listener)
     if settings.minio_endpoint and not {Role.GATEWAY, Role.PROCESSOR}.isdisjoint(roles):
         await _watch_bucket(deployment)
+    if Role.PROCESSOR in roles:
+        of_bucket, storing = deployment.notes, composition.storing
+        deployment.notes = lambda: [*of_bucket(), *storing.notes()]
     deployment.probes["store"] = composition.store.ready
     parts = [await PARTS[role](deployment) for role in Role if role in roles]
     if Role.GATEWAY in roles:

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
+import httpx
 import orjson
 import pytest
 
@@ -260,6 +261,11 @@ class TestTheAudioStore:
                 await world.reached(task, Status.PREDICTION_CREATED)
             bucket.refuse()
             await until(lambda: len(kept(world)) == 6, "all audio is kept")
+            async with httpx.AsyncClient(trust_env=False) as http:
+                health = await http.get(f"http://127.0.0.1:{env['PORT']}/health")
+            (note,) = health.json()["data"]["notes"]
+            assert "The audio store is away since" in note
+            assert "6 pieces of work wait" in note
         finally:
             service.kill()
         await asyncio.sleep(5)

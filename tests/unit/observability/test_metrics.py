@@ -5,7 +5,13 @@ from prometheus_client import REGISTRY
 
 from tts.gate import facts
 from tts.gate.state import Breaker
-from tts.observability.metrics import observe_gate, observe_relay, observe_step
+from tts.observability.metrics import (
+    observe_gate,
+    observe_kept,
+    observe_relay,
+    observe_step,
+    observe_storing,
+)
 from tts.processor.resources import StepOutcome
 from tts.relay.rescue import Figures
 
@@ -23,6 +29,16 @@ def test_the_state_of_the_gate_is_shown():
     assert value("tts_predictions_in_flight") == 3
     assert value("tts_gate_creates_per_minute") == 60
     assert value("tts_gate_waiting") == 7
+
+
+def test_an_audio_store_that_is_away_is_shown():
+    """And what waits for it."""
+    observe_storing(facts.Stores(away=True, waiting=3))
+    observe_kept(4096)
+    assert (value("tts_audio_store_away"), value("tts_audio_store_waiting")) == (1, 3)
+    assert value("tts_audio_kept_bytes") == 4096
+    observe_storing(facts.Stores(away=False, waiting=0))
+    assert (value("tts_audio_store_away"), value("tts_audio_store_waiting")) == (0, 0)
 
 
 def test_trips_are_counted_by_their_reason():
