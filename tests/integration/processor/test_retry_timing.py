@@ -12,7 +12,7 @@ from tts.domain.task import Task
 from tts.domain.values import Status
 from tts.queue.memory import MemoryQueue
 from tts.queue.rabbitmq import RabbitMQ
-from tts.sandbox import start_sandbox
+from tts.sandbox import Behaviour, start_sandbox
 from tts.store.postgres import PostgresStore
 from tts.store.sqlite import SQLiteStore
 
@@ -53,13 +53,13 @@ async def test_no_retry_starts_before_its_time(parts, tmp_path):
 
 @contextlib.asynccontextmanager
 async def failing(store, folder):
-    """A world without voices, whose retries are due after one and two seconds, and some more."""
-    sandbox = await start_sandbox()
+    """A world without predictions, whose retries are due after one and two seconds or more."""
+    sandbox = await start_sandbox(behaviour=Behaviour(boot_seconds=0.05, predict_seconds=0.05))
     world = World(store, sandbox, folder)
     world.change(
         retry_initial_interval_ms=1000, retry_max_interval_ms=10_000, retry_jitter="proportional"
     )
-    await world.fault("template_transcript", "status", args={"status": 503})
+    await world.fault("prediction", "failed", args={"error": "Prediction interrupted (code: PA)"})
     try:
         yield world
     finally:
