@@ -60,6 +60,8 @@ class Subscribers:
 def open_stream(port: int, path: str) -> socket.socket:
     """A connection on which a stream was asked for; it does not block."""
     client = socket.create_connection(("127.0.0.1", port))
-    client.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n".encode())
+    client.sendall(
+        f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept: text/event-stream\r\n\r\n".encode()
+    )
     client.setblocking(False)  # noqa: FBT003 -- as the library has it
     return client
