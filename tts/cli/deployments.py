@@ -93,8 +93,7 @@ async def deploy(
     if settings.minio_endpoint and not {Role.GATEWAY, Role.PROCESSOR}.isdisjoint(roles):
         await _watch_bucket(deployment)
     if Role.PROCESSOR in roles:
-        of_bucket, storing = deployment.notes, composition.storing
-        deployment.notes = lambda: [*of_bucket(), *storing.notes()]
+        deployment.noted.append(composition.storing.notes)
     deployment.probes["store"] = composition.store.ready
     parts = [await PARTS[role](deployment) for role in Role if role in roles]
     if Role.GATEWAY in roles:

@@ -29,13 +29,6 @@ class Yield:
 
 
 @dataclass(frozen=True, slots=True)
-class WaitUntil:
-    """The retry is not due before ``due_at``."""
-
-    due_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Claim:
     """Take the task over."""
 
@@ -62,7 +55,7 @@ class Cancel:
     """Stop what runs upstream and confirm the cancellation."""
 
 
-Step = Done | Yield | WaitUntil | Claim | Speak | StoreAudio | Expire | Cancel
+Step = Done | Yield | Claim | Speak | StoreAudio | Expire | Cancel
 
 
 # --- what concerns one segment
@@ -107,15 +100,13 @@ def name_of(kind: type[Step | SegmentStep]) -> str:
     return "audio" if kind is StoreAudio else kind.__name__.lower()
 
 
-def next_step(task: Task, lease: int | None, now: datetime) -> Step:  # noqa: PLR0911
+def next_step(task: Task, lease: int | None, now: datetime) -> Step:
     """The next step for the worker that holds ``lease`` (None: it has not claimed the task yet)."""
     if task.final:
         return Done()
     if task.cancel_requested:
         return Cancel()
     if lease is None:
-        if task.due_at is not None and now < task.due_at:
-            return WaitUntil(task.due_at)
         return Claim()
     if not task.claimed or task.lease != lease:
         return Yield()

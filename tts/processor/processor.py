@@ -10,7 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from functools import partial
+from typing import cast
 from uuid import UUID
 
 from tts.application.tasks import Application
@@ -19,22 +21,28 @@ from tts.patience import Outage
 from tts.ports.coordination import Signals
 from tts.ports.epochs import WentBack
 from tts.ports.errors import Unavailable
-from tts.ports.log import Recorded
 from tts.ports.queue import Consumer, Delivery
+from tts.processor.orders import early, is_duplicate
 from tts.processor.resources import Resources
 from tts.processor.task_run import TaskRun
 
 logger = logging.getLogger(__name__)
 
-CLAIMS = frozenset({Task.Dequeued.TOPIC, Task.RetryStarted.TOPIC})
 CANCELLATIONS = frozenset({Task.CancelRequested.TOPIC})
 BREATHER_SECONDS = 1.0  # before a message that could not be worked on is given back
+# So long a message is kept while the store is away. Giving it back would not bring it forward, and
+# the broker gives up one that comes back too often.
+HOLD_SECONDS = 600.0
 
 
 class Busy:
-    """A task under work: ``changed`` asks its run to look at the log, ``over`` says it ended."""
+    """A task under work: ``changed`` asks its run to look at the log, ``over`` says it ended.
+
+    ``begun`` is whether a run of this message began, which an outage may have ended.
+    """
 
     def __init__(self) -> None:
+        self.begun = False
         self.changed = asyncio.Event()
         self.over = asyncio.Event()
 
@@ -61,6 +69,8 @@ class Processor:
         self._grace = grace_seconds
         self._signals = signals
         self._slots = asyncio.Semaphore(concurrency)
+        self._outage = Outage("Tasks cannot be worked on", sleep=self._sleep)
+        self._idle: set[asyncio.Task[None]] = set()
         self._busy: dict[UUID, Busy] = {}
 
     @property
@@ -110,10 +120,12 @@ class Processor:
                     busy.changed.set()
 
     async def _drain(self, handling: set[asyncio.Task[None]]) -> None:
-        if handling:
-            logger.info("Finishing %d tasks", len(handling))
-            self._slots = asyncio.Semaphore(0)  # nothing more is begun
-            await asyncio.wait(handling, timeout=self._grace)
+        self._slots = asyncio.Semaphore(0)  # nothing more is begun
+        for task in self._idle:
+            task.cancel()
+        if at_work := handling - self._idle:
+            logger.info("Finishing %d tasks", len(at_work))
+            await asyncio.wait(at_work, timeout=self._grace)
             for task in handling:
                 task.cancel()
             await asyncio.gather(*handling, return_exceptions=True)
@@ -121,8 +133,12 @@ class Processor:
     async def _handle(self, delivery: Delivery) -> None:
         task_id = delivery.message.task_id
         try:
-            async with self._alone(task_id) as busy, self._slots:
-                await self._work(delivery, busy)
+            async with self._alone(task_id) as busy:
+                await self._outage.wait_out(
+                    partial(self._attend, delivery, busy),
+                    about=_about(delivery),
+                    at_most=HOLD_SECONDS,
+                )
         except Unavailable as error:
             logger.warning("Giving a message back: %s", error, extra=_about(delivery))
         except Exception:
@@ -143,7 +159,8 @@ class Processor:
         """
         while (other := self._busy.get(task_id)) is not None:
             other.changed.set()
-            await other.over.wait()
+            with self._idling():
+                await other.over.wait()
         self._busy[task_id] = busy = Busy()
         try:
             yield busy
@@ -151,21 +168,54 @@ class Processor:
             del self._busy[task_id]
             busy.over.set()
 
-    async def _work(self, delivery: Delivery, busy: Busy) -> None:
+    async def _attend(self, delivery: Delivery, busy: Busy) -> None:
+        """Work on the task when there is a slot, which what waits for its time does not take."""
+        pause: float | None = 0.0
+        while pause is not None:
+            slots = self._slots
+            with self._idling():
+                await asyncio.sleep(pause)
+                await slots.acquire()
+            try:
+                pause = await self._work(delivery, busy)
+            finally:
+                slots.release()
+
+    async def _sleep(self, seconds: float) -> None:
+        with self._idling():
+            await asyncio.sleep(seconds)
+
+    @contextlib.contextmanager
+    def _idling(self) -> Iterator[None]:
+        """What this handler does in the block may be broken off when the processor stops."""
+        handler = cast("asyncio.Task[None]", asyncio.current_task())
+        self._idle.add(handler)
+        try:
+            yield
+        finally:
+            self._idle.discard(handler)
+
+    async def _work(self, delivery: Delivery, busy: Busy) -> float | None:
+        """Bring the task forward as far as it goes, or return the seconds until it may begin."""
         task_id = delivery.message.task_id
         events = await self._application.store.events(task_id)
         if not events or events[0].version != 1:
             # The log has lost it, or the message is somebody else's.
             logger.error("A message names a task that does not exist", extra=_about(delivery))
-            return
+            return None
         task = self._application.replay(events)
-        if task.claimed and not task.cancel_requested and is_duplicate(delivery, events):
+        again = delivery.redelivered or busy.begun
+        if is_duplicate(delivery.message, task, events, again=again):
             logger.info("A duplicate message is dropped", extra=_about(delivery))
-            return
+            return None
+        if pause := early(task, self._application.now()):
+            return pause
+        busy.begun = True
         run = TaskRun(
             self._application, self._resources, task, worker=self._worker, changed=busy.changed
         )
         await run.finish()
+        return None
 
 
 def _say_why(watching: asyncio.Task[None]) -> None:
@@ -173,16 +223,6 @@ def _say_why(watching: asyncio.Task[None]) -> None:
         logger.error(
             "Cancellations or webhooks are no longer watched", exc_info=watching.exception()
         )
-
-
-def is_duplicate(delivery: Delivery, events: list[Recorded]) -> bool:
-    """Whether the message was worked on already, or is being worked on by another processor.
-
-    A message is followed by the claim that it led to. One that comes again after its consumer died
-    is marked redelivered, and one that rescues a task is younger than the claim.
-    """
-    claimed_at = max((e.position for e in events if e.topic in CLAIMS), default=0)
-    return not delivery.redelivered and delivery.message.position < claimed_at
 
 
 def _about(delivery: Delivery) -> dict[str, object]:

@@ -17,7 +17,6 @@ from tts.domain.steps import (
     Start,
     Step,
     StoreAudio,
-    WaitUntil,
     Yield,
     name_of,
     next_step,
@@ -91,9 +90,6 @@ class TaskRun:
         match step:
             case Speak(segments):
                 return await self._speak(segments)
-            case WaitUntil(due_at):
-                await claimed.pause((due_at - claimed.now()).total_seconds())
-                return []
             case Claim():
                 work = claimed.claim()
             case StoreAudio():

@@ -27,14 +27,20 @@ def work(task_id: UUID, position: int) -> Message:
     return Message(Destination.WORK, task_id, attempt=1, position=position)
 
 
-def order(event: Recorded, *, now: datetime) -> Message | None:
-    """The message that an event asks for, if it asks for one."""
+def order(event: Recorded, *, now: datetime | None) -> Message | None:
+    """The message that an event asks for, if it asks for one.
+
+    Without ``now`` the event has just been appended: a retry then waits as long as was decided,
+    whatever the clocks of its processor and of the relay say.
+    """
     match event.topic:
         case Task.Requested.TOPIC | Task.RetryRequested.TOPIC | Task.CancelRequested.TOPIC:
             return work(event.task_id, event.position)
         case Task.RetryScheduled.TOPIC:
             state = orjson.loads(event.state)
-            wait = (datetime.fromisoformat(state["due_at"]) - now).total_seconds()
+            wait = state["delay"]
+            if now is not None:
+                wait = (datetime.fromisoformat(state["due_at"]) - now).total_seconds()
             return Message(
                 Destination.RETRY,
                 event.task_id,
@@ -67,7 +73,8 @@ def rescue(task_id: UUID, task: Unfinished, *, now: float) -> Message:
     """
     if task.topic != Task.RetryScheduled.TOPIC:
         return work(task_id, task.position)
-    wait = task.due - now
+    # No longer than was decided on, even if the clock was set back since.
+    wait = min(task.due - now, task.due - task.at)
     return Message(
         Destination.RETRY,
         task_id,

@@ -126,7 +126,7 @@ class Relay:
                 for event in events
                 if event.topic in AT_ONCE
                 and not rescue.has_republished(event)
-                and (message := order(event, now=now)) is not None
+                and (message := order(event, now=None if event.position > recalled else now))
             ]
             await asyncio.gather(*map(self._publish, urgent))
             self.position = events[-1].position

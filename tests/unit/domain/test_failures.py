@@ -52,7 +52,7 @@ def test_no_row_is_left_over():
 
 def test_a_defect_at_any_step_has_a_row():
     """Whatever a step is called; one that comes to be needs its row."""
-    waiting = {steps.Done, steps.Yield, steps.WaitUntil, steps.Speak}
+    waiting = {steps.Done, steps.Yield, steps.Speak}
     classes = {*get_args(steps.Step), *get_args(steps.SegmentStep)} - waiting
     for kind in classes:
         assert lookup("internal_error", steps.name_of(kind))

@@ -47,6 +47,14 @@ def test_a_scheduled_retry_is_delayed_by_what_was_decided():
     assert (message.destination, message.delay, message.attempt) == (Destination.RETRY, 4.75, 2)
 
 
+def test_a_retry_that_has_just_been_scheduled_waits_in_full_whatever_the_clocks_say():
+    """The processor's clock may be ahead of the relay's, or behind it."""
+    for due_in in (-600.0, 605.0):
+        message = order(a_retry(due_in=due_in, delay=5.0), now=None)
+        assert message is not None
+        assert message.delay == 4.75
+
+
 def test_a_late_relay_makes_up_for_its_lateness():
     """After an outage the remaining time counts, and an overdue retry does not wait at all."""
     remaining = order(a_retry(due_in=1.0, delay=60.0), now=NOW)
@@ -103,6 +111,12 @@ def test_a_rescued_retry_waits_for_what_is_left(due, delay):
     task = an_unfinished_task(Task.RetryScheduled.TOPIC, due=due)
     message = rescue(uuid4(), task, now=100)
     assert (message.destination, message.delay) == (Destination.RETRY, delay)
+
+
+def test_a_rescued_retry_waits_no_longer_than_was_decided():
+    """Even if the relay's clock was set back by an hour."""
+    task = an_unfinished_task(Task.RetryScheduled.TOPIC, due=5)
+    assert rescue(uuid4(), task, now=-3600).delay == 5.0 + 0.6
 
 
 def test_whatever_ends_a_task_keeps_it_out_of_a_rebuilt_queue():

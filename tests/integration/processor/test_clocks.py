@@ -1,0 +1,119 @@
+"""Clocks that are wrong: the broker measures a retry's wait, and no slot is held meanwhile."""
+
+import asyncio
+import contextlib
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.world import World
+from tts.domain.values import Status
+from tts.gate.gate import Gate
+from tts.gate.state import Limits
+from tts.queue.memory import MemoryQueue
+from tts.sandbox import Behaviour, start_sandbox
+from tts.store.sqlite import SQLiteStore
+
+WAIT_SECONDS = 1.0
+SOON = timedelta(seconds=15)  # on a busy machine; a clock that blocks does so for minutes
+
+
+class Machine:
+    """A machine's clock."""
+
+    def __init__(self, ahead: timedelta = timedelta(0)) -> None:
+        self.ahead = ahead
+
+    def now(self) -> datetime:
+        """What it shows."""
+        return datetime.now(UTC) + self.ahead
+
+
+@pytest.fixture
+async def world(tmp_path):
+    store = SQLiteStore(tmp_path / "tts.db")
+    await store.open()
+    sandbox = await start_sandbox(
+        behaviour=Behaviour(boot_seconds=0.05, predict_seconds=0.1, speech="tone")
+    )
+    made = World(store, sandbox, tmp_path)
+    made.change(
+        retry_initial_interval_ms=int(WAIT_SECONDS * 1000),
+        retry_max_interval_ms=10_000,
+        task_deadline_seconds=1500,
+        tts_concurrency=1,
+        shutdown_seconds=0,
+    )
+    yield made
+    await made.close()
+    await sandbox.stop()
+    await store.aclose()
+
+
+@contextlib.asynccontextmanager
+async def machines(world: World, relay: Machine, *processors: Machine):
+    """A relay and processors with one slot each, every one with a clock of its own."""
+    world.queue = MemoryQueue()
+    gate = Gate(world.documents, Limits())
+    parts = [world.process(now=relay.now).relay()]
+    for number, machine in enumerate(processors):
+        process = world.process(now=machine.now, worker=f"w{number}", gate=gate)
+        parts.append(process.processor())
+    running = [asyncio.create_task(part.run()) for part in parts]
+    try:
+        yield
+    finally:
+        for each in running:
+            each.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+
+
+async def times(world: World, task) -> dict[str, datetime]:
+    """When the task was seen to come to each status, by the true clock."""
+    seen: dict[str, datetime] = {}
+    async with asyncio.timeout(2 * SOON.total_seconds()):
+        while True:
+            now, _ = await world.application.load(task.id)
+            seen.setdefault(now.status.value, datetime.now(UTC))
+            if now.final:
+                return seen
+            await asyncio.sleep(0.02)
+
+
+@pytest.mark.parametrize("relay", [0, 10, -60], ids="relay {}".format)
+@pytest.mark.parametrize("one", [0, 10, -60], ids="first {}".format)
+@pytest.mark.parametrize("other", [0, 10], ids="second {}".format)
+async def test_a_retry_waits_for_its_time_whatever_the_clocks_say(world, relay, one, other):
+    """Minutes ahead or an hour behind, on any machine: neither at once nor much later."""
+    clocks = [Machine(timedelta(minutes=minutes)) for minutes in (relay, one, other)]
+    await world.fault("template_transcript", "status", args={"status": 503}, count=1)
+    async with machines(world, *clocks):
+        seen = await times(world, await world.request())
+    assert "succeeded" in seen
+    again = min(at for at in seen.values() if at > seen["waiting_retry"])
+    assert again - seen["waiting_retry"] > timedelta(seconds=0.5 * WAIT_SECONDS)
+    assert again - seen["waiting_retry"] < SOON
+
+
+async def test_a_clock_that_steps_back_blocks_no_slot(world):
+    """While retries wait, the only slot works on others; after the step they are not late."""
+    clock = Machine()
+    await world.fault("template_transcript", "status", args={"status": 503}, count=2)
+    async with machines(world, clock, clock):
+        retried = [await world.request(template="t1"), await world.request(template="t2")]
+        waiting = [asyncio.create_task(times(world, task)) for task in retried]
+        for task in retried:
+            await wait_for(world, task, Status.WAITING_RETRY)
+        clock.ahead = timedelta(hours=-1)
+        began = datetime.now(UTC)
+        fresh = await world.ended(await world.request(template="t3"))
+        assert fresh.status is Status.SUCCEEDED
+        for each in waiting:
+            seen = await each
+            assert seen["succeeded"] - began < SOON
+
+
+async def wait_for(world: World, task, status: Status) -> None:
+    async with asyncio.timeout(SOON.total_seconds()):
+        while (await world.application.load(task.id))[0].status is not status:
+            await asyncio.sleep(0.01)
