@@ -18,7 +18,7 @@ from tts.queue.rabbitmq import codec, topology
 from tts.queue.rabbitmq.connection import Brokers, close
 from tts.queue.rabbitmq.errors import bounded
 from tts.queue.rabbitmq.mark import make_mark, mark_exists
-from tts.queue.rabbitmq.queues import declare, delete
+from tts.queue.rabbitmq.queues import declare
 
 FAILED_SECONDS = 10.0  # a failed publication is tried again sooner, or given up
 
@@ -34,7 +34,6 @@ class Publisher:
         self._unmarked: _Link | None = None
         self._closing: set[asyncio.Task[None]] = set()
         self._failure: tuple[Unavailable, float] | None = None
-        self._probe_failed = False
 
     async def publish(self, message: Message) -> None:
         """See :class:`tts.ports.queue.Publisher`; many may be under way at once."""
@@ -52,9 +51,6 @@ class Publisher:
     async def probe(self) -> None:
         """Have a message confirmed that goes nowhere.
 
-        A queue that was declared just before its node crashed may take no message ever after. The
-        one of the probe is therefore made anew when it did not take one.
-
         Raises:
             Unavailable: the broker does not confirm it, or did not confirm the newest publication.
         """
@@ -62,15 +58,8 @@ class Publisher:
             error, when = self._failure
             if time.monotonic() - when < FAILED_SECONDS:
                 raise Unavailable(str(error), public=error.public)
-        try:
-            async with self._using("publish") as link:
-                if self._probe_failed:
-                    await link.delete(topology.PROBE)
-                await link.publish(topology.PROBE, aio_pika.Message(b""))
-        except Unavailable:
-            self._probe_failed = True
-            raise
-        self._probe_failed = False
+        async with self._using("publish") as link:
+            await link.publish(topology.PROBE, aio_pika.Message(b""))
 
     async def ready(self) -> dict[Destination, int]:
         """See :class:`tts.ports.queue.Publisher`."""
@@ -173,7 +162,8 @@ class _Link:
     @classmethod
     async def open(cls, connection: AbstractConnection) -> _Link:
         link = cls(connection, await connection.channel(on_return_raises=True))
-        await link._declare(*topology.FIXED)
+        # Now and not when it is needed: while a node hangs, new queues cannot be declared.
+        await link._declare(*topology.FIXED, topology.PROBE)
         return link
 
     async def publish(self, queue: str, message: aio_pika.Message) -> None:
@@ -185,11 +175,6 @@ class _Link:
             self._declared.discard(queue)
             await self._ensure(queue)
             await self._publish(queue, message)
-
-    async def delete(self, queue: str) -> None:
-        """Delete a queue, with what is in it."""
-        await delete(self.connection, queue)
-        self._declared.discard(queue)
 
     async def _ensure(self, queue: str) -> None:
         if queue not in self._declared:

@@ -49,13 +49,6 @@ async def declare(connection: AbstractConnection, queues: Iterable[str]) -> Decl
     return declared
 
 
-async def delete(connection: AbstractConnection, queue: str) -> None:
-    """Delete a queue, with what is in it; it may not exist."""
-    channel = await _open(connection)
-    await channel.queue_delete(queue)
-    await channel.close()
-
-
 def _tolerated(queue: str, error: ChannelPreconditionFailed) -> str:
     reason = words(error)
     argument, current = difference(error)
