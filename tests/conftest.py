@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +16,14 @@ from tests.services.rabbitmq_cluster import RabbitMQCluster
 from tests.services.s3 import S3
 from tests.services.stores import Backend
 from tests.services.tls import Authority
+
+
+@pytest.fixture(autouse=True)
+def umask() -> Iterator[None]:
+    """A command that runs inside a test makes its own files private, and nobody else's after it."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
 
 
 @pytest.fixture(scope="session")

@@ -19,6 +19,7 @@ from tests.integration.gateway.gateway_under_test import BODY, Running, fail, ru
 from tests.read_models import project
 from tests.waiting import until
 from tts.domain.failures import StepError
+from tts.domain.naming import object_key
 from tts.domain.task import Task
 from tts.ports.errors import Unavailable
 from tts.ports.log import Recorded
@@ -381,7 +382,8 @@ class TestErasure:
         async with running(tmp_path) as its, open_database(its.settings.store_url) as database:
             task_id = await its.post()
             await speak(its.application, task_id)
-            path = its.audio.path(f"audio-{task_id}.wav")
+            task, _ = await its.application.load(task_id)
+            path = its.audio.path(object_key(task_id, task.audio_suffix))
             await its.audio.put(path.name, b"RIFFaudio", "audio/wav")
             url = f"/api/tts/task/{task_id}"
             before = data(await its.client.get(url))
@@ -404,9 +406,11 @@ class TestErasure:
             task_id = await its.post()
             await fail(its.application, task_id, permanent=True)
             first = data(await its.client.delete(f"/api/tts/task/{task_id}"))
-            await its.audio.put(f"audio-{task_id}.wav", b"RIFFlate", "audio/wav")
+            task, _ = await its.application.load(task_id)
+            key = object_key(task_id, task.audio_suffix)
+            await its.audio.put(key, b"RIFFlate", "audio/wav")
             assert data(await its.client.delete(f"/api/tts/task/{task_id}")) == first
-            assert not its.audio.path(f"audio-{task_id}.wav").exists()
+            assert not its.audio.path(key).exists()
 
     async def test_is_refused_while_the_task_runs(self, tmp_path: Path):
         """Nothing is removed from under a worker."""
