@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from itertools import islice
 from uuid import UUID
 
 import orjson
@@ -11,21 +13,36 @@ import orjson
 from tts.application.tasks import Application
 from tts.domain.task import Task
 from tts.domain.values import Priority
+from tts.ports.errors import Unavailable
 from tts.ports.log import Recorded
+from tts.ports.queue import Destination
 from tts.relay.fair_queue import FairQueue, Round
 from tts.relay.messages import Publish, work
 from tts.relay.unfinished import ROUNDS, Unfinished
 
+STALL_SECONDS = 1.0  # after which it is asked why nobody takes what was published
+
 
 class Dispatch:
-    """The rounds of one leadership; at most ``window`` are with the broker and not taken.
+    """The rounds of one leadership; at most ``window`` of them wait in the broker's queue.
 
-    ``published`` holds the tasks of those.
+    ``published`` holds the tasks that are with the broker and not taken, in order. Those that a
+    processor was given and does not take, because it hangs, do not wait in the queue: they leave
+    the window to the others.
     """
 
-    def __init__(self, application: Application, publish: Publish, *, window: int) -> None:
+    def __init__(
+        self,
+        application: Application,
+        publish: Publish,
+        ready: Callable[[], Awaitable[Mapping[Destination, int]]],
+        *,
+        window: int,
+    ) -> None:
         self.backlog = FairQueue()
-        self.published: set[UUID] = set()
+        self.published: dict[UUID, None] = {}
+        self._held: set[UUID] = set()
+        self._ready = ready
         self._application = application
         self._publish = publish
         self._window = window
@@ -38,7 +55,7 @@ class Dispatch:
                 item = Round(task_id, task.position, task.version)
                 await self._enqueue(item, task.owner, task.priority)
             elif task.topic == Task.Queued.TOPIC:
-                self.published.add(task_id)
+                self.published[task_id] = None
 
     async def account(self, event: Recorded) -> None:
         """Take the next event into account: it asks for a round, or ends the waiting for one."""
@@ -47,7 +64,8 @@ class Dispatch:
             item = Round(event.task_id, event.position, event.version)
             await self._enqueue(item, state.get("owner"), state.get("priority", Priority.NORMAL))
         else:  # a processor has it, or nobody is to work on it any more
-            self.published.discard(event.task_id)
+            self.published.pop(event.task_id, None)
+            self._held.discard(event.task_id)
             self.backlog.discard(event.task_id)
         self._changed.set()
 
@@ -57,7 +75,19 @@ class Dispatch:
             while turns := self._turns():
                 await asyncio.gather(*map(self._send, turns))
             self._changed.clear()
-            await self._changed.wait()
+            try:
+                async with asyncio.timeout(STALL_SECONDS if self.backlog else None):
+                    await self._changed.wait()
+            except TimeoutError:
+                await self._look_for_held()
+
+    async def _look_for_held(self) -> None:
+        """Find out which rounds have left the queue although nobody has taken them."""
+        with contextlib.suppress(Unavailable):
+            ready = (await self._ready())[Destination.WORK]
+            # First in, first out: what is ready are the newest ones.
+            given = max(len(self.published) - ready, 0)
+            self._held = set(islice(self.published, given))
 
     async def _enqueue(self, item: Round, owner: str | None, priority: str) -> None:
         if owner is None:  # asked for again: the task's first event knows
@@ -71,11 +101,12 @@ class Dispatch:
         Under load several go together, for the price of one: a quarter of the window is awaited.
         """
         turns: list[Round] = []
-        if self._window - len(self.published) < min(len(self.backlog), self._window // 4):
+        room = self._window - (len(self.published) - len(self._held))
+        if room < min(len(self.backlog), self._window // 4):
             return turns
-        while self.backlog and len(self.published) < self._window:
+        while self.backlog and len(turns) < room:
             turns.append(item := self.backlog.pop())
-            self.published.add(item.task_id)
+            self.published[item.task_id] = None
         return turns
 
     async def _send(self, item: Round) -> None:

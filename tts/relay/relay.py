@@ -34,8 +34,8 @@ FOLLOWED = ROUNDS | AT_ONCE | {Task.Dequeued.TOPIC}
 class Relay:
     """Publishes while it leads; any number of others stand by.
 
-    At most ``window`` rounds of work are with the broker and not taken by a processor, rescues
-    apart. ``watchdog_seconds`` is how long nothing may happen to a task before it is suspicious.
+    At most ``window`` rounds of work wait in the broker's queue, rescues apart.
+    ``watchdog_seconds`` is how long nothing may happen to a task before it is suspicious.
     """
 
     def __init__(
@@ -89,7 +89,9 @@ class Relay:
 
     def _begin(self) -> tuple[Dispatch, Rescue]:
         """What knows nothing of an earlier leadership."""
-        dispatch = Dispatch(self._application, self._publish, window=self._window)
+        dispatch = Dispatch(
+            self._application, self._publish, self._publisher.ready, window=self._window
+        )
         rescue = Rescue(
             self._application,
             self._log,

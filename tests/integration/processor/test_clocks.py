@@ -14,7 +14,7 @@ from tts.queue.memory import MemoryQueue
 from tts.sandbox import Behaviour, start_sandbox
 from tts.store.sqlite import SQLiteStore
 
-WAIT_SECONDS = 1.0
+WAIT_SECONDS = 5.0  # of a template host that is away
 SOON = timedelta(seconds=15)  # on a busy machine; a clock that blocks does so for minutes
 
 
@@ -80,12 +80,12 @@ async def times(world: World, task) -> dict[str, datetime]:
             await asyncio.sleep(0.02)
 
 
-@pytest.mark.parametrize("relay", [0, 10, -60], ids="relay {}".format)
-@pytest.mark.parametrize("one", [0, 10, -60], ids="first {}".format)
-@pytest.mark.parametrize("other", [0, 10], ids="second {}".format)
-async def test_a_retry_waits_for_its_time_whatever_the_clocks_say(world, relay, one, other):
+@pytest.mark.parametrize(
+    "minutes", [(0, 10, 10), (0, -60, 0), (10, 0, 0), (-60, 0, 0), (0, 10, -60), (10, -60, 0)]
+)
+async def test_a_retry_waits_for_its_time_whatever_the_clocks_say(world, minutes):
     """Minutes ahead or an hour behind, on any machine: neither at once nor much later."""
-    clocks = [Machine(timedelta(minutes=minutes)) for minutes in (relay, one, other)]
+    clocks = [Machine(timedelta(minutes=ahead)) for ahead in minutes]
     await world.fault("template_transcript", "status", args={"status": 503}, count=1)
     async with machines(world, *clocks):
         seen = await times(world, await world.request())
