@@ -500,7 +500,7 @@ describe("audioParts", () => {
   it("ends by timeout, by signal and by leaving the loop, and listens no longer then", async () => {
     const { client } = await speaking(task("processing", 1, { segments: 3 }), part(4, 0));
     const before = listeners(client);
-    assert.deepEqual(await urls(client, { timeout: 150 }), ["u0 0/3", "timeout"]);
+    assert.deepEqual(await urls(client, { timeout: 1500 }), ["u0 0/3", "timeout"]);
     const abort = new AbortController();
     setTimeout(() => abort.abort(), 150);
     assert.deepEqual((await urls(client, { signal: abort.signal })).at(-1), "aborted");
