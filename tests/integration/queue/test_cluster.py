@@ -18,8 +18,8 @@ OUTAGE_SECONDS = 20
 SOME_SECONDS = 3  # of load between two faults
 
 
-# What README recommends: without them the nodes wait a minute for one that hangs, and one that comes
-# back from a partition does not join the others by itself.
+# What README recommends: without them the nodes wait a minute for one that hangs, and one that
+# comes back from a partition does not join the others by itself.
 SETTINGS = {"net_ticktime": "5", "cluster_partition_handling": "autoheal"}
 
 
