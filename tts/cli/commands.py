@@ -12,6 +12,7 @@ from tts.cli.dead_letters import dead_letters
 from tts.cli.deployments import Role, deploy
 from tts.cli.errors import Processes
 from tts.cli.keys import keys
+from tts.cli.migrate import migrate
 from tts.cli.options import data_option
 from tts.cli.process import run_process
 from tts.cli.retry_policy import retry_policy_command
@@ -105,4 +106,5 @@ def sandbox(*, faults: Path | None, **overrides: Any) -> None:
 
 main.add_command(keys)
 main.add_command(dead_letters)
+main.add_command(migrate)
 main.add_command(retry_policy_command)

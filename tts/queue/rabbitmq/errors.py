@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 from aio_pika.exceptions import AMQPError, ChannelClosed, ConnectionClosed
 from pamqp.exceptions import PAMQPException
@@ -19,21 +19,33 @@ KINDS = (AMQPError, PAMQPException, OSError, RuntimeError, EOFError, StopAsyncIt
 
 @contextlib.asynccontextmanager
 async def bounded(what: str, seconds: float, *, stranger: bool = False) -> AsyncIterator[None]:
-    """Give the block so long, and translate the vendors' errors.
+    """Give the block so long, and translate the vendors' errors as :func:`translated` does.
+
+    Raises:
+        Unavailable: the block failed or took too long (then the cause is a TimeoutError).
+    """
+    with translated(what, stranger=stranger):
+        try:
+            async with asyncio.timeout(seconds):
+                yield
+        except TimeoutError as error:
+            reason = str(error) or f"nothing for {seconds:g} s"
+            raise Unavailable(f"RabbitMQ: cannot {what}: {reason}") from error
+
+
+@contextlib.contextmanager
+def translated(what: str, *, stranger: bool = False) -> Iterator[None]:
+    """Translate the vendors' errors.
 
     With a ``stranger`` at the other end, of whom nothing is known yet, any error is one: what is no
     RabbitMQ may answer what it likes. Calls that were under way when the connection closed raise
     CancelledError, which must not look as if somebody had canceled us.
 
     Raises:
-        Unavailable: the block failed or took too long (then the cause is a TimeoutError).
+        Unavailable: the block failed.
     """
     try:
-        async with asyncio.timeout(seconds):
-            yield
-    except TimeoutError as error:
-        reason = str(error) or f"nothing for {seconds:g} s"
-        raise Unavailable(f"RabbitMQ: cannot {what}: {reason}") from error
+        yield
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():
