@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from itertools import accumulate, pairwise
 from math import inf
@@ -12,8 +11,6 @@ from tts.text.places import Cut, places
 from tts.text.sending import rewritten
 from tts.text.words import word_ends
 
-# The model counts no more than twice its characters in such a text. Most are; accepting is hot.
-_PLAIN = re.compile("[\u4e00-\u9fff，。！？；：、]+")
 SPOKEN_LEAST = 15  # letters and digits; the model speaks fewer badly
 
 # What is to be kept small, in hundredths of a prediction. A cut inside a sentence costs a little
@@ -45,7 +42,7 @@ def split(text: str, limit: int | None = None, *, cleanup: bool = True) -> list[
     """
     if limit is not None and limit < 1:
         raise ValueError(f"a segment's limit must be at least 1, not {limit}")
-    if limit is None or not text or (2 * len(text) <= limit and _PLAIN.fullmatch(text)):
+    if limit is None or not text:
         return [[0, len(text)]]
     sent = rewritten(text, cleanup=cleanup)
     length = Length(sent.text)
