@@ -43,4 +43,4 @@ async def test_an_outage_of_the_read_model_is_reported_once(monkeypatch, caplog)
     is_away, counts = False, {"queued": 1}
     await until(lambda: not is_full(), "there is room again")
     watching.cancel()
-    assert caplog.text.count("The backlog cannot be read") == 1
+    assert caplog.text.count("The backlog cannot be read, trying again") == 1
