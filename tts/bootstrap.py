@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Protocol, TypedDict, TypeVar, Unpack
 
 from tts.application.tasks import Application, utc_now
@@ -42,7 +43,9 @@ from tts.replicate.webhook_secret import AccountSecret, GivenSecret
 from tts.store.documents import PostgresDocuments
 from tts.store.memory import LocalSignals, MemoryDocuments
 from tts.store.postgres import PostgresStore
+from tts.store.postgres_roster import PostgresRoster
 from tts.store.signals import PostgresSignals
+from tts.store.sqlite_roster import SQLiteRoster
 from tts.templates import HttpTemplates
 
 logger = logging.getLogger(__name__)
@@ -165,6 +168,11 @@ class Composition:
         return MemoryDocuments()
 
     @cached_property
+    def roster(self) -> PostgresRoster | SQLiteRoster:
+        """Who is at work."""
+        return self._closing(roster_of(self.store, self.settings.store_url))
+
+    @cached_property
     def gate(self) -> Gate:
         """The gate before Replicate: one for all processes on a PostgreSQL, else one for each."""
         limits = Limits(self.settings.creates_per_minute, self.settings.max_in_flight)
@@ -276,6 +284,13 @@ class Closable(Protocol):
 
 
 P = TypeVar("P", bound=Closable)
+
+
+def roster_of(store: Store, url: str) -> PostgresRoster | SQLiteRoster:
+    """The roster that stands beside the log of a store at that URL."""
+    if isinstance(store, PostgresStore):
+        return PostgresRoster(store.server)
+    return SQLiteRoster(Path(url.removeprefix("sqlite:///")))
 
 
 def retry_policy(settings: Settings) -> RetryPolicy:

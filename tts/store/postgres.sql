@@ -36,6 +36,20 @@ CREATE TABLE IF NOT EXISTS shared_documents (
     version bigint NOT NULL
 ) WITH (fillfactor = 20);
 
+-- Who is at work, as each process last told of itself, and when each kind of part was last heard of at all;
+-- times by the clock of this server. They may be lost.
+CREATE TABLE IF NOT EXISTS roster (
+    part text NOT NULL,
+    name text NOT NULL,
+    at timestamptz NOT NULL,
+    facts text NOT NULL,
+    PRIMARY KEY (part, name)
+) WITH (fillfactor = 50);
+CREATE TABLE IF NOT EXISTS roster_last (
+    part text PRIMARY KEY,
+    at timestamptz NOT NULL
+) WITH (fillfactor = 50);
+
 -- What the processes of this log share and nobody else knows; made once.
 CREATE TABLE IF NOT EXISTS secrets (
     name text PRIMARY KEY,

@@ -23,6 +23,20 @@ CREATE TABLE IF NOT EXISTS checkpoints (
     position INTEGER NOT NULL
 ) WITHOUT ROWID;
 
+-- Who is at work, as each process last told of itself, and when each kind of part was last heard of at all;
+-- times in seconds since 1970.
+CREATE TABLE IF NOT EXISTS roster (
+    part TEXT NOT NULL,
+    name TEXT NOT NULL,
+    at REAL NOT NULL,
+    facts TEXT NOT NULL,
+    PRIMARY KEY (part, name)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS roster_last (
+    part TEXT PRIMARY KEY,
+    at REAL NOT NULL
+) WITHOUT ROWID;
+
 -- What the processes of this log share and nobody else knows; made once.
 CREATE TABLE IF NOT EXISTS secrets (
     name TEXT PRIMARY KEY,
