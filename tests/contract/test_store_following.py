@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack
+from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
@@ -17,8 +18,10 @@ from tests.waiting import SECONDS, until, wait_until
 from tts.ports.errors import Unavailable
 from tts.ports.log import Recorded
 from tts.store import tailer
+from tts.store.sqlite import SQLiteStore
 
 WRITERS = 8
+STEPS_OF_A_LOOK, STEPS_OF_A_ROW = 60, 10  # of SQLite's machine
 
 
 @pytest.fixture
@@ -298,3 +301,49 @@ async def test_a_follower_of_some_topics_sees_those_alone(backend):
             await writer.append(some(task_id, 2))
         assert [r.topic for r in await waiting] == ["tts.task.queued"] * 3
         assert len(await take(everything, 6)) == 6
+
+
+@pytest.mark.usefixtures("no_poll")
+async def test_a_follower_reads_no_event_again_while_its_topics_do_not_come(backend, monkeypatch):
+    """However long nobody cancels anything, a wake-up costs no more than what is new."""
+    appends, size = 60, 5
+    async with backend.store() as writer, backend.store() as reader:
+        looks = counted(monkeypatch, reader, "_stretch")
+        steps = counted_steps(reader)
+        rare = asyncio.create_task(anext(reader.follow(0, topics=["tts.task.canceled"])))
+        for n in range(appends):
+            await until(lambda n=n: len(looks) > n, "it has looked")
+            await writer.append(some(uuid4(), *range(1, size + 1)))
+            reader._bell.kick()
+        end = await writer.append([StoredEvent(uuid4(), 1, "tts.task.canceled", b"{}")])
+        async with asyncio.timeout(SECONDS):
+            assert [r.position for r in await rare] == [end]
+    if backend.is_sqlite:
+        assert len(steps) < STEPS_OF_A_LOOK * len(looks) + STEPS_OF_A_ROW * appends * size
+    else:
+        (index,) = backend.sql(
+            "SELECT idx_tup_read FROM pg_stat_user_indexes "
+            "WHERE indexrelname = 'stored_events_notification_id_idx'"
+        )
+        assert index[0] < 2 * len(looks) + 2 * appends * size
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, store: Store, name: str) -> list[None]:
+    """Grows with each call of the method."""
+    calls: list[None] = []
+    method = getattr(store, name)
+
+    def call(*arguments: Any, **more: Any) -> Any:
+        calls.append(None)
+        return method(*arguments, **more)
+
+    monkeypatch.setattr(store, name, call)
+    return calls
+
+
+def counted_steps(store: Store) -> list[None]:
+    """Grows with each step that SQLite's machine makes for the store's reader."""
+    steps: list[None] = []
+    if isinstance(store, SQLiteStore):
+        store._connections._reader.set_progress_handler(lambda: steps.append(None), 1)
+    return steps

@@ -103,9 +103,10 @@ class Log(Protocol):
     ) -> AsyncIterator[list[Recorded]]:
         """Every event after ``after``, once, in order, for ever; batches are never empty.
 
-        With ``topics`` only events of those, and only those wake the follower.
+        With ``topics`` only events of those, and only those wake the follower. What it has read
+        past it does not read again, however long none of its topics comes.
 
         Raises:
-            WentBack: what it gave last, or what stood at ``after``, is gone.
+            WentBack: what it had read last, or what stood at ``after``, is gone.
         """
         ...

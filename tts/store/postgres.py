@@ -30,7 +30,7 @@ from tts.store.postgres_server import (
     bounded,
     notices,
 )
-from tts.store.tailer import Bell, follow
+from tts.store.tailer import Bell, Stretch, follow
 
 EVERYTHING = "stored_events"  # the channel that every append notifies
 SCHEMA_LOCK = 7721000
@@ -39,7 +39,9 @@ _APPEND = "SELECT last_position FROM tts_append(%s::json)"
 _COLUMNS = "notification_id, originator_id, originator_version, topic, state"
 # Whoever reads the log hears of a new epoch at once, also when nothing has been appended yet.
 _READ = (
-    f"SELECT epoch, e.* FROM tts_epoch() AS epoch LEFT JOIN LATERAL (SELECT {_COLUMNS} "  # noqa: S608
+    "SELECT epoch, newest, e.* FROM tts_epoch() AS epoch CROSS JOIN ("  # noqa: S608
+    "SELECT coalesce(max(notification_id), 0) AS newest FROM stored_events"
+    f") n LEFT JOIN LATERAL (SELECT {_COLUMNS} "
     "FROM stored_events WHERE notification_id > %s {selection} "
     "ORDER BY notification_id LIMIT %s) e ON true ORDER BY notification_id"
 )
@@ -130,13 +132,17 @@ class PostgresStore:
 
     async def read(self, after: int, limit: int, topics: Collection[str] = ()) -> list[Recorded]:
         """See :class:`tts.ports.log.Log`."""
+        return (await self._stretch(after, limit, topics)).events
+
+    async def _stretch(self, after: int, limit: int, topics: Collection[str]) -> Stretch:
         if topics:
             rows = await self.server.query(_READ_TOPICS, (after, list(topics), limit))
         else:
             rows = await self.server.query(_READ_ALL, (after, limit))
         await self._notice(rows[0][0])
         self._losses.check(after)
-        return [Recorded(*row[1:]) for row in rows if row[1] is not None]
+        events = [Recorded(*row[2:]) for row in rows if row[2] is not None]
+        return Stretch.of(events, limit, newest=rows[0][1])
 
     async def position(self, seen: int = 0) -> int:
         """See :class:`tts.ports.log.Log`."""
@@ -149,7 +155,8 @@ class PostgresStore:
     ) -> AsyncIterator[list[Recorded]]:
         """See :class:`tts.ports.log.Log`."""
         self._listen_to(topics or (EVERYTHING,))
-        return follow(partial(self.read, topics=topics), self.position, self._bell, after, batch)
+        read = partial(self._stretch, topics=topics)
+        return follow(read, self.position, self._bell, after, batch)
 
     # --- Coordination
 

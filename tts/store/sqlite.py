@@ -21,7 +21,7 @@ from tts.store import sqlite_epochs
 from tts.store.group_commit import Append, GroupCommit
 from tts.store.losses import Losses, ObserveLoss
 from tts.store.sqlite_connections import SQLiteConnections
-from tts.store.tailer import Bell, follow
+from tts.store.tailer import Bell, Stretch, follow
 
 OTHER_PROCESSES_POLL_SECONDS = 0.05  # PRAGMA data_version reads shared memory: a few microseconds
 LEADERSHIP_POLL_SECONDS = 0.2
@@ -126,17 +126,21 @@ class SQLiteStore:
 
     async def read(self, after: int, limit: int, topics: Collection[str] = ()) -> list[Recorded]:
         """See :class:`tts.ports.log.Log`."""
+        return (await self._stretch(after, limit, topics)).events
+
+    async def _stretch(self, after: int, limit: int, topics: Collection[str]) -> Stretch:
         selection = f"AND topic IN ({','.join('?' * len(topics))})" if topics else ""
         sql = _READ.format(selection=selection)
 
-        def work(reader: sqlite3.Connection) -> list[Recorded]:
+        def work(reader: sqlite3.Connection) -> Stretch:
+            (newest,) = reader.execute(_POSITION).fetchone()  # before the rows, which may be newer
             rows = _recorded(reader.execute(sql, (after, *topics, limit)))
             self._notice(reader)  # behind the rows: none is of an epoch that nobody knows
-            return rows
+            return Stretch.of(rows, limit, newest)
 
-        rows = await self._connections.read(work)
+        stretch = await self._connections.read(work)
         self._losses.check(after)
-        return rows
+        return stretch
 
     async def position(self, seen: int = 0) -> int:
         """See :class:`tts.ports.log.Log`."""
@@ -150,7 +154,8 @@ class SQLiteStore:
         self, after: int, *, batch: int = 500, topics: Collection[str] = ()
     ) -> AsyncIterator[list[Recorded]]:
         """See :class:`tts.ports.log.Log`."""
-        return follow(partial(self.read, topics=topics), self.position, self._bell, after, batch)
+        read = partial(self._stretch, topics=topics)
+        return follow(read, self.position, self._bell, after, batch)
 
     # --- Coordination
 

@@ -6,11 +6,29 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
+from typing import NamedTuple, Self
 
 from tts.patience import Outage
 from tts.ports.log import Recorded
 
 SAFETY_POLL_SECONDS = 1.0  # a wake-up can be lost; the log is read this often all the same
+
+
+class Stretch(NamedTuple):
+    """What a read has found, and up to which position nothing more is to be found."""
+
+    events: list[Recorded]
+    end: int
+
+    @classmethod
+    def of(cls, events: list[Recorded], limit: int, newest: int) -> Self:
+        """A read of up to ``limit`` events, made when the log had come to ``newest`` or further.
+
+        Positions become visible in their order: behind what was found, nothing can appear that
+        is not behind ``newest`` as well.
+        """
+        last = events[-1].position if events else 0
+        return cls(events, last if len(events) == limit else max(last, newest))
 
 
 class Bell:
@@ -39,7 +57,7 @@ class Bell:
 
 
 async def follow(
-    read: Callable[[int, int], Awaitable[list[Recorded]]],
+    read: Callable[[int, int], Awaitable[Stretch]],
     position: Callable[[int], Awaitable[int]],
     bell: Bell,
     after: int,
@@ -47,23 +65,23 @@ async def follow(
 ) -> AsyncIterator[list[Recorded]]:
     """Yield every event after the position ``after`` once, in order, for ever.
 
-    Outages of the store are waited out: the next read starts where the last one ended. A log that
-    ends before ``after`` is noticed by the ``position``, which is asked for at first and when all
-    is quiet; one that has gone on since, by the read.
+    Outages of the store are waited out: the next read starts where the last one ended, whether or
+    not there was an event to yield. A log that ends before that is told so by the ``position``; one
+    that has gone on since is noticed by the read.
     """
     outage = Outage("The log cannot be read")
-    await outage.wait_out(partial(position, after))
     with bell.listener() as woken:
         while True:
             # Cleared before the read: what commits during the read sets it again.
             woken.clear()
-            rows = await outage.wait_out(partial(read, after, batch))
-            if rows:
-                after = rows[-1].position
-                yield rows
-            if len(rows) < batch:
-                try:
+            stretch = await outage.wait_out(partial(read, after, batch))
+            if stretch.end < after:
+                await outage.wait_out(partial(position, after))
+                continue
+            after = stretch.end
+            if stretch.events:
+                yield stretch.events
+            if len(stretch.events) < batch:
+                with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(SAFETY_POLL_SECONDS):
                         await woken.wait()
-                except TimeoutError:
-                    await outage.wait_out(partial(position, after))

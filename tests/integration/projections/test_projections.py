@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager
 from datetime import timedelta
 from random import Random
+from typing import Any
 from uuid import uuid4
 
 import pytest
 from eventsourcing.persistence import StoredEvent
 
+from projections import runner
 from projections.cursor import BadCursor
 from projections.database import open_database
-from projections.ports import Database
+from projections.ports import Database, Transaction
 from projections.runner import Projector
 from projections.tasks import TaskPage, TaskQueries, TasksProjection
 from tests.builders import fail
 from tests.histories import START, live, new_task, stored
-from tests.read_models import caught_up, project
+from tests.read_models import caught_up, project, projecting
 from tests.services.stores import Backend, Store
 from tests.waiting import SECONDS, until
 from tts.domain.task import Task
@@ -97,6 +100,21 @@ async def drop(database: Database) -> None:
         for sql in TABLES:
             table = sql.split()[3]
             await transaction.execute(f"DELETE FROM {table}")  # noqa: S608 -- a name from above
+
+
+class Counting:
+    """Counts the transactions on a database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.transactions = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    def transaction(self) -> AbstractAsyncContextManager[Transaction]:  # noqa: D102
+        self.transactions += 1
+        return self._database.transaction()
 
 
 class Grumpy(TasksProjection):
@@ -326,6 +344,27 @@ async def test_the_rows_follow_the_log(store, database):
             await caught_up(store, database)
             assert len((await listing(database)).tasks) == 2 * (seed + 1)
         assert projector.position == await store.position()
+
+
+async def test_an_event_that_comes_alone_is_applied_at_once(store, database, monkeypatch):
+    """Nobody waits for others to come."""
+    monkeypatch.setattr(runner, "GATHER_SECONDS", 3600)
+    async with projecting(store, database):
+        await store.append(stored(new_task(Random(0))))
+        await caught_up(store, database)
+
+
+async def test_events_that_come_together_are_applied_together(store, database, monkeypatch):
+    """A transaction costs much the same for one event as for twenty."""
+    monkeypatch.setattr(runner, "GATHER_SECONDS", 1.0)
+    counting = Counting(database)
+    async with projecting(store, counting):
+        await store.append(stored(new_task(Random(0))))
+        await caught_up(store, database)
+        for n in range(20):
+            await store.append(stored(new_task(Random(n + 1))))
+        await caught_up(store, database)
+        assert counting.transactions < 8
 
 
 async def test_an_event_that_cannot_be_applied_stops_its_projection_in_front_of_it(
