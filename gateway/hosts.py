@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from http import HTTPStatus
 
 from sanic.exceptions import BadRequest
 
 from gateway.cors import ANY
-from gateway.errors import HostNotAllowed
+from gateway.errors import HostNotAllowed, refusal
 from tts.config import Settings
+from tts.wire import Refusal
 
 AUTHORITY = re.compile(r"(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{0,5}))?", re.ASCII)
 ORIGIN = re.compile(r"(https?)://([^/?#@]+)(?:/.*)?")
@@ -61,6 +63,14 @@ class Hosts:
         if len(self._allowed) >= REMEMBERED_MAX:
             self._allowed.clear()
         self._allowed.add(host)
+
+    def refusal(self, host: str, came_in_on: Address) -> tuple[HTTPStatus, Refusal] | None:
+        """The same as an answer, for who serves without Sanic; None if the name is ours."""
+        try:
+            self.check(host, came_in_on)
+        except (BadRequest, HostNotAllowed) as error:
+            return refusal(error, "a request")
+        return None
 
     def may_open(self, origin: str, came_in_on: Address) -> bool:
         """Whether a page of that origin may open a WebSocket, which no browser keeps it from.

@@ -21,6 +21,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema, PydanticCustomError
 
 from gateway.errors import InvalidJson, InvalidRequest, NothingToSpeak
+from tts.application.dead_letters import REASON_MAX_CHARS
 from tts.config import Settings
 from tts.domain.values import Priority, Status
 from tts.observability.visible import CONTROLS, is_plain_line
@@ -230,7 +231,7 @@ class DismissRequest(Body):
         Text,
         AfterValidator(_no_controls),
         Published(rf"^[^{CONTROLS}]*[^{CONTROLS}\s][^{CONTROLS}]*$"),
-        Field(max_length=200),
+        Field(max_length=REASON_MAX_CHARS),
     ] = Field(description="Why; it stands in the log and in the streams.")
     limit: Annotated[int, Field(ge=1)] | None = Field(
         default=None, description="At most so many in this request; otherwise all."

@@ -66,6 +66,8 @@ class Audio:
                 start, end, status = *part, 206
                 headers["Content-Range"] = f"bytes {start}-{end - 1}/{stat.st_size}"
         headers["Content-Length"] = str(end - start)
+        if request.method == "HEAD":
+            return HTTPResponse(status=status, headers=headers, content_type=CONTENT_TYPE)
         return FileResponse(path, start, end - start, status, headers)
 
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import stat
 import subprocess
@@ -77,6 +78,17 @@ def test_a_gateway_waits_for_the_database(server):
         process.wait_for(f"http://127.0.0.1:{port}/health")
     finally:
         process.stop()
+
+
+def test_a_start_that_waits_ends_when_it_is_told_to(start):
+    """Ctrl-C is heard while it waits for a server, and is no failure."""
+    url = f"postgresql://user@127.0.0.1:{free_port()}/tts"
+    process = start("gateway", "--port", str(free_port()), EVENT_STORE_URL=url)
+    wait_until(lambda: "Waiting for the event store" in process.log, "the gateway waits")
+    os.kill(process.pid, signal.SIGINT)
+    wait_until(lambda: not process.running, "it ends", seconds=3)
+    assert process.exit_code == 0
+    assert "Traceback" not in process.log
 
 
 def test_a_taken_port_ends_the_start(tmp_path, taken):

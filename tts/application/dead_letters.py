@@ -29,6 +29,7 @@ from tts.wire import (
 WORK_SECONDS = 5.0  # of one call, well under the patience of any proxy
 CHUNKS_PER_SECOND = 10
 DISMISSALS_PER_SECOND = 500  # they make no work for anybody
+REASON_MAX_CHARS = 200  # streams show it
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import click
 
-from tts.application.dead_letters import Bulk, Selection
+from tts.application.dead_letters import REASON_MAX_CHARS, Bulk, Selection
 from tts.observability.visible import is_plain_line
 
 
@@ -60,7 +60,11 @@ FILTERS = (
 ORDER = (
     click.argument("tasks", type=TaskId(), nargs=-1),
     click.option("--all", "everything", is_flag=True, help="All of them, without a filter."),
-    click.option("--reason", required=True, help="Why; it stands in the log."),
+    click.option(
+        "--reason",
+        required=True,
+        help=f"Why, in {REASON_MAX_CHARS} characters at most; it stands in the log.",
+    ),
     click.option("--limit", type=click.IntRange(min=1), help="At most so many."),
     click.option("--dry-run", is_flag=True, help="Only say what would be done."),
 )
@@ -99,6 +103,10 @@ def with_bulk(command: Callable[..., None]) -> Callable[..., None]:
             )
         if not reason.strip():
             raise click.UsageError("--reason must not be empty")
+        if len(reason) > REASON_MAX_CHARS:
+            raise click.UsageError(
+                f"--reason must have at most {REASON_MAX_CHARS} characters, not {len(reason)}"
+            )
         if not is_plain_line(reason):
             raise click.UsageError("--reason must be one line without control characters")
         by = f"{getpass.getuser()} (command line)"

@@ -12,6 +12,7 @@ from enum import StrEnum
 from functools import partial
 
 from gateway.app import Gateway, bind
+from gateway.hosts import Hosts
 from gateway.services import Webhooks
 from projections.database import open_database
 from projections.dead_letters import DeadLetterQueries
@@ -218,7 +219,12 @@ async def _monitored(deployment: Deployment) -> None:
     settings = deployment.composition.settings
     host, port = settings.host, settings.metrics_port
     monitoring = monitor(
-        host, port, deployment.probes, notes=deployment.notes, leading=deployment.leading
+        host,
+        port,
+        deployment.probes,
+        door=Hosts(settings).refusal,
+        notes=deployment.notes,
+        leading=deployment.leading,
     )
     try:
         await deployment.stack.enter_async_context(monitoring)

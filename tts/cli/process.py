@@ -48,9 +48,19 @@ async def _until_stopped(build: Build, settings: Settings) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    stopped = asyncio.create_task(stop.wait())
     async with AsyncExitStack() as stack:
-        parts = [asyncio.create_task(part()) for part in await build(settings, stack)]
-        stopped = asyncio.create_task(stop.wait())
+        # It may wait for a server, which whoever stops it does not.
+        building = asyncio.ensure_future(build(settings, stack))
+        try:
+            await asyncio.wait([building, stopped], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            if not building.done():
+                building.cancel()
+                await asyncio.wait([building])
+        if building.cancelled():
+            return
+        parts = [asyncio.create_task(part()) for part in building.result()]
         try:
             await asyncio.wait([*parts, stopped], return_when=asyncio.FIRST_COMPLETED)
         finally:

@@ -43,9 +43,10 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"]) -> N
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for chatty in ("httpx", "httpcore", "urllib3"):
+    for chatty in ("httpx", "httpcore"):
         logging.getLogger(chatty).setLevel(max(logging.getLevelName(level), logging.WARNING))
-    for repetitive in ("aiormq", "aio_pika"):  # what they report is raised as well, and told once
+    # What they report is raised as well, and told once.
+    for repetitive in ("aiormq", "aio_pika", "urllib3"):
         logging.getLogger(repetitive).setLevel(logging.CRITICAL)
 
 

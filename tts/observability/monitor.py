@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from http import HTTPStatus
 
 import orjson
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from tts.observability.health import Notes, Probe, examine
+from tts.wire import Refusal
+
+Door = Callable[[str, tuple[str, int]], tuple[HTTPStatus, Refusal] | None]
+"""Why a request to that ``Host``, which came in on that address, is not for us; None if it is."""
+
+_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @contextlib.asynccontextmanager
@@ -18,6 +25,7 @@ async def monitor(
     port: int,
     probes: Mapping[str, Probe],
     *,
+    door: Door,
     notes: Notes = tuple,
     leading: Callable[[], bool] | None = None,
 ) -> AsyncIterator[None]:
@@ -34,14 +42,20 @@ async def monitor(
         status, answer = await examine(probes, notes)
         if leading is not None:
             answer["data"]["role"] = "leading" if leading() else "standing by"
-        return web.Response(
-            body=orjson.dumps(answer), status=status, content_type="application/json"
-        )
+        return _json(answer, status)
 
     async def metrics(_request: web.Request) -> web.Response:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
-    app = web.Application()
+    @web.middleware
+    async def at_the_door(request: web.Request, handler: _Handler) -> web.StreamResponse:
+        refused = door(request.headers.get("Host", ""), _came_in_on(request))
+        if refused is not None:
+            status, answer = refused
+            return _json(answer, status)
+        return await handler(request)
+
+    app = web.Application(middlewares=[at_the_door])
     app.add_routes([web.get("/health", health), web.get("/metrics", metrics)])
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
@@ -50,3 +64,12 @@ async def monitor(
         yield
     finally:
         await runner.cleanup()
+
+
+def _json(answer: object, status: int) -> web.Response:
+    return web.Response(body=orjson.dumps(answer), status=status, content_type="application/json")
+
+
+def _came_in_on(request: web.Request) -> tuple[str, int]:
+    address, port, *_ = request.get_extra_info("sockname")
+    return address, port

@@ -197,6 +197,7 @@ def test_dismiss_takes_them_off_the_list(shell: Shell):
         ("--all", "--reason", "\x1b[2Jgone"),
         ("--all", "--reason", "a\x9b31m"),
         ("--all", "--reason", "a\u202eb"),
+        ("--all", "--reason", "a" * 201),
         ("--all", "--code", "network", *WHY),
         (str(UUID(int=1)), "--code", "network", *WHY),
         ("nonsense", *WHY),

@@ -647,6 +647,18 @@ class TestAudio:
             stale = {"Range": "bytes=0-1", "If-Range": '"other"'}
             assert (await its.client.get(url, headers=stale)).status_code == 200
 
+    async def test_has_a_head_that_reads_nothing(self, tmp_path: Path, monkeypatch):
+        """HEAD tells the length of a file, or of a part of it, and leaves it closed."""
+        async with running(tmp_path) as its:
+            key = f"audio-{uuid4()}.wav"
+            await its.audio.put(key, bytes(1000), "audio/wav")
+            monkeypatch.setattr(Path, "open", lambda *_: pytest.fail("the file was opened"))
+            whole = await its.client.head(f"/audio/{key}")
+            part = await its.client.head(f"/audio/{key}", headers={"Range": "bytes=0-99"})
+            assert (whole.status_code, whole.headers["content-length"]) == (200, "1000")
+            assert (part.status_code, part.headers["content-range"]) == (206, "bytes 0-99/1000")
+            assert part.headers["content-length"] == "100"
+
     @pytest.mark.parametrize(
         "key",
         [

@@ -76,3 +76,12 @@ def test_what_can_be_seen_stays_as_it_is():
         assert visible(text) == text
     assert visible("a\U000e0001b\ud800") == "a\\udb40\\udc01b\\ud800"
     assert visible("one\ntwo", keep="\n") == "one\ntwo"
+
+
+@pytest.mark.parametrize("chatty", ["urllib3.connectionpool", "aiormq.connection", "httpx"])
+def test_what_is_told_by_us_is_not_told_by_libraries(capsys, chatty):
+    """An outage is one line of ours, not one for each try."""
+    configure_logging("INFO", "json")
+    level = logging.INFO if chatty == "httpx" else logging.WARNING
+    logging.getLogger(chatty).log(level, "Retrying after connection broken")
+    assert capsys.readouterr().err == ""
