@@ -7,7 +7,7 @@ import re
 from collections.abc import Collection
 from urllib.parse import SplitResult, parse_qs, unquote_to_bytes, urlsplit
 
-from tts.config.text import shown, visible_ascii, without_controls
+from tts.config.text import quotation, visible_ascii, without_controls
 
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _LOOSE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
@@ -65,7 +65,7 @@ def web_url(text: str) -> str:
     if "?" in text or "#" in text:
         raise ValueError("must be a URL without ? and #")
     if not _is_endpoint(parts.netloc):
-        raise ValueError(f"must have a host, and perhaps a port: {shown(parts.netloc)} is none")
+        raise ValueError(f"must have a host, and perhaps a port: {quotation(parts.netloc)} is none")
     return text.rstrip("/")
 
 
@@ -76,7 +76,7 @@ def origins(text: str) -> str:
         if not (separator and re.fullmatch(r"[a-z][a-z0-9+.-]*", scheme) and _is_endpoint(rest)):
             raise ValueError(
                 "must list origins such as https://app.example.com, or be *; "
-                f"{shown(origin)} is none"
+                f"{quotation(origin)} is none"
             )
     return text
 
@@ -87,7 +87,7 @@ def allowed_hosts(text: str) -> frozenset[str]:
         if not _is_endpoint(name):
             raise ValueError(
                 "must list host names such as tts.example.com, each perhaps with a port; "
-                f"{shown(name)} is none"
+                f"{quotation(name)} is none"
             )
     return frozenset(map(str.lower, listed(text)))
 
@@ -96,7 +96,9 @@ def names_below_hosts(text: str) -> str:
     """Host names with a dot, separated by commas."""
     for name in listed(text):
         if "." not in name or ":" in name or not is_host(name):
-            raise ValueError(f"must list hosts such as replicate.delivery; {shown(name)} is none")
+            raise ValueError(
+                f"must list hosts such as replicate.delivery; {quotation(name)} is none"
+            )
     return text
 
 

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from tts.config.settings import ENV_FILE, Settings
-from tts.config.text import shown
+from tts.config.text import quotation
 
 SIMILAR = 0.8  # of the letters: a typo, and no name of another program
 
@@ -66,7 +66,7 @@ def misspelled() -> list[str]:
     for name in dotenv_values(ENV_FILE, encoding="utf-8", interpolate=False):
         similar = difflib.get_close_matches(name.upper(), ours, n=1, cutoff=SIMILAR)
         if similar and name.upper() not in ours:
-            lines.append(f"{ENV_FILE}: {shown(name)} is no setting; is {similar[0]} meant?")
+            lines.append(f"{ENV_FILE}: {quotation(name)} is no setting; is {similar[0]} meant?")
     return lines
 
 
@@ -77,5 +77,5 @@ def _sentence(item: ErrorDetails) -> str:
     if not item["loc"]:
         return reason  # it names several settings
     name = str(item["loc"][0])
-    value = "" if name in _UNSHOWN else f" (is {shown(item['input'])})"
+    value = "" if name in _UNSHOWN else f" (is {quotation(item['input'])})"
     return f"{name.upper()}: {reason}{value}"

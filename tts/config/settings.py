@@ -36,7 +36,7 @@ from tts.config.kinds import (
     Version,
     WebUrl,
 )
-from tts.config.text import shown
+from tts.config.text import quotation
 from tts.http.reach import INNER_SUFFIXES, is_loopback
 
 REPLICATE_HOST = "api.replicate.com"
@@ -161,7 +161,7 @@ class Settings(BaseSettings):
             raise ValueError(
                 "MINIO_PUBLIC_ENDPOINT must have no path where URLs are signed (as with "
                 "TTS_API_KEYS_FILE, unless MINIO_PRESIGN_SECONDS=0 makes all audio public): it is "
-                f"{shown(self.minio_public_endpoint)}"
+                f"{quotation(self.minio_public_endpoint)}"
             )
         return self
 
@@ -183,9 +183,9 @@ class Settings(BaseSettings):
     def exposure(self) -> str:
         """Which setting lets others than this machine reach the gateway; empty if none does."""
         if not is_loopback(self.host):
-            return f"HOST: {shown(self.host)} can be reached from elsewhere"
+            return f"HOST: {quotation(self.host)} can be reached from elsewhere"
         if self.public_url and not is_loopback(urlsplit(self.public_url).hostname or ""):
-            return f"PUBLIC_URL: {shown(self.public_url)} can be reached from elsewhere"
+            return f"PUBLIC_URL: {quotation(self.public_url)} can be reached from elsewhere"
         if self.proxies_count:
             return f"PROXIES_COUNT: with {self.proxies_count} proxies in front, others come in"
         if "*" in self.allowed_origins:

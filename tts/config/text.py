@@ -12,7 +12,7 @@ _CREDENTIALS = re.compile(r"(^|//)[^\s/]*@|(^|//)\S*@")
 _TYPOGRAPHIC = frozenset("‘’‚‛“”„‟«»‹›「」『』＂＇")
 
 
-def shown(value: object) -> str:
+def quotation(value: object) -> str:
     """The value as a message shows it: on one line, not too long, without user and password."""
     text = value if isinstance(value, str) else str(value)
     text = _CREDENTIALS.sub(r"\1\2***@", text)

@@ -9,14 +9,14 @@ from tts.domain.values import Segment
 from tts.ports.log import EventStore, Payload
 from tts.ports.speech import Speech, Template
 from tts.processor.resources import Resources
-from tts.text.sending import said, said_as_it_is
+from tts.text.sending import model_text, model_text_before
 
 
 def words(task: Task, segment: Segment, text: str, limit: int | None) -> str:
     """What of the task's text is sent for the segment; always the same, whatever is configured."""
     if task.cleanup is None:
-        return said_as_it_is(text[segment.start : segment.end], limit)
-    return said(text, segment.start, segment.end, cleanup=task.cleanup)
+        return model_text_before(text[segment.start : segment.end], limit)
+    return model_text(text, segment.start, segment.end, cleanup=task.cleanup)
 
 
 class Script:

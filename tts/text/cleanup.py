@@ -27,12 +27,12 @@ from tts.text.rewriting import Rewriting
 # The tokenizer of CosyVoice 2 has a token for each of these.
 MODEL_TAG = r"</?(?:strong|laughter)>|<\|[^<>|\n]{1,40}\|>"
 
-_HAN = r"\p{Han}\p{Hiragana}\p{Katakana}"
 _FULL_WIDTH = {code: code - 0xFEE0 for code in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B))}
 _FULL_WIDTH |= {code: code - 0xFEE0 for code in range(0xFF41, 0xFF5B)}
 _NUMBER_MARK = str.maketrans("．，：／－％＋", ".,:/-%+")
 _HOST = r"(?:[0-9A-Za-z](?:[0-9A-Za-z-]{0,61}[0-9A-Za-z])?\.){1,8}[A-Za-z]{2,24}"
 
+_CHINESE = regex.compile(r"[\u4e00-\u9fff]")
 _FENCE = regex.compile(r"(?m)^[ \t]*(?:```|~~~)[^\n`]*$")
 _RULER = regex.compile(r"(?m)^[ \t]*(?:(?:[-*_=][ \t]*){3,}|(?=[^\n]*\|)[ \t|:-]*-[ \t|:-]*)$")
 _HEAD = regex.compile(r"(?m)^[ \t]*(?:>[ \t]?|#{1,6}[ \t]+|[-*+•·▪●][ \t]+(?:\[[ xX]\][ \t]+)?)+")
@@ -41,25 +41,6 @@ _CELL = regex.compile(r"[ \t|]*\|[ \t|]*")
 _LINK = regex.compile(r"!?\[([^\[\]\n]{0,300})\]\([^()\s]{0,1000}(?:[ \t]+\"[^\"\n]{0,200}\")?\)")
 _EMPHASIS = regex.compile(r"(?<!\d)(?:\*{2,3}|_{2,3}|~~)|(?:\*{2,3}|_{2,3}|~~)(?!\d)|`+")
 _STARS = regex.compile(r"(?<![0-9A-Za-z*])\*(?=[^\s*])([^*\n]{1,200})(?<=[^\s*])\*(?![0-9A-Za-z*])")
-_TAG = r"</?(?:strong|laughter)>|<\|[^<>|\n]{1,40}\|>"
-
-_HAN = r"\p{Han}\p{Hiragana}\p{Katakana}"
-_FULL_WIDTH = {code: code - 0xFEE0 for code in (*range(0xFF10, 0xFF1A), *range(0xFF21, 0xFF3B))}
-_FULL_WIDTH |= {code: code - 0xFEE0 for code in range(0xFF41, 0xFF5B)}
-_NUMBER_MARK = str.maketrans("．，：／－％＋", ".,:/-%+")
-_HOST = r"(?:[0-9A-Za-z](?:[0-9A-Za-z-]{0,61}[0-9A-Za-z])?\.){1,8}[A-Za-z]{2,24}"
-
-_FENCE = regex.compile(r"(?m)^[ \t]*(?:```|~~~)[^\n`]*$")
-_RULER = regex.compile(r"(?m)^[ \t]*(?:(?:[-*_=][ \t]*){3,}|(?=[^\n]*\|)[ \t|:-]*-[ \t|:-]*)$")
-_HEAD = regex.compile(r"(?m)^[ \t]*(?:>[ \t]?|#{1,6}[ \t]+|[-*+•·▪●][ \t]+(?:\[[ xX]\][ \t]+)?)+")
-_ROW = regex.compile(r"(?m)^[ \t]*\|[ \t]*+([^\n]*)$")
-_CELL = regex.compile(r"[ \t|]*\|[ \t|]*")
-_LINK = regex.compile(r"!?\[([^\[\]\n]{0,300})\]\([^()\s]{0,1000}(?:[ \t]+\"[^\"\n]{0,200}\")?\)")
-_EMPHASIS = regex.compile(
-    r"(?<!\d)(?:\*{2,3}|_{2,3}|~~)|(?:\*{2,3}|_{2,3}|~~)(?!\d)|`+"
-    r"|(?<![0-9A-Za-z*])\*(?=[^\s*][^*\n]{0,200}\*(?![0-9A-Za-z*]))"
-    r"|(?<=[^\s*])\*(?![0-9A-Za-z*])(?<=(?<![0-9A-Za-z*])\*[^*\n]{1,201}\*)"
-)
 _TAG = regex.compile(
     rf"(?:{MODEL_TAG})(*SKIP)(*FAIL)|</?[A-Za-z][^<>\n]{{0,200}}>|<!--[^<>]{{0,500}}-->"
 )
@@ -81,8 +62,7 @@ _RANGE = regex.compile(r"(?<=[\d%％℃])(?:[~～–—]|——)(?=\d)|(?<=[%％
 
 def clean(rewriting: Rewriting) -> None:
     """Leave only what is for the ear."""
-    text = rewriting.text
-    chinese = regex.search(r"[\u4e00-\u9fff]", text) is not None
+    chinese = _CHINESE.search(rewriting.text) is not None
     dot, at, comma = ("点", "at", "，") if chinese else (" dot ", " at ", ", ")
 
     def host(name: str) -> str:

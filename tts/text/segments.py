@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from itertools import accumulate, pairwise
 from math import inf
 
+from tts.text.glance import is_short
 from tts.text.length import CHINESE, Length
 from tts.text.places import Cut, places
 from tts.text.sending import rewritten
@@ -32,17 +33,17 @@ def split(text: str, limit: int | None = None, *, cleanup: bool = True) -> list[
     """The ``[start, end)`` ranges, in order, that cover ``text`` without gap or overlap.
 
     ``limit`` is what the model speaks at once, as it counts (see :class:`Length`; at least 1; None
-    for no limit), of what is sent for the text (see :func:`said`). The ranges are about as long as
-    each other, end with a sentence if they can, else with a clause, else with a word, and none has
-    fewer than ``SPOKEN_LEAST`` letters and digits if that can be had. Every range holds a letter or
-    a digit that is sent, because a model fails on one that does not; only a text without any is one
-    range of that kind.
+    for no limit), of what is sent for the text (see :func:`model_text`). The ranges are about as
+    long as each other, end with a sentence if they can, else with a clause, else with a word, and
+    none has fewer than ``SPOKEN_LEAST`` letters and digits if that can be had. Every range holds a
+    letter or a digit that is sent, because a model fails on one that does not; only a text without
+    any is one range of that kind.
 
     A range is longer than ``limit`` in one case: it is a single character, with its marks.
     """
     if limit is not None and limit < 1:
         raise ValueError(f"a segment's limit must be at least 1, not {limit}")
-    if limit is None or not text:
+    if limit is None or not text or is_short(text, limit):
         return [[0, len(text)]]
     sent = rewritten(text, cleanup=cleanup)
     length = Length(sent.text)

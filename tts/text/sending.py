@@ -40,13 +40,13 @@ def rewritten(text: str, *, cleanup: bool) -> Rewriting:
     return rewriting
 
 
-def said(text: str, start: int, end: int, *, cleanup: bool) -> str:
+def model_text(text: str, start: int, end: int, *, cleanup: bool) -> str:
     """What of ``text[start:end]`` goes to the model; the rest of the text shows what it is."""
     piece = rewritten(text, cleanup=cleanup).between(start, end).strip()
     return _without_leading_closers(piece) or text[start:end]
 
 
-def said_as_it_is(text: str, limit: int | None) -> str:
+def model_text_before(text: str, limit: int | None) -> str:
     """What of a segment's text goes to the model for a task from before there were these rules."""
     if limit is None or len(text) <= limit:
         return text

@@ -9,7 +9,7 @@ from tts.sandbox import front_end
 from tts.text.length import Length
 from tts.text.readings import chinese_length
 from tts.text.segments import split
-from tts.text.sending import said
+from tts.text.sending import model_text
 
 
 def counted(text: str) -> float:
@@ -64,7 +64,7 @@ def test_tokens_are_hardly_ever_more_than_estimated(text, tokens):
 def test_the_sandbox_speaks_each_segment_whole_and_no_text_that_is_too_long(text):
     """So a test sees it when the end of a text is not spoken."""
     for start, end in split(text, 80):
-        part = said(text, start, end, cleanup=True)
+        part = model_text(text, start, end, cleanup=True)
         assert front_end.heard(part) == part
         assert front_end.length(part) == pytest.approx(counted(part), rel=0.25, abs=3)
     assert front_end.heard(text) != text

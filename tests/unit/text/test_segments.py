@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.text.corpus import ENGLISH, NEWS, UNPUNCTUATED
 from tts.text.length import Length
 from tts.text.segments import SPOKEN_LEAST, speakable, split
-from tts.text.sending import said
+from tts.text.sending import model_text
 
 PIECES = st.sampled_from(
     [
@@ -41,7 +41,7 @@ def pieces(text: str, limit: int) -> list[str]:
 
 def sent(text: str, limit: int, *, cleanup: bool = True) -> list[str]:
     ranges = split(text, limit, cleanup=cleanup)
-    return [said(text, start, end, cleanup=cleanup) for start, end in ranges]
+    return [model_text(text, start, end, cleanup=cleanup) for start, end in ranges]
 
 
 def letters(text: str) -> int:
@@ -66,7 +66,7 @@ def test_every_text_is_covered_and_each_segment_has_something_to_say(text, limit
     assert (ranges[0][0], ranges[-1][1]) == (0, len(text))
     assert all(before[1] == after[0] for before, after in pairwise(ranges))
     if len(ranges) > 1:
-        assert all(speakable(said(text, *piece, cleanup=cleanup)) for piece in ranges)
+        assert all(speakable(model_text(text, *piece, cleanup=cleanup)) for piece in ranges)
 
 
 @given(TEXTS, LIMITS)

@@ -3,11 +3,11 @@
 import pytest
 
 from tts.text.segments import split
-from tts.text.sending import said, said_as_it_is
+from tts.text.sending import model_text, model_text_before
 
 
 def sent(text: str, *, cleanup: bool = True) -> str:
-    return said(text, 0, len(text), cleanup=cleanup)
+    return model_text(text, 0, len(text), cleanup=cleanup)
 
 
 @pytest.mark.parametrize(
@@ -90,12 +90,12 @@ def test_the_segments_of_what_is_cleaned_are_ranges_of_what_was_written():
     text = "# 标题\n\n**重点**：请看https://www.example.com/a?b=c，谢谢😀！\n" * 6
     ranges = split(text, 80)
     assert "".join(text[start:end] for start, end in ranges) == text
-    words = "".join(said(text, start, end, cleanup=True) for start, end in ranges)
+    words = "".join(model_text(text, start, end, cleanup=True) for start, end in ranges)
     assert words.count("重点") == words.count("example点com") == 6
     assert "https" not in words
 
 
 def test_a_task_from_before_the_rules_is_spoken_as_it_was():
     """A prediction that was paid for is found by the text that was sent."""
-    assert said_as_it_is("。”他\n说 😀", 80) == "。”他\n说 😀"
-    assert said_as_it_is("!" * 90 + "a", 80) == "a"
+    assert model_text_before("。”他\n说 😀", 80) == "。”他\n说 😀"
+    assert model_text_before("!" * 90 + "a", 80) == "a"
