@@ -49,6 +49,7 @@ from tts.observability.health import Notes, Probe
 from tts.ports.audio import AudioStore
 from tts.ports.errors import Unavailable
 from tts.ports.log import Log
+from tts.ports.roster import Roster
 
 METHODS = ("GET", "HEAD", "POST", "DELETE")  # those that any route has
 BACKLOG = 4096  # Sanic's 100 lets a thousand clients that come at once wait for seconds
@@ -69,7 +70,7 @@ def create_app(services: Services) -> Sanic[Any, Any]:
     app.ctx.admission = services.admission
     app.ctx.cors = Cors(origins) if origins else None
     app.ctx.hosts = Hosts(services.settings)
-    app.ctx.door = Door(services.settings, app.ctx.hosts)
+    app.ctx.door = Door(services.settings, app.ctx.hosts, services.admission.room)
     app.ctx.needs = {}
     app.exception(Exception)(_answer)
     for routes in (tts, dead_letters, events, ws, tokens, usage, system, audio, pages, webhooks):
@@ -141,6 +142,7 @@ class Gateway:
         notes: Notes = tuple,
         webhooks: Webhooks | None = None,
         upstream: Upstream,
+        roster: Roster,
     ) -> None:
         self._settings = settings
         self.hub = Hub(
@@ -170,6 +172,7 @@ class Gateway:
             probes=probes,
             notes=lambda: [*notes(), *self._admission.notes()],
             upstream=upstream,
+            roster=roster,
             hub=self.hub,
             admission=self._admission,
             queue_limit=self._queue_limit,

@@ -96,6 +96,10 @@ class TooManyStreams(Later):
     """The client has as many streams open as it may."""
 
 
+class NoRoom(Later):
+    """The process has as many streams open as it has files for."""
+
+
 class QueueFull(Later):
     """As many tasks wait as may; nothing was recorded."""
 
@@ -180,6 +184,7 @@ TABLE: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
     Forbidden: (HTTPStatus.FORBIDDEN, "forbidden"),
     TooManyRequests: (HTTPStatus.TOO_MANY_REQUESTS, "rate_limited"),
     TooManyStreams: (HTTPStatus.TOO_MANY_REQUESTS, "too_many_streams"),
+    NoRoom: (HTTPStatus.SERVICE_UNAVAILABLE, "too_many_streams"),
     TooManyTasks: (HTTPStatus.TOO_MANY_REQUESTS, "too_many_tasks"),
     CharactersExhausted: (HTTPStatus.TOO_MANY_REQUESTS, "characters_exhausted"),
     QueueFull: (HTTPStatus.SERVICE_UNAVAILABLE, "queue_full"),

@@ -14,6 +14,7 @@ from gateway.access.keyring import Keyring
 from gateway.access.limits import Places, RateLimit
 from gateway.access.roles import ANYBODY, STRANGER, Access, Need, Scope
 from gateway.errors import Forbidden, Unauthorized
+from gateway.room import Room
 from gateway.security import Event
 from tts.config import ConfigError, Settings
 
@@ -89,8 +90,11 @@ class Admission:
         self._credentials = Credentials(self.keys) if self.keys else None
         rate = settings.rate_limit_per_key if path else settings.rate_limit_per_address
         self._rate = RateLimit(rate) if rate else None
+        self.room = Room.of_process()
         self.places = Places(
-            per_key=settings.streams_per_key, per_address=settings.streams_per_address
+            self.room,
+            per_key=settings.streams_per_key,
+            per_address=settings.streams_per_address,
         )
         self.unguarded = self.keys is None and self._rate is None
 
@@ -139,7 +143,7 @@ class Admission:
         """Count a stream.
 
         Raises:
-            TooManyStreams
+            TooManyStreams, NoRoom
         """
         return Place(self, access, request.client_ip)
 
@@ -151,7 +155,8 @@ class Admission:
 
     def notes(self) -> Sequence[str]:
         """What an operator should mend although everything works."""
-        return [OLD_KEYS] if self.keys is not None and not self.keys.is_readable else []
+        noted = [OLD_KEYS] if self.keys is not None and not self.keys.is_readable else []
+        return [*noted, *filter(None, [self.room.note])]
 
     def _identify(self, credentials: Credentials, request: Request, need: Need) -> Access:
         header = request.headers.get("authorization")

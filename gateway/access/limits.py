@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from gateway.errors import TooManyRequests, TooManyStreams
+from gateway.room import Room
 
 CLIENTS_MAX = 10_000  # remembered; beyond that, those whose bucket is full again are forgotten
 STREAM_RETRY_SECONDS = 10
@@ -40,9 +41,10 @@ class RateLimit:
 
 
 class Places:
-    """Streams that may be open: of one key, and of one address."""
+    """Streams that may be open: of one key, of one address, and of all."""
 
-    def __init__(self, *, per_key: int, per_address: int) -> None:
+    def __init__(self, room: Room, *, per_key: int, per_address: int) -> None:
+        self._room = room
         self._per_key = per_key
         self._per_address = per_address
         self._of_key: Counter[str] = Counter()
@@ -53,10 +55,12 @@ class Places:
 
         Raises:
             TooManyStreams: none is left.
+            NoRoom: none is left for anybody.
         """
         full = self._of_address[address] >= self._per_address
         if full or (key_id and self._of_key[key_id] >= self._per_key):
             raise TooManyStreams("too many streams are open", retry_after=STREAM_RETRY_SECONDS)
+        self._room.take_stream()
         self._of_key[key_id] += 1
         self._of_address[address] += 1
 
@@ -74,6 +78,7 @@ class Places:
 
     def leave(self, key_id: str, address: str) -> None:
         """Give a place back."""
+        self._room.leave_stream()
         self._give_back(self._of_key, key_id)
         self._give_back(self._of_address, address)
 

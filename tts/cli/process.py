@@ -14,12 +14,14 @@ from typing import Any
 import uvloop
 
 from tts.cli.data_folder import readable_by_others
-from tts.config import Settings, load, misspelled
+from tts.config import ConfigError, Settings, load, misspelled
 from tts.observability.logs import configure_logging
 
 logger = logging.getLogger(__name__)
 
 PRIVATE = 0o077  # what others may not do with the files that we make: anything
+
+FEWEST_FILES = 64
 
 Part = Callable[[], Coroutine[Any, Any, None]]
 Build = Callable[[Settings, AsyncExitStack], Awaitable[list[Part]]]
@@ -40,6 +42,10 @@ def run_process(build: Build, overrides: dict[str, Any]) -> None:
 def _raise_file_limit() -> None:
     """Allow as many open files as the system lets us: every stream is one, and 1,024 are few."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most < FEWEST_FILES:
+        raise ConfigError(
+            f"only {most} files may be open at a time: raise ulimit -n to {FEWEST_FILES} or more"
+        )
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
 
 

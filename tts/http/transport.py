@@ -11,6 +11,7 @@ said, and none is decompressed.
 from __future__ import annotations
 
 import contextlib
+import resource
 import socket
 from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
@@ -130,12 +131,18 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=0, socket_factory=self._socket),
+                connector=aiohttp.TCPConnector(limit=_most(), socket_factory=self._socket),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 skip_auto_headers=AUTOMATIC_HEADERS,
             )
         return self._session
+
+
+def _most() -> int:
+    """How many connections are made at a time: a small part of the files that may be open."""
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return max(2, files // 32)
 
 
 class _Body(httpx.AsyncByteStream):

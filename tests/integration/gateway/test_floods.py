@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 from websockets.frames import Frame, Opcode
 
+from gateway.room import Room
 from tests.integration.gateway.gateway_under_test import Running, running
 from tests.integration.gateway.socket_client import client_of
 
@@ -153,3 +155,20 @@ async def test_a_message_in_a_thousand_pieces(tmp_path: Path):
             client.connection.transport.write(bytes([byte]))
             await asyncio.sleep(0)
         assert (await client.of("pong"))["id"] == "x" * 100
+
+
+async def test_streams_leave_files_for_tasks(tmp_path: Path, monkeypatch):
+    """Where few files may be open, streams are refused and told when to come back; tasks are not."""
+    monkeypatch.setattr(Room, "of_process", lambda: Room(files=64, used=33))
+    async with running(tmp_path) as its, contextlib.AsyncExitStack() as stack:
+        statuses = []
+        for _ in range(20):
+            answer = await stack.enter_async_context(its.client.stream("GET", "/events"))
+            statuses.append(answer.status_code)
+        assert (statuses[0], statuses[-1]) == (200, 503)
+        assert int(answer.headers["retry-after"]) > 0
+        assert statuses == sorted(statuses)
+        await its.post()
+        noted = (await its.client.get("/health")).json()["data"]["notes"]
+        assert "Only 64 files may be open" in noted[0]
+        assert len(its.gateway.hub.streams) == statuses.count(200)
