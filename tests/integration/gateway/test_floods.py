@@ -158,7 +158,7 @@ async def test_a_message_in_a_thousand_pieces(tmp_path: Path):
 
 
 async def test_streams_leave_files_for_tasks(tmp_path: Path, monkeypatch):
-    """Where few files may be open, streams are refused and told when to come back; tasks are not."""
+    """Where few files may be open, streams are refused with a time to come back; tasks not."""
     monkeypatch.setattr(Room, "of_process", lambda: Room(files=64, used=33))
     async with running(tmp_path) as its, contextlib.AsyncExitStack() as stack:
         statuses = []
