@@ -170,7 +170,7 @@ class Gateway:
             usage=usage,
             dead_letters=dead_letters,
             probes=probes,
-            notes=lambda: [*notes(), *self._admission.notes()],
+            notes=lambda: [*notes(), *self._admission.notes(), *self.hub.newer.notes()],
             upstream=upstream,
             roster=roster,
             hub=self.hub,

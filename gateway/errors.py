@@ -17,7 +17,7 @@ from gateway.answers import HEADERS
 from gateway.security import Event
 from tts.application.dead_letters import NotADeadLetter
 from tts.application.tasks import IdempotencyMismatch, TaskNotFound
-from tts.domain.errors import TaskErased, TransitionRefused
+from tts.domain.errors import NewerEvent, TaskErased, TransitionRefused
 from tts.domain.failures import StepError
 from tts.ports.errors import Conflict, Unavailable
 from tts.wire import Refusal
@@ -198,12 +198,14 @@ TABLE: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
     Conflict: (HTTPStatus.CONFLICT, "conflict"),
     TaskErased: (HTTPStatus.CONFLICT, "task_erased"),
     Unavailable: (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"),
+    NewerEvent: (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"),
     StepError: (HTTPStatus.SERVICE_UNAVAILABLE, "unavailable"),  # the audio store, at an erasure
 }
 # What comes from behind us names hosts, ports and paths: clients get these, and the log the rest.
 SENTENCES: Mapping[type[Exception], str] = {
     Unavailable: "a part of the service does not answer; try again",
     StepError: "the audio store does not answer; try again",
+    NewerEvent: "the service is being upgraded; try again",
 }
 REFUSALS = {
     "request_retry": "task_not_failed",

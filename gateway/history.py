@@ -8,7 +8,9 @@ from uuid import UUID
 
 from gateway.errors import InvalidRequest
 from gateway.services import Services
+from gateway.streams.newer import readable
 from gateway.tasks import task_id_of
+from tts.domain.errors import NewerEvent
 from tts.ports.epochs import WentBack
 from tts.ports.log import Recorded
 from tts.wire import ResetReason
@@ -77,12 +79,17 @@ class History:
         """Everything with ``after`` < position <= ``until`` about the tasks, in order.
 
         ``scope`` is the owner whose tasks are meant if all are; None means everybody's.
+
+        Raises:
+            NewerEvent: the next one cannot be shown; all before it were.
         """
         if tasks is not None:
             read = self._services.application.store.events
             events = [event for task in tasks for event in await read(task)]
             events.sort(key=lambda event: event.position)
-            yield [event for event in events if after < event.position <= until]
+            events = [event for event in events if after < event.position <= until]
+            yield (known := readable(events))
+            _refuse_rest(events, known)
             return
         while after < until:
             batch = await self._services.log.read(after, BATCH)
@@ -93,7 +100,8 @@ class History:
             if scope is not None:
                 owners = await self._services.hub.owners.of(batch)
                 batch = [event for event in batch if owners[event.task_id] == scope]
-            yield batch
+            yield (known := readable(batch))
+            _refuse_rest(batch, known)
 
 
 def tasks_of(names: list[str]) -> frozenset[UUID]:
@@ -106,6 +114,11 @@ def tasks_of(names: list[str]) -> frozenset[UUID]:
     if len(names) > TASKS_MAX:
         raise InvalidRequest(f"taskId: at most {TASKS_MAX} tasks in one stream")
     return frozenset(map(task_id_of, names))
+
+
+def _refuse_rest(events: list[Recorded], known: list[Recorded]) -> None:
+    if len(known) < len(events):
+        raise NewerEvent(events[len(known)].topic)
 
 
 def _position(text: str) -> int | None:

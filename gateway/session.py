@@ -21,6 +21,7 @@ from gateway.services import Services
 from gateway.streams import ws_messages
 from gateway.streams.socket import Socket
 from gateway.ws_models import Authenticate, Key, Message, Subscribe, Unsubscribe
+from tts.domain.errors import NewerEvent
 from tts.wire import AckData, Authenticated, RequestId, Subscribed, Unsubscribed
 
 logger = logging.getLogger(__name__)
@@ -156,6 +157,8 @@ class Session:
             async for batch in self._history.events(tasks, socket.scope, start.cursor, until):
                 await socket.write(b"".join(map(self._hub.message, batch)))
             await socket.go_live()
+        except NewerEvent as error:
+            self._hub.end_before(error.topic, socket)
         except Exception:
             # History broke off behind its ack, so the connection ends; the client resumes.
             socket.close(CloseCode.TRY_AGAIN_LATER, "the history cannot be read")

@@ -16,6 +16,7 @@ from gateway.sanic_internals import Handover
 from gateway.services import Services
 from gateway.streams import sse
 from gateway.streams.stream import HEAD, HEADERS, IN_CHUNKS, Stream, take_over
+from tts.domain.errors import NewerEvent
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +71,8 @@ class Events:
         except ConnectionError:
             # The reader went, as readers do, or was cut and counted.
             stream.abort()
+        except NewerEvent as error:
+            self._hub.end_before(error.topic, stream)
         except Exception:
             # The answer has begun, so all that can be done is to end it; the client resumes.
             logger.exception("A stream broke off", extra={"position": start.cursor})

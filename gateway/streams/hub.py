@@ -13,8 +13,9 @@ from uuid import UUID
 
 from gateway.metrics import HUB_POSITION
 from gateway.streams import sse, ws_messages
+from gateway.streams.newer import Newer, readable
 from gateway.streams.owners import Owners
-from gateway.streams.subscribers import CHUNKED, Subscribers
+from gateway.streams.subscribers import CHUNKED, Subscriber, Subscribers
 from tts.domain.task import Task
 from tts.domain.values import FINAL
 from tts.ports.epochs import WentBack
@@ -52,6 +53,7 @@ class Hub:
         self.sockets = Subscribers(self.message, ws_messages.heartbeat)
         self.readers = (self.streams, self.plain_streams, self.sockets)
         self.owners = Owners(events)
+        self.newer = Newer()
         self._log = log
         self._events = events
         self._audio_url = audio_url
@@ -148,6 +150,11 @@ class Hub:
                 if is_due and stream in readers and (reason := stream.refusal()):
                     stream.expel(reason)
 
+    def end_before(self, topic: str, stream: Subscriber) -> None:
+        """End a stream in front of an event that this gateway is too old to show."""
+        self.newer.met(topic)
+        stream.finish(_return_after())
+
     async def aclose(self) -> None:
         """End every stream and every waiting; each client is told when to come back."""
         self._closed = True
@@ -172,8 +179,7 @@ class Hub:
                 if any(readers.owned for readers in self.readers):
                     owners = await self.owners.of(events)
                 # No stream of one owner can have come since, unless the owners are known.
-                for readers in self.readers:
-                    readers.hand_out(events, owners)
+                self._hand_out(events, owners)
                 self._arrived(events)
                 await asyncio.sleep(0)  # the loop writes at the end of its turn
                 # Handing out takes at most a third of the time. What happens in the rest goes out
@@ -186,11 +192,22 @@ class Hub:
             self._stop()
             self._send_away()
         except Exception:
-            # For instance an event of a newer version. Nobody is left in silence: whoever listens
-            # is sent away, and comes back with his cursor.
+            # Nobody is left in silence: whoever listens is sent away, and comes back.
             logger.exception("The streams cannot follow the log", extra={"position": self.position})
             self._stop()
             self._send_away()
+
+    def _hand_out(self, events: list[Recorded], owners: Mapping[UUID, str]) -> None:
+        """Send everything on its way; whom an event concerns that cannot be shown is sent away."""
+        known = readable(events)
+        for readers in self.readers:
+            readers.hand_out(known, owners)
+        if len(known) < len(events):
+            event = events[len(known)]
+            for readers in self.readers:
+                for stream in readers.concerned(event, owners):
+                    self.end_before(event.topic, stream)
+            self._hand_out(events[len(known) + 1 :], owners)
 
     def _arrived(self, events: list[Recorded]) -> None:
         for event in events:
@@ -221,8 +238,7 @@ class Hub:
 
     def _send_away(self) -> None:
         for stream in chain(*self.readers):
-            seconds = random.uniform(0.5, RETURN_WITHIN_SECONDS)  # noqa: S311 -- guards nothing
-            stream.finish(seconds)
+            stream.finish(_return_after())
         for waiting in self._final.values():
             for end in waiting:
                 if not end.done():
@@ -236,3 +252,7 @@ class Hub:
         for task in running:
             task.cancel()
         return running
+
+
+def _return_after() -> float:
+    return random.uniform(0.5, RETURN_WITHIN_SECONDS)  # noqa: S311 -- guards nothing

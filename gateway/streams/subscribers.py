@@ -158,6 +158,15 @@ class Subscribers:
             sent += self._send(self._of_owner[owner], frames)
         FRAMES.inc(sent)
 
+    def concerned(self, event: Recorded, owners: Mapping[UUID, str]) -> set[Subscriber]:
+        """Those whom the event would be sent to; ``owners`` as for :meth:`hand_out`."""
+        owner = owners.get(event.task_id, "")
+        return {
+            *self._of_everything,
+            *self._of_task.get(event.task_id, ()),
+            *self._of_owner.get(owner, ()),
+        }
+
     def _send(self, streams: Collection[Subscriber], frames: list[bytes]) -> int:
         """One write a stream, which is most of what an event costs; how many frames that were."""
         if streams and frames:

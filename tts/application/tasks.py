@@ -9,8 +9,10 @@ from uuid import UUID
 
 import orjson
 from eventsourcing.persistence import Mapper, StoredEvent
+from eventsourcing.utils import TopicError
 
 from tts.application.idempotency import IdempotentIds
+from tts.domain.errors import NewerEvent
 from tts.domain.naming import Lot, hash_payload
 from tts.domain.task import Task
 from tts.domain.values import Priority
@@ -258,13 +260,19 @@ class Application:
         """The task after ``events``, of which there is at least one: its own from the first on.
 
         Histories from before holes were refused may have some; what is there is what happened.
+
+        Raises:
+            NewerEvent
         """
         task: Task | None = None
         for event in events:
             if task is not None:
                 task.version = event.version - 1
             stored = StoredEvent(event.task_id, event.version, event.topic, event.state)
-            task = self._mapper.to_domain_event(stored).mutate(task)  # type: ignore[attr-defined]
+            try:
+                task = self._mapper.to_domain_event(stored).mutate(task)  # type: ignore[attr-defined]
+            except TopicError as error:
+                raise NewerEvent(event.topic) from error
         assert task is not None  # noqa: S101 -- there is at least one event
         return task
 

@@ -27,6 +27,17 @@ class TaskErased(DomainError):
         super().__init__(f"task {task_id} is erased")
 
 
+class NewerEvent(KeyError):
+    """The log has an event that only a newer version can read."""
+
+    def __init__(self, topic: str) -> None:
+        super().__init__(topic)
+        self.topic = topic
+
+    def __str__(self) -> str:
+        return f"{self.topic} is an event of a newer version than this process is of"
+
+
 class LeaseLost(DomainError):
     """Another worker has claimed the task since; the one that asks must stop."""
 

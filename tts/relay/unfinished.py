@@ -33,12 +33,13 @@ CLAIMS = frozenset({Task.Dequeued.TOPIC, Task.RetryStarted.TOPIC})
 class Unfinished:
     """What the log says of a task that is not over; times in seconds of the epoch.
 
-    ``round_position`` and ``began`` tell of the event that asked for the present round, ``topic``,
-    ``position``, ``version`` and ``at`` of the newest event. ``due`` is when a retry may start.
+    ``before`` is the position of the event in front of the one that asked for the present round,
+    which ``began`` is the time of; ``topic``, ``position``, ``version`` and ``at`` tell of the
+    newest event. ``due`` is when a retry may start.
     ``owner`` is None for a task that was asked for again: its first event knows.
     """
 
-    round_position: int
+    before: int
     began: float
     deadline: float
     topic: str
@@ -67,10 +68,13 @@ class UnfinishedTasks:
 
     @property
     def floor(self) -> int:
-        """The position up to which every task that was asked for is over: where to start anew."""
+        """The position up to which every task that was asked for is over: where to start anew.
+
+        It is an event's. A position that none has may lie among those that the log has lost.
+        """
         # Rounds are added in the order of the log, so the first one is the oldest.
         first = next(iter(self.tasks.values()), None)
-        return self.position if first is None else first.round_position - 1
+        return self.position if first is None else first.before
 
     @property
     def oldest(self) -> float | None:
@@ -88,14 +92,14 @@ class UnfinishedTasks:
 
     def apply(self, event: Recorded) -> None:
         """Take the next event into account; its position is greater than all before."""
-        self.position = event.position
+        before, self.position = self.position, event.position
         state = orjson.loads(event.state)
-        at = _seconds(state["timestamp"])
         if event.topic in ROUNDS:
+            at = _seconds(state["timestamp"])
             # Removed first, so that a task that is asked for again stands behind those before it.
             self.tasks.pop(event.task_id, None)
             self.tasks[event.task_id] = Unfinished(
-                round_position=event.position,
+                before=before,
                 began=at,
                 deadline=_seconds(state["deadline_at"]),
                 topic=event.topic,
@@ -109,6 +113,8 @@ class UnfinishedTasks:
         task = self.tasks.get(event.task_id)
         if task is None:
             return
+        # One of a newer version may have none; that something happened is all that counts.
+        at = _seconds(state["timestamp"]) if "timestamp" in state else task.at
         if event.topic in CLAIMS:
             task.worker = state["worker"]
         if task.worker and event.topic != Task.CancelRequested.TOPIC:

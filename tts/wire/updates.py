@@ -11,6 +11,7 @@ import orjson
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from tts.domain.errors import NewerEvent
 from tts.domain.task import Task
 from tts.domain.values import Status
 from tts.ports.log import Recorded
@@ -157,8 +158,12 @@ UPDATES: dict[str, tuple[Status | None, dict[str, str]]] = {
 
 
 def status_of(topic: str, state: dict[str, Any]) -> str:
-    """The status that a task has after an event; a KeyError for an unknown topic."""
-    status, _ = UPDATES[topic]
+    """The status that a task has after an event.
+
+    Raises:
+        NewerEvent
+    """
+    status, _ = _shown(topic)
     return state["status"] if status is None else status.value
 
 
@@ -166,10 +171,13 @@ def task_update(event: Recorded, audio_url: Callable[[str], str]) -> TaskUpdate:
     """The data of one ``task_update``; ``audio_url`` turns an object key into a URL.
 
     Always ``taskId``, ``status``, ``timestamp`` (ISO 8601, UTC) and ``position``, then what belongs
-    to the status. An unknown topic is a KeyError: a log from a newer version needs newer readers.
+    to the status.
+
+    Raises:
+        NewerEvent
     """
+    _, fields = _shown(event.topic)
     state = orjson.loads(event.state)
-    _, fields = UPDATES[event.topic]
     update: TaskUpdate = {
         "taskId": str(event.task_id),
         "status": status_of(event.topic, state),
@@ -217,3 +225,10 @@ def timeline(events: list[Recorded], audio_url: Callable[[str], str]) -> Timelin
             for update, lasted in zip(updates, [*durations, None], strict=True)
         ],
     }
+
+
+def _shown(topic: str) -> tuple[Status | None, dict[str, str]]:
+    try:
+        return UPDATES[topic]
+    except KeyError:
+        raise NewerEvent(topic) from None

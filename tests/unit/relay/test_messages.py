@@ -95,7 +95,7 @@ def test_every_other_event_orders_nothing():
 
 def an_unfinished_task(topic: str, *, due: float = 0.0) -> Unfinished:
     return Unfinished(
-        round_position=1, began=0, deadline=0, topic=topic, position=7, version=3, at=0, due=due
+        before=0, began=0, deadline=0, topic=topic, position=7, version=3, at=0, due=due
     )
 
 

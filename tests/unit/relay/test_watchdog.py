@@ -152,7 +152,7 @@ def test_memory_goes_with_the_unfinished_tasks_alone(world):
     assert list(world.unfinished.tasks) == [kept]
     assert list(world._watchdog._rescued) == [kept]
     assert world.unfinished._signs == {}
-    assert world.unfinished.floor == floor == 9
+    assert world.unfinished.floor == floor == 0
     world.append(Task.Canceled.TOPIC, kept)
     assert world.unfinished.floor == world.unfinished.position
 
