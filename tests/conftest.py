@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+from httpx._transports import default as httpx_transports
 
 from tests.services.clock import Clock
 from tests.services.postgres import Postgres
@@ -16,6 +18,9 @@ from tests.services.rabbitmq_cluster import RabbitMQCluster
 from tests.services.s3 import S3
 from tests.services.stores import Backend
 from tests.services.tls import Authority
+
+# Reading the authorities of the world takes 20 ms of a core, and every httpx client would do it.
+httpx_transports.create_ssl_context = cache(httpx_transports.create_ssl_context)
 
 
 @pytest.fixture(autouse=True)

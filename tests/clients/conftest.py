@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.async_api import Page, async_playwright
+import pytest_asyncio
+from playwright.async_api import Browser, Page, async_playwright
 
 from tests.clients.service import Service
 from tests.services.process import ServiceError, program
@@ -26,6 +27,11 @@ CHROMIUM = [
     "--disable-sync",
     "--mute-audio",
 ]
+
+
+def chromium() -> str:
+    """Where the browser is."""
+    return shutil.which("chromium") or program("chromium-browser", "chromium")
 
 
 @pytest.fixture
@@ -68,21 +74,27 @@ def _install(npm: str) -> None:
             raise ServiceError(f"mend it with: {' '.join(INSTALL)}\n{done.stderr}")
 
 
-@pytest.fixture
-async def page() -> AsyncIterator[Page]:
-    """An empty page of a Chinese browser; errors of scripts and of the policy fail the test."""
-    chromium = shutil.which("chromium") or program("chromium-browser", "chromium")
-    problems: list[str] = []
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def browser() -> AsyncIterator[Browser]:
+    """One Chromium for all tests, which run on the session's loop as it does."""
     async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=chromium, args=CHROMIUM)
-        context = await browser.new_context(locale="zh-CN")
-        context.set_default_timeout(20_000)
-        page = await context.new_page()
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on(
-            "console",
-            lambda message: "Security Policy" in message.text and problems.append(message.text),
-        )
-        yield page
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=CHROMIUM)
+        yield browser
         await browser.close()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(browser: Browser) -> AsyncIterator[Page]:
+    """An empty page of a Chinese browser; errors of scripts and of the policy fail the test."""
+    problems: list[str] = []
+    context = await browser.new_context(locale="zh-CN")
+    context.set_default_timeout(20_000)
+    page = await context.new_page()
+    page.on("pageerror", lambda error: problems.append(str(error)))
+    page.on(
+        "console",
+        lambda message: "Security Policy" in message.text and problems.append(message.text),
+    )
+    yield page
+    await context.close()
     assert not problems

@@ -4,6 +4,7 @@ import asyncio
 import re
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Locator, Page, expect
 
 from gateway.access import keys
@@ -11,6 +12,7 @@ from gateway.access.roles import Role
 from tests.clients.service import ENDLESS, LONG, SLOW, TEXT, Service
 from tests.histories import STATUSES_OF_SPEECH
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 WHOLE = re.compile("/audio-[^/]*$")
 PLAYED = "(audio) => audio.duration > 1 && audio.currentTime > 0.2 && !audio.error"
 OBSERVE = """(audio) => {
@@ -74,7 +76,7 @@ async def logged(service: Service, card: Locator) -> list[tuple[int, str]]:
     return await asyncio.to_thread(service.told, await card.get_attribute("data-task-id"))
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def example(page, service):
     example = Example(page, service)
     await example.open()

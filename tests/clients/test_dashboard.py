@@ -11,6 +11,7 @@ from gateway.access.roles import Role
 from tests.clients.service import Service
 from tts.domain.values import FINAL, Status
 
+pytestmark = pytest.mark.asyncio(loop_scope="session")
 REFUSED = "这句话会失败。"
 FAULT = {"route": "prediction", "fault": "failed", "args": {"error": "out of luck"}}
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -12,9 +11,8 @@ import httpx
 import pytest
 from playwright.async_api import Page, async_playwright
 
-from tests.clients.conftest import CHROMIUM
+from tests.clients.conftest import CHROMIUM, chromium
 from tests.clients.service import TEXT, Service
-from tests.services.process import program
 
 EVIL = "evil.test"
 # Its own guard against pages that reach into a network is off: other browsers have none.
@@ -42,10 +40,9 @@ OPEN = """(url) => new Promise((resolve) => {
 @pytest.fixture
 async def browser_page() -> AsyncIterator[Page]:
     """A page of a browser that finds us under the other site's name."""
-    chromium = shutil.which("chromium") or program("chromium-browser", "chromium")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path=chromium, args=[*CHROMIUM, *REBOUND]
+            executable_path=chromium(), args=[*CHROMIUM, *REBOUND]
         )
         yield await browser.new_page()
         await browser.close()

@@ -55,7 +55,8 @@ def test_our_processes_live_by_it(clock: Clock, tmp_path: Path) -> None:
     clock.set(3600)
     port = free_port()
     options = ["--port", str(port), "--data", str(tmp_path)]
-    service = Tts("up", *options, env={"SANDBOX_PORT": str(free_port()), **clock.env})
+    env = {"SANDBOX_PORT": str(free_port()), **clock.env}
+    service = Tts("up", *options, env=env, fresh=True)
     try:
         service.wait_for(f"http://127.0.0.1:{port}/health")
         line = next(line for line in service.log.splitlines() if line.startswith("{"))
