@@ -234,7 +234,8 @@ export class TTSError extends Error {
   /**
    * The service's code (`invalid_request`, `task_not_found`, …) or `no_answer`, `bad_answer`,
    * `stream_broken`, `stream_silent`, `offline`, `not_followed`, `timeout`, `aborted`, `closed`,
-   * `no_event_source`; of a task that ended without audio its code, `canceled` or
+   * `no_event_source`, `cors` (the service lets no page of this origin read its answers: see
+   * `CORS_ORIGINS` there); of a task that ended without audio its code, `canceled` or
    * `task_erased`.
    */
   readonly code?: string;
@@ -250,6 +251,8 @@ export class TTSError extends Error {
 
 export class TTSEventClient {
   static readonly TTSError: typeof TTSError;
+  /** For all clients that get none and find none; the npm package sets it in Node. */
+  static EventSource?: new (url: string) => EventSourceLike;
 
   constructor(options?: ClientOptions);
 

@@ -49,7 +49,7 @@
       this._base = (options.baseUrl ?? "").replace(/\/+$/, "");
       this._apiKey = options.apiKey;
       this._getToken = options.getToken;
-      this._EventSource = options.EventSource ?? globalThis.EventSource;
+      this._EventSource = options.EventSource ?? globalThis.EventSource ?? TTSEventClient.EventSource;
       this._fetch = options.fetch ?? ((...args) => globalThis.fetch(...args));
       this._tasks = [options.taskId ?? []].flat();
       this._heartbeatInterval = options.heartbeatInterval ?? 15_000;
@@ -265,6 +265,7 @@
         });
         this._connected.catch(() => {}); // whoever wants to know awaits it, or listens to "error"
         this._failures = 0;
+        this._wasOpen = false;
         for (const [type, react] of Object.entries(this._network)) {
           globalThis.addEventListener?.(type, react);
         }
@@ -341,6 +342,7 @@
     _failed(event) {
       const why = event?.message ? `the stream broke: ${event.message}` : "the stream broke";
       const error = new TTSError(why, { code: "stream_broken", status: event?.code });
+      this._doubt();
       const tokenIsGood = Date.now() < this._tokenEnds - TOKEN_MARGIN_MS;
       if (this._source.readyState === CONNECTING && !this._failures && tokenIsGood) {
         // EventSource tries again by itself. Its first try is left to it, since it alone knows when
@@ -352,6 +354,13 @@
       } else {
         this._reconnect(error);
       }
+    }
+
+    /** A stream that never was open may be one that the browser keeps from us: that is the end. */
+    async _doubt() {
+      if (this._wasOpen) return;
+      const refusal = await this._corsRefusal();
+      if (refusal && !this._wasOpen) this._end(refusal);
     }
 
     _reconnect(error) {
@@ -378,6 +387,7 @@
         this._failures = 0;
         const renewed = this._state === "open"; // with the next token
         this._state = "open";
+        this._wasOpen = true;
         this._settle.resolve(data);
         if (!renewed) this._emit("open", data);
         this._stale.forEach((taskId) => this._reload(taskId));
@@ -476,6 +486,17 @@
       }
     }
 
+    /** The error if the service is there, but its answers may not be read by this page (CORS). */
+    async _corsRefusal() {
+      const page = globalThis.location;
+      if (!page?.origin || !this._base || new URL(this._base, page.href).origin === page.origin) return;
+      const answers = (mode) =>
+        this._fetch(`${this._base}/health`, { mode }).then(() => true, () => false);
+      if (!(await answers("no-cors")) || (await answers("cors"))) return;
+      const hint = `the service lets no page of ${page.origin} read its answers: set CORS_ORIGINS`;
+      return new TTSError(hint, { code: "cors" });
+    }
+
     async _call(method, path, body, headers = {}) {
       const init = { method, headers: { Accept: "application/json", ...headers } };
       if (this._apiKey) init.headers.Authorization = `Bearer ${this._apiKey}`;
@@ -489,6 +510,8 @@
         response = await this._fetch(this._base + path, init);
         answer = await response.json();
       } catch (cause) {
+        const refusal = response ? undefined : await this._corsRefusal();
+        if (refusal) throw refusal;
         const status = response?.status;
         const what = status ? `an answer that is not JSON (${status})` : "no answer";
         const code = status ? "bad_answer" : "no_answer";

@@ -245,3 +245,19 @@ async def test_the_client_is_a_module_and_a_script(example, service):
     await other.add_script_tag(url=f"{service.url}/client/SSEClient.js")
     assert await other.evaluate("typeof new TTSEventClient().connect") == "function"
     assert await other.evaluate(f"async () => !!(await import('{module}')).default")
+
+
+async def test_a_page_that_may_not_read_the_answers_is_told_so(page: Page, service: Service):
+    """Another origin that CORS_ORIGINS does not list gets an error, and does not try for ever."""
+    await page.goto(f"{service.url.replace('127.0.0.1', 'localhost')}/health")
+    await page.add_script_tag(url="/client/SSEClient.js")
+    heard = await page.evaluate(
+        """async (baseUrl) => {
+            const client = new TTSEventClient({ baseUrl });
+            const code = (error) => error.code;
+            const connecting = await client.connect().catch(code);
+            return [connecting, client.state, await client.getTask("t").catch(code)];
+        }""",
+        service.url,
+    )
+    assert heard == ["cors", "closed", "cors"]

@@ -385,6 +385,56 @@ describe("waitFor", () => {
   });
 });
 
+describe("a service that lets no page of ours read its answers", () => {
+  /** Fails as a browser does: what is sent arrives, what comes back is kept from the page. */
+  const browser = (t, allowed = () => false) => {
+    globalThis.location = { origin: "https://app.example", href: "https://app.example/" };
+    t.after(() => delete globalThis.location);
+    return async (url, init = {}) => {
+      const answer = await fetch(url, { ...init, mode: undefined });
+      if (init.mode !== "no-cors" && !allowed()) throw new TypeError("Failed to fetch");
+      return answer;
+    };
+  };
+  class Refused extends EventTarget {
+    readyState = 2; // closed, as in Chromium
+    constructor() {
+      super();
+      setTimeout(() => this.dispatchEvent(new Event("error")), 5);
+    }
+    close() {}
+  }
+  const health = { "GET /health": (_, response) => data(response, {}) };
+
+  it("is an error of the stream and of each call, and is not asked again", async (t) => {
+    const options = { fetch: browser(t), EventSource: Refused };
+    const { client, service, types } = await open(health, options);
+    await assert.rejects(client.connect(), { code: "cors", message: /app\.example.*CORS_ORIGINS/ });
+    assert.equal(client.state, "closed");
+    assert.deepEqual(types().slice(-2), ["error", "close"]);
+    await assert.rejects(client.getTask("t"), { code: "cors", transient: false });
+    const asked = service.asked("GET /health").length;
+    await new Promise((resolve) => setTimeout(resolve, 150));
+    assert.equal(service.asked("GET /health").length, asked);
+  });
+
+  it("is the end of a stream with a key, too", async (t) => {
+    const { client } = await open(health, { fetch: browser(t), apiKey: "key" });
+    await assert.rejects(client.connect(), { code: "cors" });
+  });
+
+  it("is not meant where the service is away, or the answers are for us", async (t) => {
+    let there = true;
+    const { client, service } = await open(health, { fetch: browser(t, () => there), EventSource: Refused });
+    client.connect().catch(() => {});
+    await until(() => service.asked("GET /health").length > 2, "some tries");
+    assert.equal(client.state, "reconnecting");
+    there = false;
+    service.close();
+    await assert.rejects(client.getTask("t"), { code: "no_answer", transient: true });
+  });
+});
+
 describe("audioParts", () => {
   const task = (status, position, more = {}) => ({ taskId: "t", status, position, ...more });
   const part = (position, segment, more = {}) =>
