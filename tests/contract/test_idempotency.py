@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from contextlib import AsyncExitStack
 
@@ -102,3 +103,18 @@ def test_what_is_drawn_for_a_request_is_drawn_anew_for_the_next():
     assert {lot.task_id.variant for lot in lots} == {"specified in RFC 4122"}
     times = [lot.task_id.int >> 80 for lot in lots]
     assert times == sorted(times)
+
+
+def test_a_child_process_draws_other_lots_than_its_parent():
+    """What was drawn in stock before a fork belongs to the parent alone."""
+    Lot.draw()  # so that there is a stock
+    receiving, sending = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.write(sending, Lot.draw().salt.encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    salt = os.read(receiving, 100).decode()
+    os.close(receiving)
+    os.close(sending)
+    assert salt not in {Lot.draw().salt for _ in range(1000)}

@@ -10,7 +10,7 @@ The ``…Facts`` beside an event are what its command is told; the task adds the
 from __future__ import annotations
 
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Any, NotRequired, Self, TypedDict
 
 from eventsourcing.domain import Aggregate
 from eventsourcing.utils import resolve_topic
@@ -71,6 +71,13 @@ class Requested(Created):
     def __post_init__(self) -> None:
         """Stay as it was, if it is one from before."""
         _leave_out(self, cleanup=None, audio_suffix=None)
+
+    @classmethod
+    def of(cls, **fields: Any) -> Self:
+        """One with these fields, taken at once; the library would set each by itself."""
+        event = cls.__new__(cls)
+        vars(event).update(fields)
+        return event
 
     def mutate(self, _: Any) -> Any:
         """The new task, without the library's look at signatures: accepting is a hot path."""

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import os
 import secrets
 import time
-from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 from uuid import UUID, uuid5
 
 PART_PREFIX = "part-"
 PARTS_KEPT_DAYS = 1  # by both audio stores: until nobody plays the parts any more
+LOT_BYTES = 30
+LOTS_AT_ONCE = 256
 IDEMPOTENCY_NAMESPACE = UUID("6f1d7e9a-52b0-4b1e-9a43-0c8a3d8f2b61")
 
 
-@dataclass(frozen=True, slots=True)
-class Lot:
-    """All that is random about one request: a new task's id, a salt, and a part of audio's names.
-
-    It is drawn at once, because every draw lets go of the interpreter's lock.
-    """
+class Lot(NamedTuple):
+    """What is random about one request: a new task's id, a salt, a part of its audio's names."""
 
     task_id: UUID
     salt: str
@@ -29,8 +27,18 @@ class Lot:
     @classmethod
     def draw(cls) -> Self:
         """Another one."""
-        drawn = secrets.token_bytes(30)
+        try:
+            drawn = _STOCK.pop()
+        except IndexError:
+            # Many at once: each call lets go of the interpreter's lock, and waits to have it back.
+            stock = secrets.token_bytes(LOT_BYTES * LOTS_AT_ONCE)
+            _STOCK.extend(stock[at : at + LOT_BYTES] for at in range(0, len(stock), LOT_BYTES))
+            drawn = _STOCK.pop()
         return cls(_task_id(drawn[:10]), drawn[10:18].hex(), drawn[18:].hex())
+
+
+_STOCK: list[bytes] = []
+os.register_at_fork(after_in_child=_STOCK.clear)  # else the child would draw the same lots
 
 
 def object_key(task_id: UUID, suffix: str | None) -> str:

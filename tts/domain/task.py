@@ -131,11 +131,11 @@ class Task(Aggregate):
         **facts: Unpack[events.RequestedFacts],
     ) -> Task:
         """A new task."""
-        requested = cls.Requested(  # type: ignore[misc] # the metaclass's dataclass is unseen
-            originator_topic=cls.TOPIC,
+        requested = cls.Requested.of(
             originator_id=id,
             originator_version=cls.INITIAL_VERSION,
             timestamp=now,
+            originator_topic=cls.TOPIC,
             **facts,
         )
         task: Task = requested.mutate(None)
