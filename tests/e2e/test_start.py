@@ -80,15 +80,20 @@ def test_a_gateway_waits_for_the_database(server):
         process.stop()
 
 
-def test_a_start_that_waits_ends_when_it_is_told_to(start):
+def test_a_start_that_waits_ends_when_it_is_told_to(tmp_path):
     """Ctrl-C is heard while it waits for a server, and is no failure."""
     url = f"postgresql://user@127.0.0.1:{free_port()}/tts"
-    process = start("gateway", "--port", str(free_port()), EVENT_STORE_URL=url)
-    wait_until(lambda: "Waiting for the event store" in process.log, "the gateway waits")
-    os.kill(process.pid, signal.SIGINT)
-    wait_until(lambda: not process.running, "it ends", seconds=3)
-    assert process.exit_code == 0
-    assert "Traceback" not in process.log
+    with subprocess.Popen(
+        [sys.executable, "-m", "tts", "gateway"],
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], "PORT": str(free_port()), "EVENT_STORE_URL": url},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert any("Waiting for the event store" in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(3) == 0
+        assert "Traceback" not in process.stderr.read()
 
 
 def test_a_taken_port_ends_the_start(tmp_path, taken):

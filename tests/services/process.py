@@ -172,11 +172,6 @@ class Process:
         """Whether it has not ended, by itself or by us."""
         return self._server.poll() is None
 
-    @property
-    def exit_code(self) -> int | None:
-        """What it ended with; negative for a signal, None while it runs."""
-        return self._server.poll()
-
     def check(self) -> None:
         """Raise with the end of the log if the server is no longer running."""
         if not self.running:

@@ -111,16 +111,6 @@ class Tts:
         return self._process.pid
 
     @property
-    def running(self) -> bool:
-        """Whether it has not ended yet."""
-        return self._process.running
-
-    @property
-    def exit_code(self) -> int | None:
-        """What it ended with; negative for a signal, None while it runs."""
-        return self._process.exit_code
-
-    @property
     def log(self) -> str:
         """What it has printed so far, over all starts."""
         return self._log.read_text()
