@@ -97,6 +97,14 @@ class Postgres:
         )
         return self._url(name)
 
+    def restore_database(self, url: str) -> str:
+        """A database restored from what ``pg_dump`` says of another one; returns its URL."""
+        copy = self.create_database()
+        dump = run(_binary("pg_dump"), f"--dbname={url}")
+        options = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", f"--dbname={copy}"]
+        run(_binary("psql"), *options, input=dump)
+        return copy
+
     def terminate_backends(self, url: str | None = None, *, query: str = "%") -> int:
         """Cut connections: those to ``url``'s database, whose last statement is LIKE ``query``."""
         database = urlsplit(url).path[1:] if url else None

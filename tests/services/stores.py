@@ -53,6 +53,18 @@ class Backend:
         with contextlib.closing(sqlite3.connect(self.path)) as connection, connection:
             return connection.execute(statement).fetchall()
 
+    def restored(self, folder: Path) -> Backend:
+        """A copy made from a backup: of the file, which then lies in ``folder``, or a dump."""
+        if self.server:
+            return Backend(self.server.restore_database(self.url), self.server)
+        copy = Backend(f"sqlite:///{folder / 'restored.db'}")
+        with (
+            contextlib.closing(sqlite3.connect(self.path)) as source,
+            contextlib.closing(sqlite3.connect(copy.path)) as target,
+        ):
+            source.backup(target)
+        return copy
+
     @contextlib.contextmanager
     def process(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
         """Another process that uses the store (``tests.services.store_process``)."""
