@@ -71,4 +71,12 @@ def test_a_stop_is_longer_than_what_the_service_takes():
 def test_its_environment_is_settings_alone():
     """A name that is none would be ignored without a word."""
     inline = re.findall(r"(\w+)=", re.search(r"^Environment=(.+)$", UNIT, re.MULTILINE)[1])
-    assert {*inline, *names_in("systemd/tts.env")} <= SETTINGS
+    files = [names_in(f"systemd/{path.name}") for path in (OPS / "systemd").glob("*.env")]
+    assert set(inline).union(*files) <= SETTINGS
+
+
+def test_every_part_tells_of_its_health():
+    """A gateway on PORT; the others on ports of their own, without a word from anybody."""
+    parts = [role for role in Role if role is not Role.GATEWAY]
+    ports = [(OPS / f"systemd/{part}.env").read_text().split("METRICS_PORT=")[1] for part in parts]
+    assert len({int(port) for port in ports}) == len(parts)
