@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import Any, Protocol, Self
 
 from tts.ports.log import Recorded
+from tts.ports.schema import Schema
 
 Row = tuple[Any, ...]
 
@@ -59,9 +60,23 @@ class Database(Protocol):
         ...
 
 
-def schema() -> str:
-    """The statements that make every table which is not there yet."""
-    return files(__package__).joinpath("schema.sql").read_text()
+SCHEMA = Schema(
+    part="read models",
+    version=1,
+    script=files(__package__).joinpath("schema.sql").read_text(),
+    tables=dict.fromkeys(
+        [
+            "rm_positions",
+            "rm_tasks",
+            "rm_dead_letters",
+            "rm_task_counts",
+            "rm_usage",
+            "rm_usage_owners",
+            "rm_usage_tasks",
+        ],
+        "SELECT, INSERT, UPDATE, DELETE",
+    ),
+)
 
 
 class Projection(Protocol):

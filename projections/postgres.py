@@ -8,29 +8,35 @@ from typing import Any, Self
 
 from psycopg import AsyncConnection
 
-from projections.ports import Row, Transaction, schema
-from tts.store.postgres_server import OPTIONS, PostgresServer
+from projections.ports import SCHEMA, Row, Transaction
+from tts.ports.schema import Migrated
+from tts.store.postgres_server import SETTINGS, PostgresServer
 
 CONNECTIONS = 4
 PATIENCE_SECONDS = 12.0  # a little more than the server's own bound of a statement
-SCHEMA_LOCK = 7721002
+
+
+async def migrate(url: str, direct: str, role: str) -> Migrated:
+    """See :func:`projections.database.migrate_database`."""
+    return await PostgresServer(url, direct=direct, size=1).migrate(SCHEMA, role)
 
 
 class PostgresDatabase:
     """Implements Database with a small pool."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, direct: str = "") -> None:
         self._server = PostgresServer(
             url,
+            direct=direct,
             size=CONNECTIONS,
-            options=f"-c synchronous_commit=off {OPTIONS}",
+            settings={**SETTINGS, "synchronous_commit": "off"},
             patience=PATIENCE_SECONDS,
             check=True,
         )
 
     async def open(self) -> None:
         """See :class:`projections.ports.Database`."""
-        await self._server.open(schema(), SCHEMA_LOCK)
+        await self._server.open(SCHEMA)
 
     async def aclose(self) -> None:
         """See :class:`projections.ports.Database`."""

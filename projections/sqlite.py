@@ -7,14 +7,25 @@ import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from typing import Self, TypeVar
 
-from projections.ports import Row, Transaction, schema
+from projections.ports import SCHEMA, Row, Transaction
 from tts.ports.errors import Unavailable
-from tts.store.sqlite_file import connect
+from tts.ports.schema import Migrated
+from tts.store import sqlite_file
+from tts.store.sqlite_file import bring_up, connect
 
 T = TypeVar("T")
+
+# SQLite compares bytes by itself, and does not know PostgreSQL's name for that order.
+IN_SQLITE = replace(SCHEMA, script=SCHEMA.script.replace('COLLATE "C"', ""))
+
+
+def migrate(path: Path) -> Migrated:
+    """See :func:`projections.database.migrate_database`."""
+    return sqlite_file.migrate(path, IN_SQLITE)
 
 
 class SQLiteDatabase:
@@ -104,8 +115,11 @@ class SQLiteConnection:
 
     def _connect(self) -> sqlite3.Connection:
         connection = connect(self._path, synchronous="NORMAL")
-        # SQLite compares bytes by itself, and does not know PostgreSQL's name for that order.
-        connection.executescript(schema().replace('COLLATE "C"', ""))
+        try:
+            bring_up(connection, IN_SQLITE, self._path)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
     async def _do(self, work: Callable[[], T]) -> T:

@@ -87,7 +87,9 @@ async def compose(
     """
     async with AsyncExitStack() as stack:
         if "store" not in substitutes:
-            substitutes["store"] = await stack.enter_async_context(open_store(settings.store_url))
+            substitutes["store"] = await stack.enter_async_context(
+                open_store(settings.store_url, settings.direct_url)
+            )
         yield Composition(settings, stack, substitutes, alone=alone, gateway=gateway)
 
 

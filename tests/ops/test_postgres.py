@@ -1,7 +1,9 @@
 """Roles, pooler and replication of ops/postgres, with the real servers."""
 
 import configparser
+import os
 import subprocess
+import sys
 from contextlib import ExitStack
 from urllib.parse import urlsplit
 
@@ -113,22 +115,39 @@ class TestRoles:
             psycopg.connect(at(server.url, user="stranger"))
 
 
-def test_the_service_works_through_the_pooler(server, url, tmp_path):
+@pytest.mark.parametrize("mode", ["transaction", "session"])
+def test_the_service_works_through_the_pooler(server, url, tmp_path, mode):
     """With the settings of the file, but for the addresses and the way to log in."""
     parser = configparser.ConfigParser(comment_prefixes=(";",))
     parser.read(FOLDER / "pgbouncer.ini")
     settings = dict(parser["pgbouncer"])
-    assert settings["pool_mode"] == "session"
+    assert settings["pool_mode"] == "transaction"
     for name in ("listen_addr", "listen_port", "auth_type", "auth_file", "pool_mode"):
         del settings[name]
     account = User("postgres")
     users = account.folder("tts-users-") / "users.txt"
     users.write_text('"tts" ""\n')
-    pooler = PgBouncer(server.port, "session", **settings, auth_file=users)
+    pooler = PgBouncer(server.port, mode, **settings, auth_file=users)
+    direct = {"EVENT_STORE_DIRECT_URL": url} if mode == "transaction" else {}
     try:
-        speaks(tmp_path, pooler.through(url))
+        speaks(tmp_path, pooler.through(url), **direct)
     finally:
         pooler.stop()
+
+
+def test_the_service_works_with_tables_that_it_may_not_make(server, tmp_path):
+    """An owner makes them; the service's own role can do nothing but use them."""
+    with psycopg.connect(at(server.url, user="postgres", database="postgres")) as connection:
+        connection.autocommit = True
+        connection.execute("CREATE ROLE plain LOGIN")
+        connection.execute(
+            "CREATE DATABASE plain OWNER tts_owner ENCODING 'UTF8' TEMPLATE template0"
+        )
+    urls = [at(server.url, user=user, database="plain") for user in ("postgres", "plain")]
+    command = [sys.executable, "-m", "tts", "migrate", "--grant", "plain"]
+    env = {"EVENT_STORE_URL": urls[0], "PATH": os.environ["PATH"]}
+    subprocess.run(command, env=env, cwd=tmp_path, check=True)
+    speaks(tmp_path, urls[1])
 
 
 def test_a_standby_can_follow_with_its_role(server):

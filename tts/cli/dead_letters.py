@@ -38,7 +38,7 @@ def _run(work: Callable[[Desk], Awaitable[None]], data_dir: Path | None) -> None
     """Open what is needed and do the work."""
 
     async def run(settings: Settings) -> None:
-        read_models = open_database(settings.store_url)
+        read_models = open_database(settings.store_url, settings.direct_url)
         async with compose(settings) as parts, read_models as database:
             letters = DeadLetters(parts.application, DeadLetterQueries(database))
             await work(Desk(letters, parts))

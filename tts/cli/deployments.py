@@ -113,7 +113,8 @@ async def _gateway(deployment: Deployment) -> Part:
 
 
 async def _open_read_models(deployment: Deployment) -> Database:
-    database = open_database(deployment.composition.settings.store_url)
+    settings = deployment.composition.settings
+    database = open_database(settings.store_url, settings.direct_url)
     outage = Outage("Waiting for the read models")
     await outage.wait_out(database.open, at_most=START_PATIENCE_SECONDS)
     deployment.stack.push_async_callback(database.aclose)

@@ -11,7 +11,7 @@ from tts.application.tasks import TaskNotFound
 from tts.cli.output import echo
 from tts.config import ConfigError
 from tts.observability.visible import visible
-from tts.ports.errors import Unavailable
+from tts.ports.errors import Unavailable, Unfit
 
 
 class Tools(click.Group):
@@ -21,7 +21,7 @@ class Tools(click.Group):
         """Run the command."""
         try:
             return super().invoke(ctx)
-        except (ConfigError, Unavailable, TaskNotFound, NotADeadLetter) as error:
+        except (ConfigError, Unavailable, Unfit, TaskNotFound, NotADeadLetter) as error:
             raise click.ClickException(visible(str(error))) from error
 
 
@@ -34,6 +34,8 @@ class Processes(click.Group):
             return super().invoke(ctx)
         except ConfigError as error:
             raise _WrongSetting(f"tts: a setting is wrong\n{error}") from error
+        except Unfit as error:
+            raise _WrongSetting(f"tts: cannot start: {error}") from error
         except Unavailable as error:
             raise _Unavailable(f"tts: cannot start: {error}") from error
 

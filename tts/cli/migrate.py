@@ -1,30 +1,72 @@
-"""``tts migrate``: what an older service left behind is made what this one needs."""
+"""``tts migrate``: what an older version or service left behind is made what this one needs."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterable
 
 import click
 
+from projections.database import migrate_database
 from tts.cli.errors import Tools
 from tts.cli.output import echo
+from tts.cli.process import PRIVATE
 from tts.config import ConfigError, load
+from tts.parts.event_store import migrate_store
+from tts.ports.schema import Migrated
 from tts.queue.rabbitmq.migration import Moved
 from tts.queue.rabbitmq.migration import migrate as migrate_queues
 
 
-@click.group(cls=Tools)
-def migrate() -> None:
-    """Make what an older service left behind what this one needs. Stop the processes first."""
+@click.group(cls=Tools, invoke_without_command=True)
+@click.option(
+    "--grant",
+    "role",
+    metavar="ROLE",
+    default="",
+    help="Let this role of PostgreSQL work with the tables (it needs no right to make any).",
+)
+@click.pass_context
+def migrate(context: click.Context, role: str) -> None:
+    """Make the tables, or those of an older version what this one needs.
+
+    A start does this by itself if its role of the database may. Where it may not, run this with the
+    EVENT_STORE_URL of a role that does, before the first start and at each upgrade.
+    """
+    if context.invoked_subcommand is None:
+        os.umask(PRIVATE)
+        for migrated in asyncio.run(_tables(role)):
+            echo(_sentence(migrated))
+        if role:
+            echo(f"The role {role} may work with them.")
+
+
+async def _tables(role: str) -> list[Migrated]:
+    settings = load()
+    if role and settings.store_url.startswith("sqlite:"):
+        raise ConfigError("--grant is for PostgreSQL, and EVENT_STORE_URL names none")
+    url, direct = settings.store_url, settings.direct_url
+    return [await migrate_store(url, direct, role), await migrate_database(url, direct, role)]
+
+
+def _sentence(migrated: Migrated) -> str:
+    if migrated.before == migrated.version:
+        return f"The {migrated.part}: version {migrated.version}, as it should be."
+    before = (
+        f"it was {migrated.before}"
+        if migrated.before
+        else "it was made now, or is older than versions"
+    )
+    return f"The {migrated.part}: version {migrated.version} ({before})."
 
 
 @migrate.command()
 def rabbitmq() -> None:
     """Make queues anew that an older service declared otherwise, and keep their messages.
 
-    Messages of this service are moved into the new queues; all others are left in queues beside
-    them, whose names end in `.old`.
+    Stop the processes first. Messages of this service are moved into the new queues; all others are
+    left in queues beside them, whose names end in `.old`.
     """
     url = load().rabbitmq_url.get_secret_value()
     if not url:

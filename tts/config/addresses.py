@@ -141,11 +141,20 @@ def _split(text: str, schemes: Collection[str], example: str) -> SplitResult:
         raise ValueError(f"must be a URL such as {example}") from error
 
 
+def database_url(text: str, *others: str) -> str:
+    """Where a PostgreSQL database is; blanks may stand in its options, as in a command."""
+    example = "postgresql://user:password@host:5432/database"
+    address, mark, query = text.partition("?")
+    server_url(
+        address + mark + query.replace(" ", "+"), ("postgresql", "postgres", *others), example
+    )
+    return text
+
+
 def store_url(text: str) -> str:
     """Where the event store is: a SQLite file or a PostgreSQL database."""
     if not text.startswith("sqlite:"):
-        schemes = ("postgresql", "postgres", "sqlite")
-        return server_url(text, schemes, "postgresql://user:password@host:5432/database")
+        return database_url(text, "sqlite")
     without_controls(text)
     path = text.removeprefix("sqlite:///")
     if path == text or path.rpartition("/")[2] in {"", ".", "..", ":memory:"}:

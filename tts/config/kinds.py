@@ -89,6 +89,7 @@ Version = Annotated[str, AfterValidator(_version)]
 KeyName = Annotated[str, _optional(visible_ascii)]
 
 StoreUrl = Annotated[SecretStr, _secret(addresses.store_url)]
+DirectUrl = Annotated[SecretStr, _secret(addresses.database_url)]
 BrokerUrl = Annotated[SecretStr, _secret(addresses.broker_url)]
 Token = Annotated[SecretStr, _secret(visible_ascii)]
 Password = Annotated[SecretStr, _secret(password)]

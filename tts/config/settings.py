@@ -15,6 +15,7 @@ from tts.config.kinds import (
     AllowedHosts,
     BrokerUrl,
     Bucket,
+    DirectUrl,
     Endpoint,
     Folder,
     Host,
@@ -94,6 +95,7 @@ class Settings(BaseSettings):
     # where things are
     data_dir: Folder = Path("data")
     event_store_url: StoreUrl = SecretStr("")
+    event_store_direct_url: DirectUrl = SecretStr("")
     rabbitmq_url: BrokerUrl = SecretStr("")
 
     # audio
@@ -155,6 +157,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 "MINIO_ENDPOINT is not set, but other settings of the bucket are: set it, or take "
                 "MINIO_ACCESS_KEY, MINIO_SECRET_KEY and MINIO_PUBLIC_ENDPOINT away"
+            )
+        if self.direct_url and self.store_url.startswith("sqlite:"):
+            raise ValueError(
+                "EVENT_STORE_DIRECT_URL: goes with an EVENT_STORE_URL that leads to PostgreSQL "
+                "through a pooler; take it away"
             )
         _, _, public = self.minio_public_endpoint.rpartition("://")
         if self.presign_seconds and "/" in public:
@@ -247,6 +254,11 @@ class Settings(BaseSettings):
         ):
             return ""
         return f"{self.public_url}/webhooks/replicate"
+
+    @property
+    def direct_url(self) -> str:
+        """``EVENT_STORE_DIRECT_URL``; empty where no pooler stands before the database."""
+        return self.event_store_direct_url.get_secret_value()
 
     @property
     def store_url(self) -> str:

@@ -3,50 +3,78 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 from tts.config import ConfigError
 from tts.observability.metrics import observe_loss
 from tts.patience import Outage
-from tts.store.postgres import PostgresStore
-from tts.store.postgres_server import UnreadableUrl
-from tts.store.sqlite import SQLiteStore
+from tts.ports.errors import Unfit
+from tts.ports.schema import Migrated
+from tts.store import postgres, sqlite, sqlite_file
+from tts.store.postgres_server import PostgresServer
+from tts.store.postgres_url import parameters
 
 START_PATIENCE_SECONDS = 60.0  # a supervisor may start us before the database, or while it restarts
 
-Store = SQLiteStore | PostgresStore
+Store = sqlite.SQLiteStore | postgres.PostgresStore
 
 
 @contextlib.asynccontextmanager
-async def open_store(url: str) -> AsyncIterator[Store]:
+async def open_store(url: str, direct: str = "") -> AsyncIterator[Store]:
     """The event store, waited for and open.
 
     Raises:
-        ConfigError: the URL cannot be read.
+        ConfigError: a URL cannot be read, or leads to a database that cannot be used as it is.
+        Unfit: a file cannot.
         Unavailable: there is none, a minute long.
     """
-    store = store_at(url)
+    store = store_at(url, direct)
     try:
         outage = Outage("Waiting for the event store")
-        try:
+        with _named(url):
             await outage.wait_out(store.open, at_most=START_PATIENCE_SECONDS)
-        except UnreadableUrl as error:
-            raise ConfigError(f"EVENT_STORE_URL: {error}") from error
         yield store
     finally:
         await store.aclose()
 
 
-def store_at(url: str) -> Store:
-    """The event store, not opened yet.
+def store_at(url: str, direct: str = "") -> Store:
+    """The event store, not opened yet; ``direct`` is the URL past a pooler, if there is one.
 
     Raises:
-        ConfigError: the URL cannot be read.
+        ConfigError: a URL cannot be read.
     """
     if url.startswith("sqlite:"):
-        return SQLiteStore(Path(url.removeprefix("sqlite:///")), observe_loss=observe_loss)
+        return sqlite.SQLiteStore(_path(url), observe_loss=observe_loss)
+    for name, each in (("EVENT_STORE_URL", url), ("EVENT_STORE_DIRECT_URL", direct)):
+        with _named(each, name):
+            parameters(each)
+    return postgres.PostgresStore(url, direct=direct, observe_loss=observe_loss)
+
+
+@contextlib.contextmanager
+def _named(url: str, setting: str = "EVENT_STORE_URL") -> Iterator[None]:
+    """Name the setting that leads to a server that cannot be used; a file is named by its path."""
     try:
-        return PostgresStore(url, observe_loss=observe_loss)
-    except UnreadableUrl as error:
-        raise ConfigError(f"EVENT_STORE_URL: {error}") from error
+        yield
+    except Unfit as error:
+        if url.startswith("sqlite:"):
+            raise
+        raise ConfigError(f"{setting}: {error}") from error
+
+
+async def migrate_store(url: str, direct: str, role: str) -> Migrated:
+    """Make its tables what they have to be, and open them to the role of PostgreSQL, if given.
+
+    Raises:
+        ConfigError, Unfit, Unavailable: as :func:`open_store`.
+    """
+    with _named(url):
+        if url.startswith("sqlite:"):
+            return sqlite_file.migrate(_path(url), sqlite.SCHEMA)
+        return await PostgresServer(url, direct=direct, size=1).migrate(postgres.SCHEMA, role)
+
+
+def _path(url: str) -> Path:
+    return Path(url.removeprefix("sqlite:///"))

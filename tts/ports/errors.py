@@ -16,3 +16,7 @@ class Unavailable(Exception):
 
 class Conflict(Exception):
     """Somebody else appended to the task first: load it again and decide again."""
+
+
+class Unfit(Exception):
+    """A service answers and cannot be used as it is, now or later; the message says what to do."""

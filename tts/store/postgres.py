@@ -19,21 +19,31 @@ from psycopg.sql import SQL, Identifier
 from tts.patience import Outage
 from tts.ports.epochs import Epoch, Epochs, WentBack
 from tts.ports.log import SECRET_BYTES, LogSecret, Payload, Recorded
+from tts.ports.schema import Schema
 from tts.store.group_commit import Append, GroupCommit
 from tts.store.losses import Losses, ObserveLoss
+from tts.store.postgres_bounds import PATIENCE_SECONDS, bounded, notices
 from tts.store.postgres_errors import translated
 from tts.store.postgres_leadership import SessionLeadership, session_leadership
-from tts.store.postgres_server import (
-    LONG_LIVED,
-    PATIENCE_SECONDS,
-    PostgresServer,
-    bounded,
-    notices,
-)
+from tts.store.postgres_server import PostgresServer
 from tts.store.tailer import Bell, Stretch, follow
 
 EVERYTHING = "stored_events"  # the channel that every append notifies
-SCHEMA_LOCK = 7721000
+SCHEMA = Schema(
+    part="log",
+    version=1,
+    script=files(__package__).joinpath("postgres.sql").read_text(),
+    tables={
+        "stored_events": "SELECT, INSERT",
+        "payloads": "SELECT, INSERT, DELETE",
+        "checkpoints": "SELECT, INSERT, UPDATE",
+        "shared_documents": "SELECT, INSERT, UPDATE",
+        "roster": "SELECT, INSERT, UPDATE, DELETE",
+        "roster_last": "SELECT, INSERT, UPDATE",
+        "secrets": "SELECT, INSERT",
+        "log_epochs": "SELECT, INSERT",
+    },
+)
 
 _APPEND = "SELECT last_position FROM tts_append(%s::json)"
 _COLUMNS = "notification_id, originator_id, originator_version, topic, state"
@@ -67,9 +77,14 @@ class PostgresStore:
     """Implements EventStore, Log and Coordination of :mod:`tts.ports` on one database."""
 
     def __init__(
-        self, url: str, *, readers: int = 4, observe_loss: ObserveLoss = lambda _: None
+        self,
+        url: str,
+        *,
+        direct: str = "",
+        readers: int = 4,
+        observe_loss: ObserveLoss = lambda _: None,
     ) -> None:
-        self.server = PostgresServer(url, size=readers)
+        self.server = PostgresServer(url, direct=direct, size=readers)
         self._losses = Losses(observe_loss)
         self._writer: AsyncConnection | None = None
         self._group = GroupCommit(self._commit)
@@ -79,8 +94,7 @@ class PostgresStore:
 
     async def open(self) -> None:
         """Make the tables if need be, and connect."""
-        schema = files(__package__).joinpath("postgres.sql").read_text()
-        await self.server.open(schema, SCHEMA_LOCK)
+        await self.server.open(SCHEMA)
         await self.position()
         await self.secret()  # so that it is as old as the log
 
@@ -217,7 +231,7 @@ class PostgresStore:
 
         async def listen() -> None:
             with translated():
-                async with await self.server.connect(LONG_LIVED) as connection:
+                async with await self.server.connect_directly() as connection:
                     async with bounded(connection):
                         for channel in self._channels:
                             await connection.execute(SQL("LISTEN {}").format(Identifier(channel)))

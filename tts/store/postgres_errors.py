@@ -24,6 +24,11 @@ AWAY = frozenset(
     }
 )
 """Classes of SQLSTATE, the first two characters; appendix A of the manual."""
+_REFUSED = "42501"  # a right was taken away, which an operator gives back
+_MIXED = frozenset({"26000", "42P05"})  # a prepared statement is missing, or somebody else's
+_MIXED_HINT = (
+    "a pooler mixes sessions: set EVENT_STORE_DIRECT_URL and restart, or pool_mode = session"
+)
 _DEFECTS = (
     psycopg.DataError,
     psycopg.IntegrityError,
@@ -37,7 +42,7 @@ def is_away(error: BaseException) -> bool:
     if not isinstance(error, psycopg.Error):
         return isinstance(error, OSError)
     if error.sqlstate:
-        return error.sqlstate[:2] in AWAY
+        return error.sqlstate[:2] in AWAY or error.sqlstate in {_REFUSED, *_MIXED}
     # The driver's own: without a server there is no code.
     return not isinstance(error, _DEFECTS)
 
@@ -50,4 +55,6 @@ def translated(moment: str = "") -> Iterator[None]:
     except (psycopg.Error, OSError) as error:
         if not is_away(error):
             raise
-        raise Unavailable(f"PostgreSQL{moment and ', '}{moment}: {error}") from error
+        mixed = isinstance(error, psycopg.Error) and error.sqlstate in _MIXED
+        reason = f"{_MIXED_HINT} ({error})" if mixed else error
+        raise Unavailable(f"PostgreSQL{moment and ', '}{moment}: {reason}") from error

@@ -11,22 +11,24 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import re
-import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
+from functools import partial
 from typing import Any
 
 import psycopg
-from psycopg import AsyncConnection, Notify
-from psycopg.conninfo import conninfo_to_dict
+from psycopg import AsyncConnection
+from psycopg.sql import SQL
 from psycopg_pool import AsyncConnectionPool
 
 from tts.patience import Outage
-from tts.ports.errors import Unavailable
-from tts.store.postgres_errors import is_away, translated
+from tts.ports.errors import Unfit
+from tts.ports.schema import Migrated, Schema
+from tts.store.postgres_bounds import PATIENCE_SECONDS, bounded, hear_from
+from tts.store.postgres_errors import translated
+from tts.store.postgres_fitness import check_database, check_same, keeps_sessions
+from tts.store.postgres_schema import bring_up, check_rights, grant
+from tts.store.postgres_url import check_refusal, parameters, settings_of
 
-PATIENCE_SECONDS = 5.0  # an append or a read waits this long for the server before it gives up
 # A peer whose machine vanished without a word is found out within seconds, on either side: else its
 # session would keep the leadership for the system's two hours.
 _KEEPALIVES: dict[str, Any] = {
@@ -35,79 +37,32 @@ _KEEPALIVES: dict[str, Any] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 10_000,
 }
-_SERVER_KEEPALIVES = (
-    "-c tcp_keepalives_idle=5 -c tcp_keepalives_interval=2 -c tcp_keepalives_count=3 "
-)
-OPTIONS = "-c statement_timeout=10000 -c idle_in_transaction_session_timeout=10000"
-LONG_LIVED = "-c statement_timeout=0"
+SETTINGS = {
+    "statement_timeout": "10s",
+    "idle_in_transaction_session_timeout": "10s",
+    "tcp_keepalives_idle": "5",
+    "tcp_keepalives_interval": "2",
+    "tcp_keepalives_count": "3",
+}
+LONG_LIVED = {**SETTINGS, "statement_timeout": "0"}
 RECONNECT_SECONDS = 2.0  # the pool would double its pauses for minutes, and then sit one out
-_WRONG_VALUE = re.compile(r"invalid \S+ value")  # in the URL's query, as libpq says it
-
-
-class UnreadableUrl(ValueError):
-    """The driver cannot make sense of the database's URL; the message quotes no part of it."""
-
-    def __init__(self, error: psycopg.Error) -> None:
-        # The driver quotes what it did not understand, which may be a piece of the password.
-        reason = re.sub(r'"[^"]*"?', '"…"', str(error).strip())
-        super().__init__(f"PostgreSQL cannot read it: {reason}")
-
-
-@contextlib.asynccontextmanager
-async def bounded(
-    connection: AsyncConnection, seconds: float = PATIENCE_SECONDS
-) -> AsyncIterator[None]:
-    """Cut the connection if the block lasts longer, and close it after an error of the server's.
-
-    Raises:
-        Unavailable: the answer did not come in time; what was asked for may or may not be done.
-        psycopg.Error
-    """
-    late = False
-
-    def cut() -> None:
-        nonlocal late
-        late = True
-        # The driver sees an end of the stream at once. Canceling it instead would have it ask the
-        # server, which does not answer, to cancel the statement.
-        with (
-            contextlib.suppress(OSError, psycopg.Error),
-            socket.socket(fileno=os.dup(connection.fileno())) as end,
-        ):
-            end.shutdown(socket.SHUT_RDWR)
-
-    timer = asyncio.get_running_loop().call_later(seconds, cut)
-    try:
-        yield
-    except (psycopg.Error, OSError) as error:
-        if late:
-            raise Unavailable(f"PostgreSQL: no answer within {seconds:g} s") from error
-        if is_away(error):
-            await connection.close()
-        raise
-    finally:
-        timer.cancel()
-
-
-async def notices(connection: AsyncConnection) -> AsyncIterator[Notify]:
-    """What the connection is notified of, for ever; a silence is looked into.
-
-    Raises:
-        Unavailable, psycopg.Error: the connection is gone.
-    """
-    while True:
-        async for notice in connection.notifies(timeout=PATIENCE_SECONDS):
-            yield notice
-        await _hear_from(connection)
-
-
-async def _hear_from(connection: AsyncConnection) -> None:
-    async with bounded(connection):
-        await connection.execute("SELECT 1")
+_MIXING = (
+    "it leads to a pooler that gives each transaction another session (pgbouncer with pool_mode = "
+    "transaction), where LISTEN and the leader's lock do not work: set EVENT_STORE_DIRECT_URL to "
+    "PostgreSQL itself for these, and all else goes through the pooler; or set pool_mode = session"
+)
+_MIXING_DIRECT = (
+    "EVENT_STORE_DIRECT_URL leads to a pooler that gives each transaction another session, too: it "
+    "has to be the address of PostgreSQL itself, or of a pooler with pool_mode = session"
+)
 
 
 class PostgresServer:
     """A pool of ``size`` connections, and connections of one's own.
+
+    ``settings`` are those of its sessions. With a ``direct`` URL of the same database, the ``url``
+    may lead through a pooler that gives its clients another session for each transaction. It gets
+    no settings then, as they would stay with whoever has the session next.
 
     ``patience`` in seconds bounds a session of the pool. With ``check`` nobody is handed a
     connection that a restart has cut, for one round trip more.
@@ -120,71 +75,120 @@ class PostgresServer:
         self,
         url: str,
         *,
+        direct: str = "",
         size: int,
-        options: str = OPTIONS,
+        settings: Mapping[str, str] = SETTINGS,
         patience: float = PATIENCE_SECONDS,
         check: bool = False,
     ) -> None:
-        try:
-            conninfo_to_dict(url)
-        except psycopg.ProgrammingError as error:
-            raise UnreadableUrl(error) from None
-        self._url = url
+        self._pooled = parameters(url)
+        self._direct = parameters(direct) if direct else self._pooled
+        self._mixed = bool(direct)
+        self._settings = {**settings, **settings_of(self._pooled)}
         self._patience = patience
         self._pool = AsyncConnectionPool(
-            url,
+            kwargs=_arguments(self._pooled, prepares=not self._mixed),
+            configure=None if self._mixed else self._configure,
             min_size=1,
             max_size=size,
             open=False,
             timeout=PATIENCE_SECONDS,
             reconnect_timeout=RECONNECT_SECONDS,
-            check=_hear_from if check else None,
-            kwargs={
-                "autocommit": True,
-                "options": _SERVER_KEEPALIVES + options,
-                "connect_timeout": int(PATIENCE_SECONDS),
-                **_KEEPALIVES,
-            },
+            check=hear_from if check else None,
         )
 
-    async def open(self, schema: str, lock: int) -> None:
-        """Make the tables if need be, under an advisory lock of that number, and connect.
+    async def open(self, schema: Schema) -> None:
+        """Make the tables if need be, and connect.
 
         Raises:
             Unavailable: the server does not answer.
-            UnreadableUrl
+            Unfit: it does, and cannot be used as it is.
         """
         with translated():
-            try:
-                connection = await self.connect()
-            except psycopg.Error as error:
-                away = isinstance(error, psycopg.OperationalError)
-                if away and not _WRONG_VALUE.search(str(error)):
-                    raise
-                raise UnreadableUrl(error) from None
-            async with connection, connection.transaction():
-                # CREATE … IF NOT EXISTS races with itself when two processes start at once.
-                await connection.execute("SELECT pg_advisory_xact_lock(%s)", (lock,))
-                await connection.execute(schema)
+            async with await self._connect_first() as connection:
+                await bring_up(connection, schema)
+                if self._mixed:
+                    await self._check_pooler(connection)
+            async with await self.connect() as connection, bounded(connection):
+                await check_rights(connection, schema)
             await self._pool.open()  # without waiting, after which it could not be opened again
+
+    async def migrate(self, schema: Schema, role: str) -> Migrated:
+        """Make the tables what they have to be, and open them to the role, if one is named.
+
+        Raises:
+            Unavailable, Unfit: as :meth:`open`.
+        """
+        with translated():
+            async with await self._connect_first() as connection:
+                before = await bring_up(connection, schema)
+                if role:
+                    await grant(connection, schema, role)
+        return schema.migrated(before)
+
+    async def _connect_first(self) -> AsyncConnection:
+        """A connection to a database that is known to be usable, for as long as it takes."""
+        connect = partial(self._connect, self._direct)
+        connection = await connect()
+        try:
+            async with bounded(connection):
+                await check_database(connection, settings_of(self._direct).get("search_path"))
+                kept = await keeps_sessions(connection, connect)
+        except BaseException:
+            await connection.close()
+            raise
+        if not kept:
+            await connection.close()
+            raise Unfit(_MIXING_DIRECT if self._mixed else _MIXING)
+        return await self._configured(connection, LONG_LIVED)
+
+    async def _check_pooler(self, direct: AsyncConnection) -> None:
+        async with await self.connect() as pooled, bounded(pooled), bounded(direct):
+            await check_database(pooled, settings_of(self._pooled).get("search_path"))
+            await check_same(direct, pooled)
 
     async def aclose(self) -> None:
         """Close the pool; whoever connected disconnects."""
         await self._pool.close()
 
-    async def connect(self, options: str = OPTIONS) -> AsyncConnection:
+    async def connect(self) -> AsyncConnection:
         """A connection of one's own, in autocommit; one that vanishes is found out in seconds.
 
         Raises:
             psycopg.Error, OSError: to be :func:`translated`.
         """
-        return await AsyncConnection.connect(
-            self._url,
-            autocommit=True,
-            options=_SERVER_KEEPALIVES + options,
-            connect_timeout=int(PATIENCE_SECONDS),
-            **_KEEPALIVES,
-        )
+        connection = await self._connect(self._pooled, prepares=not self._mixed)
+        return connection if self._mixed else await self._configured(connection, self._settings)
+
+    async def connect_directly(self, settings: Mapping[str, str] = LONG_LIVED) -> AsyncConnection:
+        """A session of one's own, for LISTEN and for locks.
+
+        Raises:
+            psycopg.Error, OSError: to be :func:`translated`.
+        """
+        return await self._configured(await self._connect(self._direct), settings)
+
+    async def _connect(self, where: Mapping[str, str], *, prepares: bool = True) -> AsyncConnection:
+        try:
+            return await AsyncConnection.connect(**_arguments(where, prepares=prepares))
+        except psycopg.Error as error:
+            check_refusal(error)
+            raise
+
+    async def _configured(
+        self, connection: AsyncConnection, settings: Mapping[str, str]
+    ) -> AsyncConnection:
+        try:
+            async with bounded(connection):
+                await _set(connection, settings)
+        except BaseException:
+            await connection.close()
+            raise
+        return connection
+
+    async def _configure(self, connection: AsyncConnection) -> None:
+        async with bounded(connection):
+            await _set(connection, self._settings)
 
     @contextlib.asynccontextmanager
     async def session(self) -> AsyncIterator[AsyncConnection]:
@@ -220,3 +224,21 @@ class PostgresServer:
         if task and task.cancelling() > cancellations:
             raise asyncio.CancelledError
         return rows
+
+
+def _arguments(where: Mapping[str, str], *, prepares: bool) -> dict[str, Any]:
+    """For the driver; without ``prepares`` no statement is prepared, whoever asks for it."""
+    return {
+        **_KEEPALIVES,
+        "connect_timeout": int(PATIENCE_SECONDS),
+        **where,
+        "autocommit": True,
+        **({} if prepares else {"prepare_threshold": None}),
+    }
+
+
+async def _set(connection: AsyncConnection, settings: Mapping[str, str]) -> None:
+    """Not at the start of the session, where a pooler would refuse them."""
+    calls = ", ".join(["set_config(%s, %s, false)"] * len(settings))
+    pairs = [each for setting in settings.items() for each in setting]
+    await connection.execute(SQL("SELECT {}").format(SQL(calls)), pairs, prepare=False)

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 from psycopg import AsyncConnection
 from psycopg.sql import SQL, Identifier
 
+from tts.store.postgres_bounds import bounded, notices
 from tts.store.postgres_errors import translated
-from tts.store.postgres_server import LONG_LIVED, PostgresServer, bounded, notices
+from tts.store.postgres_server import PostgresServer
 
 CHANNEL = "tts_signals"
 
@@ -28,7 +29,7 @@ class PostgresSignals:
     async def listen(self) -> AsyncIterator[AsyncIterator[str]]:
         """See :class:`tts.ports.coordination.Signals`."""
         with translated("before listening"):
-            connection = await self._server.connect(LONG_LIVED)
+            connection = await self._server.connect_directly()
         try:
             with translated("before listening"):
                 async with bounded(connection):

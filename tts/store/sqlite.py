@@ -17,12 +17,30 @@ from eventsourcing.persistence import StoredEvent
 
 from tts.ports.epochs import Epochs
 from tts.ports.log import SECRET_BYTES, LogSecret, Payload, Recorded
+from tts.ports.schema import Schema
 from tts.store import sqlite_epochs
 from tts.store.group_commit import Append, GroupCommit
 from tts.store.losses import Losses, ObserveLoss
 from tts.store.sqlite_connections import SQLiteConnections
 from tts.store.tailer import Bell, Stretch, follow
 
+SCHEMA = Schema(
+    part="log",
+    version=1,
+    script=files(__package__).joinpath("sqlite.sql").read_text(),
+    tables=dict.fromkeys(
+        [
+            "stored_events",
+            "payloads",
+            "checkpoints",
+            "roster",
+            "roster_last",
+            "secrets",
+            "log_epochs",
+        ],
+        "",
+    ),
+)
 OTHER_PROCESSES_POLL_SECONDS = 0.05  # PRAGMA data_version reads shared memory: a few microseconds
 LEADERSHIP_POLL_SECONDS = 0.2
 
@@ -73,7 +91,7 @@ class SQLiteStore:
 
     async def open(self) -> None:
         """Make the file and its tables if need be, and connect."""
-        await self._connections.open(files(__package__).joinpath("sqlite.sql").read_text())
+        await self._connections.open(SCHEMA)
         await self.secret()  # so that it is as old as the log
         await self._begin_epoch(0)
         self._watching = asyncio.create_task(self._watch())

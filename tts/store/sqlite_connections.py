@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from tts.ports.errors import Unavailable
-from tts.store.sqlite_file import BUSY_SECONDS, connect
+from tts.ports.schema import Schema
+from tts.store.sqlite_file import BUSY_SECONDS, bring_up, connect
 
 T = TypeVar("T")
 
@@ -32,12 +33,16 @@ class SQLiteConnections:
         self._turn = asyncio.Lock()  # of the one connection that writes
         self._opened = False
 
-    async def open(self, schema: str) -> None:
-        """Make the file and its tables if need be, and connect."""
+    async def open(self, schema: Schema) -> None:
+        """Make the file and its tables if need be, and connect.
+
+        Raises:
+            Unfit: they are of a newer version.
+        """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._writer = await self._in(self._writing, self._connect)
-            await self._in(self._writing, lambda: self._writer.executescript(schema))
+            await self._in(self._writing, lambda: bring_up(self._writer, schema, self._path))
             self._writer.execute("PRAGMA busy_timeout=0")
             self._reader = await self._in(self._reading, self._connect)
             self._watcher = self._connect()

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
+
+from tts.ports.errors import Unavailable
+from tts.ports.schema import Migrated, Schema
 
 BUSY_SECONDS = 5.0  # a statement waits this long for another process's transaction
 RETRY_SECONDS = 0.02
@@ -29,6 +34,64 @@ def connect(path: Path, *, synchronous: Literal["FULL", "NORMAL"]) -> sqlite3.Co
         connection.close()
         raise
     return connection
+
+
+def bring_up(connection: sqlite3.Connection, schema: Schema, path: Path) -> int:
+    """Make the tables, or those of an older version what they are now; returns the version before.
+
+    Nothing is written where they are as they should be.
+
+    Raises:
+        Unfit: they are newer.
+    """
+    before = _version(connection, schema, path)
+    if before == schema.version:
+        return before
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        before = _version(connection, schema, path)
+        if before < schema.version:
+            for statement in _statements(schema.script):
+                connection.execute(statement)
+            connection.execute(f"PRAGMA user_version = {schema.version}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.rollback()
+        raise
+    return before
+
+
+def migrate(path: Path, schema: Schema) -> Migrated:
+    """Make the file and its tables what they have to be.
+
+    Raises:
+        Unfit: they are newer.
+        Unavailable: the file cannot be used.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with contextlib.closing(connect(path, synchronous="FULL")) as connection:
+            return schema.migrated(bring_up(connection, schema, path))
+    except (OSError, sqlite3.Error) as error:
+        raise Unavailable(f"SQLite file {path}: {error}") from error
+
+
+def _version(connection: sqlite3.Connection, schema: Schema, path: Path) -> int:
+    """That of the tables; 0 where some are missing, or nothing says which version they have."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    schema.check(version, str(path))
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master")}
+    return int(version) if tables.issuperset(schema.tables) else 0
+
+
+def _statements(script: str) -> Iterator[str]:
+    """One by one, since SQLite would end the transaction before a script."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
 
 
 def _switch_to_wal(connection: sqlite3.Connection) -> None:
