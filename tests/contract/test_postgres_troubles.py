@@ -68,12 +68,11 @@ class TestErrors:
         ):
             connection.execute(RAISE.format(sqlstate))
 
-    @pytest.mark.parametrize("sqlstate", ["25006", "53100", "XX000"])
-    async def test_store_and_read_models_say_the_same(self, backend: Backend, store, sqlstate: str):
+    async def test_store_and_read_models_say_the_same(self, backend: Backend, store):
         """Whatever they were about, they raise Unavailable."""
         raising = (
             "CREATE FUNCTION trouble() RETURNS trigger LANGUAGE plpgsql AS "
-            f"$$ BEGIN RAISE EXCEPTION 'trouble' USING ERRCODE = '{sqlstate}'; END $$"
+            "$$ BEGIN RAISE EXCEPTION 'trouble' USING ERRCODE = '53100'; END $$"
         )
         trigger = "CREATE TRIGGER t BEFORE INSERT ON {} EXECUTE FUNCTION trouble()"
         async with open_database(backend.url) as database:
@@ -81,13 +80,14 @@ class TestErrors:
                 connection.execute(raising)
                 for table in ("stored_events", "checkpoints", "rm_positions"):
                     connection.execute(trigger.format(table))
-            for attempt in (
+            outcome = await asyncio.gather(
                 store.append([event()]),
                 store.save_checkpoint("relay", 1),
                 insert(database),
-            ):
-                with pytest.raises(Unavailable, match="trouble"):
-                    await attempt
+                return_exceptions=True,
+            )
+            assert {type(each) for each in outcome} == {Unavailable}
+            assert all("trouble" in str(each) for each in outcome)
             with psycopg.connect(backend.url, autocommit=True) as connection:
                 connection.execute("DROP FUNCTION trouble CASCADE")
             await store.append([event()])

@@ -299,18 +299,28 @@ def healthy(broker):
 
 
 @pytest.mark.parametrize("crash", [False, True], ids=["shutdown", "crash"])
-async def test_a_broker_that_comes_back_finds_its_consumers(rabbitmq, broker, traffic, crash):
-    """No confirmed message is lost, no consumer stays deaf, and health tells of the outage."""
+async def test_a_broker_that_comes_back_finds_its_consumers(rabbitmq, url, broker, traffic, crash):
+    """No confirmed message is lost, no consumer stays deaf, and health tells of the outage.
+
+    Nor is it rebuilt, whoever asks: it has kept its data, and the mark.
+    """
     await broker.healthy()
+    assert not await broker.marked()
+    await broker.mark()
     # A queue that is seconds old does not survive the crash of its only node: RabbitMQ writes some
     # of what it knows of it down later.
-    await asyncio.to_thread(rabbitmq.evaluate, "[dets:sync(Table) || Table <- dets:all()].")
+    for sync in ("mnesia:sync_log().", "[dets:sync(Table) || Table <- dets:all()]."):
+        await asyncio.to_thread(rabbitmq.evaluate, sync)
     await asyncio.to_thread(rabbitmq.halt, crash=crash)
     with pytest.raises(Unavailable):
         await broker.healthy()
     await asyncio.to_thread(rabbitmq.start)
     await traffic.flows()
     await until(healthy(broker), "health is well again")
+    other = RabbitMQ(url)
+    for each in (broker, other):
+        assert await each.marked()
+    await other.aclose()
 
 
 async def test_closed_connections_are_opened_again(rabbitmq, broker, traffic):
@@ -324,7 +334,7 @@ async def test_closed_connections_are_opened_again(rabbitmq, broker, traffic):
 async def test_deleted_queues_are_declared_again(rabbitmq, url, traffic):
     """A consumer that the broker canceled, and a publication that nothing takes, both recover."""
     for name in (topology.WORK, topology.RETRY):
-        await asyncio.to_thread(rabbitmq.ctl, "delete_queue", "-p", rabbitmq.vhost(url), name)
+        await asyncio.to_thread(rabbitmq.delete_queue, url, name)
     traffic.confirmed &= traffic.received  # what lay in the queue went with it
     await traffic.flows()
 
@@ -347,28 +357,6 @@ async def test_a_consumer_that_held_a_message_too_long_recovers(rabbitmq, broker
             assert await take_and_ack(deliveries) == [2]
     finally:
         await asyncio.to_thread(rabbitmq.evaluate, limits.format(1_800_000, 60_000))
-
-
-async def test_the_mark_outlives_restarts_and_connections(rabbitmq, url, broker):
-    """A broker that kept its data is not rebuilt, whoever asks."""
-    assert not await broker.marked()
-    await broker.mark()
-    # RabbitMQ writes declarations down a moment later. One that a crash takes with it only has the
-    # queue rebuilt; here it is to be there.
-    await asyncio.to_thread(rabbitmq.evaluate, "mnesia:sync_log().")
-    await asyncio.to_thread(rabbitmq.halt, crash=True)
-    await asyncio.to_thread(rabbitmq.start)
-
-    async def answers() -> bool:
-        try:
-            return await broker.marked()
-        except Unavailable:
-            return False
-
-    await until(answers, "the mark is there")
-    other = RabbitMQ(url)
-    assert await other.marked()
-    await other.aclose()
 
 
 async def test_a_broker_that_lost_its_connection_is_not_marked_blindly(rabbitmq, broker):
@@ -447,14 +435,14 @@ async def test_a_broker_that_takes_nothing_is_unavailable_until_it_does(rabbitmq
     """A memory alarm blocks publishers: the call ends in time, and later ones succeed."""
     queue = RabbitMQ(url, timeout=1)
     await queue.publish(a_message(1))
-    await asyncio.to_thread(rabbitmq.ctl, "set_vm_memory_high_watermark", "0")
+    await asyncio.to_thread(rabbitmq.set_memory_limit, 0.0)
     try:
         started = time.monotonic()
         with pytest.raises(Unavailable):
             await queue.publish(a_message(2))
         assert time.monotonic() - started < 1 + LATE_SECONDS
     finally:
-        await asyncio.to_thread(rabbitmq.ctl, "set_vm_memory_high_watermark", "0.4")
+        await asyncio.to_thread(rabbitmq.set_memory_limit, 0.4)
 
     async def published() -> bool:
         try:

@@ -6,25 +6,16 @@ import httpx
 import pytest
 
 from tests.services.ports import free_port
-from tests.services.rabbitmq import RabbitMQ
 from tests.services.tts import Tts
 from tests.waiting import wait_until
 
 
 @pytest.fixture
-def broker():
-    """A RabbitMQ that nobody else needs while it is away."""
-    server = RabbitMQ()
-    yield server
-    server.stop()
-
-
-@pytest.fixture
-def parts(postgres, broker):
+def parts(postgres, rabbitmq):
     """Starts a part and returns the URL of its health."""
     env = {
         "EVENT_STORE_URL": postgres.create_database(),
-        "RABBITMQ_URL": broker.url,
+        "RABBITMQ_URL": rabbitmq.create_vhost(),
         "REPLICATE_API_TOKEN": "r8_test",
     }
     with ExitStack() as stack:
@@ -49,13 +40,13 @@ def says(url: str, status: int) -> None:
     wait_until(lambda: health(url).status_code == status, f"{url} says {status}")
 
 
-def test_who_needs_the_broker_is_unhealthy_while_it_is_away(parts, broker):
+def test_who_needs_the_broker_is_unhealthy_while_it_is_away(parts, rabbitmq):
     """They say 503 and name the queue, and 200 when it is back; the projector does not mind."""
     needing = [parts("relay"), parts("processor")]
     projector = parts("projector")
     for url in (*needing, projector):
         says(url, 200)
-    broker.halt()
+    rabbitmq.halt()
     for url in needing:
         says(url, 503)
         answer = health(url).json()
@@ -63,7 +54,7 @@ def test_who_needs_the_broker_is_unhealthy_while_it_is_away(parts, broker):
         assert answer["error"].startswith("queue: not ready")
         assert answer["data"]["parts"]["store"] == "ok"
     assert health(projector).status_code == 200
-    broker.start()
+    rabbitmq.start()
     for url in needing:
         says(url, 200)
 

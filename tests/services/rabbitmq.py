@@ -112,7 +112,21 @@ class RabbitMQ:
 
     def close_connections(self) -> None:
         """Cut every client's connection, as an operator does."""
-        self.ctl("close_all_connections", "--global", "test")
+        self.evaluate(
+            'rabbit_networking:close_connections(rabbit_networking:connections(), "test").'
+        )
+
+    def delete_queue(self, vhost: str, name: str) -> None:
+        """Delete a queue of a vhost (a name or a URL) with all that is in it."""
+        queue = f'rabbit_misc:r(<<"{self.vhost(vhost)}">>, queue, <<"{name}">>)'
+        self.evaluate(
+            f"begin {{ok, Queue}} = rabbit_amqqueue:lookup({queue}),"
+            ' rabbit_amqqueue:delete(Queue, false, false, <<"test">>) end.'
+        )
+
+    def set_memory_limit(self, share: float) -> None:
+        """Block publishers when the node uses more than this share of the machine's memory."""
+        self.evaluate(f"vm_memory_monitor:set_vm_memory_high_watermark({share}).")
 
     def evaluate(self, expression: str) -> str:
         """Run Erlang code in the node and return its value as Erlang prints it; milliseconds."""
@@ -123,7 +137,7 @@ class RabbitMQ:
         return answer[len("{ok, ") : -1]
 
     def ctl(self, *arguments: str, stdin: str = "") -> str:
-        """Run ``rabbitmqctl`` against the node and return what it printed."""
+        """Run ``rabbitmqctl`` against the node and return what it printed; takes seconds."""
         return self._run([self._ctl, *arguments], stdin)
 
     def start(self, *, wiped: bool = False) -> None:
