@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON ?= python3
 
-.PHONY: help setup lock audit servers run test lint format bench chaos cluster ops clean
+.PHONY: help setup lock audit dist servers run test lint format bench chaos cluster ops clean
 
 help: ## List the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -31,6 +31,13 @@ lock: $(TOOLS)/bin/uv ## Lock the newest versions that pyproject.toml allows, fo
 
 audit: $(TOOLS)/bin/pip-audit ## Hold the locked packages against the list of known holes
 	@$(PYTHON) -m tests.audit $<
+
+$(TOOLS)/bin/cyclonedx-py:
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet cyclonedx-bom
+
+dist: setup $(TOOLS)/bin/cyclonedx-py ## Build the packages into dist/, install each into an empty environment and have it speak
+	$(BIN)/python -m tests.dist $(TOOLS)/bin/cyclonedx-py
 
 run: setup ## Start the whole service in this terminal (embedded, no server to install)
 	$(BIN)/tts up

@@ -1,0 +1,1 @@
+"""``make dist``: what is released, built, and tried out as somebody installs it."""
