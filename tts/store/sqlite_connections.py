@@ -1,5 +1,7 @@
 """The connections to the store's file: one writes, one reads, one notices what others write.
 
+A fourth empties its WAL after an erasure (:mod:`tts.store.sqlite_wal`).
+
 Flushing has one thread and reading another, so that neither a slow disk nor a long read holds up
 the event loop.
 """
@@ -17,6 +19,7 @@ from typing import Any, TypeVar
 from tts.ports.errors import Unavailable
 from tts.ports.schema import Schema
 from tts.store.sqlite_file import BUSY_SECONDS, bring_up, connect
+from tts.store.sqlite_wal import WalCleaner
 
 T = TypeVar("T")
 
@@ -31,6 +34,7 @@ class SQLiteConnections:
         self._writing = ThreadPoolExecutor(1, thread_name_prefix="sqlite-write")
         self._reading = ThreadPoolExecutor(1, thread_name_prefix="sqlite-read")
         self._turn = asyncio.Lock()  # of the one connection that writes
+        self._wal = WalCleaner(self._connect, self._turn)
         self._opened = False
 
     async def open(self, schema: Schema) -> None:
@@ -52,6 +56,7 @@ class SQLiteConnections:
 
     async def aclose(self) -> None:
         """Let the file go, when what was begun for somebody who went away is done."""
+        await self._wal.aclose()
         async with self._turn:
             if self._opened:
                 await self._in(self._writing, self._writer.close)
@@ -92,16 +97,12 @@ class SQLiteConnections:
         return await self.read(lambda reader: reader.execute(sql, params).fetchone())
 
     async def empty_wal(self) -> None:
-        """Wait until the pages as they were before are nowhere; a reader may hold them a moment."""
-        deadline = asyncio.get_running_loop().time() + BUSY_SECONDS
-        async with self._turn:
-            while True:
-                busy, _, _ = await self._in(self._writing, self._truncate_wal)
-                if not busy:
-                    return
-                if asyncio.get_running_loop().time() > deadline:
-                    raise self._unavailable("its WAL is being read all the time")
-                await asyncio.sleep(BUSY_POLL_SECONDS)
+        """Wait until the pages as they were before are nowhere; nobody who writes waits for it."""
+        if not await self._wal.empty(BUSY_SECONDS):
+            raise self._unavailable(
+                f"somebody reads it for longer than {BUSY_SECONDS:g} s, perhaps a backup: what was "
+                "erased is in its WAL until that ends"
+            )
 
     def version(self) -> int:
         """A number that changes whenever another connection has written."""
@@ -120,11 +121,6 @@ class SQLiteConnections:
                 await asyncio.sleep(BUSY_POLL_SECONDS)
             else:
                 return
-
-    def _truncate_wal(self) -> tuple[int, int, int]:
-        row: tuple[int, int, int]
-        row = self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        return row
 
     def _connect(self) -> sqlite3.Connection:
         return connect(self._path, synchronous="FULL")
