@@ -182,6 +182,7 @@ async def _relay(deployment: Deployment) -> Part:
     relay = deployment.composition.relay()
     _probe_queue(deployment)
     deployment.leading = lambda: relay.leading
+    deployment.noted.append(relay.notes)
 
     async def run() -> None:
         if deployment.rebuild:

@@ -23,7 +23,7 @@ Probe = Callable[[], Awaitable[None]]
 
 
 Notes = Callable[[], Sequence[str]]
-"""What an operator should mend although everything works."""
+"""What an operator should mend, or know, although everything works."""
 
 
 async def examine(

@@ -48,14 +48,17 @@ class Dispatch:
         self._window = window
         self._changed = asyncio.Event()
 
-    async def recall(self, tasks: Mapping[UUID, Unfinished]) -> None:
-        """Take over what an earlier leadership left."""
+    async def recall(self, tasks: Mapping[UUID, Unfinished], followed: int) -> None:
+        """Take over what an earlier leadership left; what comes after ``followed`` is accounted."""
         for task_id, task in tasks.items():
+            if task_id in self.backlog or task_id in self.published or task.position > followed:
+                continue
             if task.topic in ROUNDS:
                 item = Round(task_id, task.position, task.version)
                 await self._enqueue(item, task.owner, task.priority)
             elif task.topic == Task.Queued.TOPIC:
                 self.published[task_id] = None
+        self._changed.set()
 
     async def account(self, event: Recorded) -> None:
         """Take the next event into account: it asks for a round, or ends the waiting for one."""

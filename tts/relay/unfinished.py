@@ -93,8 +93,8 @@ class UnfinishedTasks:
     def apply(self, event: Recorded) -> None:
         """Take the next event into account; its position is greater than all before."""
         before, self.position = self.position, event.position
-        state = orjson.loads(event.state)
         if event.topic in ROUNDS:
+            state = orjson.loads(event.state)
             at = _seconds(state["timestamp"])
             # Removed first, so that a task that is asked for again stands behind those before it.
             self.tasks.pop(event.task_id, None)
@@ -113,6 +113,7 @@ class UnfinishedTasks:
         task = self.tasks.get(event.task_id)
         if task is None:
             return
+        state = orjson.loads(event.state)
         # One of a newer version may have none; that something happened is all that counts.
         at = _seconds(state["timestamp"]) if "timestamp" in state else task.at
         if event.topic in CLAIMS:

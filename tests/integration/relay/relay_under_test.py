@@ -47,7 +47,16 @@ class Broker:
 
 
 @contextlib.asynccontextmanager
-async def relaying(store, broker, *, window=1000, watchdog_seconds=3600.0, observe=lambda _: None):
+async def relaying(
+    store,
+    broker,
+    *,
+    window=1000,
+    watchdog_seconds=3600.0,
+    observe=lambda _: None,
+    rebuild=False,
+):
+    """A relay that runs while the context is open; with ``rebuild`` it first fills the queue."""
     relay = Relay(
         application(store),
         store,
@@ -57,6 +66,8 @@ async def relaying(store, broker, *, window=1000, watchdog_seconds=3600.0, obser
         watchdog_seconds=watchdog_seconds,
         observe=observe,
     )
+    if rebuild:
+        await relay.rebuild()
     running = asyncio.create_task(relay.run())
     try:
         yield relay
