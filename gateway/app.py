@@ -46,9 +46,11 @@ from tts.application.dead_letters import DeadLetterQueries
 from tts.application.tasks import Application
 from tts.config import Settings
 from tts.observability.health import Notes, Probe
+from tts.observability.metrics.registries import GATEWAY, show
 from tts.ports.audio import AudioStore
 from tts.ports.errors import Unavailable
 from tts.ports.log import Log
+from tts.ports.roster import Roster
 
 METHODS = ("GET", "HEAD", "POST", "DELETE")  # those that any route has
 BACKLOG = 4096  # Sanic's 100 lets a thousand clients that come at once wait for seconds
@@ -141,7 +143,9 @@ class Gateway:
         notes: Notes = tuple,
         webhooks: Webhooks | None = None,
         upstream: Upstream,
+        roster: Roster,
     ) -> None:
+        show(GATEWAY)
         self._settings = settings
         self.hub = Hub(
             log,
@@ -170,6 +174,7 @@ class Gateway:
             probes=probes,
             notes=lambda: [*notes(), *self._admission.notes(), *self.hub.newer.notes()],
             upstream=upstream,
+            roster=roster,
             hub=self.hub,
             admission=self._admission,
             queue_limit=self._queue_limit,

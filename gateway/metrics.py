@@ -7,15 +7,23 @@ from collections import Counter as Counts
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
-from prometheus_client import REGISTRY, Counter, Gauge
+from prometheus_client import Counter, Gauge
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-OPEN_STREAMS = Gauge("tts_open_streams", "Streams that are open.")
-SLOW_STREAMS = Counter("tts_slow_streams_total", "Streams cut because their reader was too slow.")
-FRAMES = Counter("tts_stream_frames_total", "Frames handed to streams, heartbeats left out.")
+from tts.observability.metrics.registries import GATEWAY
+
+OPEN_STREAMS = Gauge("tts_open_streams", "Streams that are open.", registry=GATEWAY)
+SLOW_STREAMS = Counter(
+    "tts_slow_streams_total", "Streams cut because their reader was too slow.", registry=GATEWAY
+)
+FRAMES = Counter(
+    "tts_stream_frames_total", "Frames handed to streams, heartbeats left out.", registry=GATEWAY
+)
 HUB_POSITION = Gauge(
-    "tts_hub_position", "Position of the last event handed to streams while somebody listened."
+    "tts_hub_position",
+    "Position of the last event handed to streams while somebody listened.",
+    registry=GATEWAY,
 )
 
 
@@ -62,4 +70,4 @@ class Requests(Collector):
 
 
 REQUESTS = Requests()
-REGISTRY.register(REQUESTS)
+GATEWAY.register(REQUESTS)

@@ -101,6 +101,12 @@ def _truth(value: object) -> object:
     raise PydanticCustomError("truth", "must be true or false")
 
 
+def _flag(value: object) -> object:
+    if value in {"0", "1"}:
+        return value == "1"
+    return _truth(value)
+
+
 PERMANENT = "Whether no repetition can help."
 Digits = BeforeValidator(_digits)
 TemplateId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
@@ -162,6 +168,16 @@ class TaskFilter(BaseModel):
     cursor: Said | None = Field(default=None, description="The `nextCursor` of the page before.")
     limit: Annotated[int, Field(ge=1, le=LIST_LIMIT_MAX), Digits] = Field(
         default=LIST_LIMIT, description="How many tasks a page has at most."
+    )
+
+
+class HealthQuery(BaseModel):
+    """The query of ``GET /health``; what is not known is ignored, as those who ask add to it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    deep: Annotated[bool, BeforeValidator(_flag)] = Field(
+        default=False, description="Of the whole service, and not of this process alone: `1`."
     )
 
 

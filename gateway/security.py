@@ -13,6 +13,8 @@ from enum import StrEnum
 
 from prometheus_client import Counter
 
+from tts.observability.metrics.registries import GATEWAY
+
 logger = logging.getLogger(__name__)
 
 RECORDS_A_WINDOW = 10  # of one kind from one address; the rest is counted
@@ -44,7 +46,9 @@ _SAMPLED = {
     Event.FOREIGN_HOST,
 }
 _EXPECTED = {Event.ADMIN_COMMAND, Event.KEY_ADDED, Event.KEY_CHANGED, Event.KEY_REVOKED}
-EVENTS = Counter("tts_security_events_total", "Security events, by kind.", ["event"])
+EVENTS = Counter(
+    "tts_security_events_total", "Security events, by kind.", ["event"], registry=GATEWAY
+)
 for _event in Event:
     EVENTS.labels(_event.value)  # from the start, so that the first one is an increase
 

@@ -19,6 +19,7 @@ from tts.observability.health import Notes, Probe
 from tts.ports.audio import AudioStore
 from tts.ports.coordination import Signals
 from tts.ports.log import Log
+from tts.ports.roster import Roster
 from tts.wire import Gate
 
 Upstream = Callable[[], Awaitable[Gate]]
@@ -149,6 +150,7 @@ class Services:
     probes: Mapping[str, Probe]
     notes: Notes
     upstream: Upstream
+    roster: Roster
     hub: Hub
     admission: Admission
     queue_limit: QueueLimit

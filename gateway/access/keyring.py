@@ -16,11 +16,14 @@ from gateway.access.roles import Access, Quota, Scope, Token
 from gateway.errors import BadCredential
 from gateway.security import Event
 from tts.config import ConfigError
+from tts.observability.metrics.registries import GATEWAY
 
 logger = logging.getLogger(__name__)
 
 LOOK_SECONDS = 0.5  # how soon a changed file is noticed
-READABLE = Gauge("tts_keys_file_readable", "1 while the keys in force are those of their file.")
+READABLE = Gauge(
+    "tts_keys_file_readable", "1 while the keys in force are those of their file.", registry=GATEWAY
+)
 _Stamp = tuple[int, ...]
 
 

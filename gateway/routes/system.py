@@ -14,11 +14,14 @@ from sanic import HTTPResponse, Request, Sanic
 from gateway import endpoint
 from gateway.access.roles import Need
 from gateway.answers import HEADERS, Success
+from gateway.endpoint import query_of
+from gateway.models import HealthQuery, parse_query
 from gateway.services import Services
 from tts import wire
 from tts.config import Settings
 from tts.domain.values import Status
 from tts.observability.health import examine
+from tts.observability.overview import overview
 
 
 def add_to(app: Sanic[Any, Any], services: Services) -> None:
@@ -37,14 +40,24 @@ class System:
         self._services = services
         self._started = time.time()
 
-    async def health(self, _request: Request) -> HTTPResponse:
-        """200 while every part that the gateway needs answers, else 503 that names the others."""
-        status, answer = await examine(self._services.probes, self._services.notes)
+    async def health(self, request: Request) -> HTTPResponse:
+        """200 while every part that the gateway needs answers, else 503 that names the others.
+
+        With ``deep``, of the whole service: every part of it, and what these need.
+        """
+        query = parse_query(HealthQuery, query_of(request))
+        services = self._services
+        service = self._service if query.deep else None
+        status, answer = await examine(services.probes, services.notes, service)
         return HTTPResponse(orjson.dumps(answer), status, HEADERS, "application/json")
 
+    async def _service(self) -> wire.Service:
+        return overview(await self._services.roster.read()).service
+
     async def system(self, _request: Request) -> HTTPResponse:
-        """What runs here, and how much of it. No settings: some are secrets."""
+        """What runs here and elsewhere, and how much of it. No settings: some are secrets."""
         hub = self._services.hub
+        seen = overview(await self._services.roster.read())
         answer: wire.System = {
             "version": version("tts-backend"),
             "python": platform.python_version(),
@@ -53,6 +66,9 @@ class System:
             "position": await self._services.log.position(),
             "streams": len(hub.streams) + len(hub.plain_streams),
             "gate": await self._services.upstream(),
+            "parts": seen.parts,
+            "queue": seen.queue,
+            "troubles": seen.troubles,
         }
         return Success(answer)
 

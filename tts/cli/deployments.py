@@ -24,6 +24,7 @@ from projections.usage_queries import UsageQueries
 from tts.audio.folder import FolderAudio
 from tts.audio.minio import MinioAudio
 from tts.bootstrap import Composition, compose
+from tts.cli import facts
 from tts.cli.data_folder import check_folder, check_store, claim
 from tts.cli.output import echo
 from tts.cli.process import Part
@@ -31,7 +32,9 @@ from tts.cli.sandboxes import with_sandbox
 from tts.config import ConfigError, Settings
 from tts.domain.failures import StepError, Treatment
 from tts.observability.health import Notes, Probe
+from tts.observability.metrics.registries import GATE, PROCESS, PROCESSOR, RELAY, show
 from tts.observability.monitor import monitor
+from tts.observability.presence import Presence, Tell
 from tts.parts.event_store import START_PATIENCE_SECONDS
 from tts.patience import Outage
 from tts.ports.errors import Unavailable
@@ -63,6 +66,7 @@ class Deployment:
     probes: dict[str, Probe] = field(default_factory=dict)
     noted: list[Notes] = field(default_factory=list)
     leading: Callable[[], bool] | None = None
+    facts: dict[str, Tell] = field(default_factory=dict)
 
     def notes(self) -> list[str]:
         """What an operator should mend although everything works."""
@@ -90,6 +94,7 @@ async def deploy(
     composition = await stack.enter_async_context(
         compose(settings, alone=alone, gateway=Role.GATEWAY in roles)
     )
+    show(PROCESS)
     deployment = Deployment(composition, stack, rebuild, listener)
     if settings.minio_endpoint and not {Role.GATEWAY, Role.PROCESSOR}.isdisjoint(roles):
         await _watch_bucket(deployment)
@@ -97,6 +102,8 @@ async def deploy(
         deployment.noted.append(composition.storing.notes)
     deployment.probes["store"] = composition.store.ready
     parts = [await PARTS[role](deployment) for role in Role if role in roles]
+    presence = Presence(composition.roster, composition.worker, deployment.probes, deployment.facts)
+    await stack.enter_async_context(presence.shown())
     if Role.GATEWAY in roles:
         _greet(settings)
     elif settings.metrics_port:
@@ -109,6 +116,8 @@ async def _gateway(deployment: Deployment) -> Part:
     parts = deployment.composition
     database = await _open_read_models(deployment)
     gateway = compose_gateway(parts, database, deployment.probes, deployment.notes)
+    show(GATE)
+    deployment.facts[Role.GATEWAY] = facts.of_gateway(gateway.hub)
     return partial(gateway.run, deployment.listener)
 
 
@@ -137,6 +146,7 @@ def compose_gateway(
         probes=probes,
         notes=notes,
         upstream=parts.gate.state,
+        roster=parts.roster,
         webhooks=Webhooks(parts.webhook_secret, parts.signals) if parts.signals else None,
     )
 
@@ -147,7 +157,10 @@ async def _processor(deployment: Deployment) -> Part:
     if isinstance(parts.audio, MinioAudio):
         deployment.probes["audio"] = parts.audio.ready
     deployment.probes["workplace"] = parts.workplace.ready
-    return parts.processor().run
+    show(PROCESSOR, GATE)
+    processor = parts.processor()
+    deployment.facts[Role.PROCESSOR] = facts.of_processor(processor)
+    return processor.run
 
 
 async def _watch_bucket(deployment: Deployment) -> None:
@@ -179,10 +192,12 @@ async def _watch_bucket(deployment: Deployment) -> None:
 
 
 async def _relay(deployment: Deployment) -> Part:
-    relay = deployment.composition.relay()
+    show(RELAY)
+    parts = deployment.composition
+    relay = parts.relay()
     _probe_queue(deployment)
     deployment.leading = lambda: relay.leading
-    deployment.noted.append(relay.notes)
+    deployment.facts[Role.RELAY] = facts.of_relay(relay, parts.store, parts.now)
 
     async def run() -> None:
         if deployment.rebuild:
@@ -198,6 +213,8 @@ async def _projector(deployment: Deployment) -> Part:
     projector = Projector(store, store, database, [TasksProjection(), UsageProjection()])
     deployment.probes["projector"] = projector.ready
     deployment.leading = lambda: projector.leading
+    now = deployment.composition.now
+    deployment.facts[Role.PROJECTOR] = facts.of_projector(projector, store, now)
     return projector.run
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from tts.ports.errors import Unavailable
-from tts.wire import Health, Healthy, Unhealthy
+from tts.wire import Health, Healthy, Service, Unhealthy
 
 logger = logging.getLogger(__name__)
 
@@ -26,26 +26,38 @@ Notes = Callable[[], Sequence[str]]
 """What an operator should mend, or know, although everything works."""
 
 
+Whole = Callable[[], Awaitable[Service]]
+"""How the whole service is; raises Unavailable while nobody can say."""
+
+
 async def examine(
-    probes: Mapping[str, Probe], notes: Notes = tuple
+    probes: Mapping[str, Probe], notes: Notes = tuple, whole: Whole | None = None
 ) -> tuple[int, Healthy | Unhealthy]:
     """Ask all parts at once; 200 and ``ok`` for each, or 503 and which are not ready.
 
-    Anybody may ask, so why a part is not ready is only in the log, unless it can be said without
-    host, port and path.
+    With ``whole`` the service has to be well, too, as far as others tell of it. Anybody may ask, so
+    why a part is not ready is only in the log, unless it can be said without host, port and path.
     """
-    answers = await asyncio.gather(*(_ask(name, probe) for name, probe in probes.items()))
+    answers = await asyncio.gather(*(ask(name, probe) for name, probe in probes.items()))
     parts = dict(zip(probes, answers, strict=True))
     down = [f"{name}: {why}" for name, why in parts.items() if why != "ok"]
-    health: Health = {"status": "unhealthy" if down else "ok", "parts": parts}
+    health: Health = {"status": "ok", "parts": parts}
+    if whole is not None:
+        try:
+            health["service"] = await whole()
+            down += [trouble["message"] for trouble in health["service"]["troubles"]]
+        except Unavailable:
+            down.append("service: unknown, as the store does not answer")
     if noted := notes():
         health["notes"] = list(noted)
     if not down:
         return 200, {"success": True, "data": health}
+    health["status"] = "unhealthy"
     return 503, {"success": False, "error": "; ".join(down), "code": "unhealthy", "data": health}
 
 
-async def _ask(name: str, probe: Probe) -> str:
+async def ask(name: str, probe: Probe) -> str:
+    """``ok``, or what is wrong, as anybody may read it."""
     try:
         async with asyncio.timeout(PROBE_SECONDS):
             await probe()

@@ -9,6 +9,7 @@ from typing import Literal
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
+from tts.observability.last_problem import LAST_PROBLEM
 from tts.observability.visible import visible
 
 TRACEBACKS = ("exception", "stack")  # the keys whose values have several lines
@@ -42,7 +43,7 @@ def configure_logging(level: str, form: Literal["auto", "json", "console"]) -> N
     )
     handler = logging.StreamHandler()
     handler.setFormatter(formatter)
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(level=level, handlers=[handler, LAST_PROBLEM], force=True)
     for chatty in ("httpx", "httpcore"):
         logging.getLogger(chatty).setLevel(max(logging.getLevelName(level), logging.WARNING))
     # What they report is raised as well, and told once.

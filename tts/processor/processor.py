@@ -78,6 +78,11 @@ class Processor:
         """How many tasks are being worked on now."""
         return len(self._busy)
 
+    @property
+    def places(self) -> int:
+        """How many can be worked on at once."""
+        return self._concurrency
+
     async def run(self) -> None:
         """Work until canceled; then finish what can be finished in the grace time.
 

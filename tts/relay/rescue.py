@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -13,10 +13,11 @@ from tts.application.tasks import Application
 from tts.domain.task import Task
 from tts.patience import Outage
 from tts.ports.coordination import Coordination
+from tts.ports.errors import Unavailable
 from tts.ports.log import Log, Recorded
-from tts.ports.queue import Publisher
+from tts.ports.queue import Destination, Publisher
 from tts.relay.dispatch import Dispatch
-from tts.relay.messages import AT_ONCE, Publish, order, rescue
+from tts.relay.messages import Publish, rescue
 from tts.relay.unfinished import ROUNDS, Unfinished, UnfinishedTasks
 from tts.relay.watchdog import Watchdog
 
@@ -33,6 +34,7 @@ class Figures:
     """What the relay shows of itself after each look at its tasks.
 
     ``backlog`` counts by priority; ``published`` rounds are with the broker and not taken yet;
+    ``ready`` are the messages that lie in the queues, None while the broker does not say;
     ``oldest_seconds`` is the age of the oldest unfinished round; ``rescued`` and ``rebuilds`` count
     since the last figures.
     """
@@ -41,6 +43,7 @@ class Figures:
     published: int
     unfinished: int
     oldest_seconds: float
+    ready: Mapping[Destination, int] | None
     rescued: int
     rebuilds: int
 
@@ -78,44 +81,12 @@ class Rescue:
         self._republished_to = 0
         self._rebuilds = 0
 
-    async def recall(self, ordered: int, until: int) -> None:
-        """Read from the log which tasks are not over; where no checkpoint helps, that is long.
-
-        Dead letters of after ``ordered`` are sent on the way, up to ``until``.
-        """
-        begin = min(ordered, await self._coordination.checkpoint(UNFINISHED))
-        self._unfinished = UnfinishedTasks(begin)
-        async for events in self._news():
-            dead = [
-                order(event, now=None)
-                for event in events
-                if event.topic == Task.Failed.TOPIC and ordered < event.position <= until
-            ]
-            await asyncio.gather(*(self._publish(letter) for letter in dead if letter))
-
-    async def hand_over(self, followed: int) -> None:
-        """Let the dispatch have what waits, and what is with the broker.
-
-        It is told by others of what comes after ``followed``, and of nothing meanwhile.
-        """
+    async def recall(self) -> int:
+        """Read from the log what waits, and what is with the broker; returns up to where."""
+        self._unfinished = UnfinishedTasks(await self._coordination.checkpoint(UNFINISHED))
         await self._catch_up()
-        await self._dispatch.recall(self._unfinished.tasks, followed)
-
-    async def remember(self) -> None:
-        """Save from where on unfinished tasks stand."""
-        await self._coordination.save_checkpoint(
-            UNFINISHED, self._unfinished.floor, seen=self._unfinished.position
-        )
-
-    async def make_up(self, ordered: int, until: int) -> None:
-        """Publish what is urgent between the two positions; it may have been published already."""
-        now = self._application.now().timestamp()
-        urgent = [
-            rescue(task_id, task, now=now)
-            for task_id, task in self._unfinished.tasks.items()
-            if task.topic in AT_ONCE and max(ordered, self._republished_to) < task.position <= until
-        ]
-        await asyncio.gather(*map(self._publish, urgent))
+        await self._dispatch.recall(self._unfinished.tasks)
+        return self._unfinished.position
 
     async def watch(self) -> None:
         """Look after the broker and the tasks until canceled; outages are waited out."""
@@ -153,11 +124,17 @@ class Rescue:
         return event.position <= self._republished_to and event.topic != Task.Failed.TOPIC
 
     async def _look(self) -> None:
-        await self.restore()
-        now = asyncio.get_running_loop().time()
-        if now >= self._swept_at + self._pause:
-            await self._sweep()
-            self._swept_at = now
+        try:
+            await self.restore()
+            now = asyncio.get_running_loop().time()
+            if now >= self._swept_at + self._pause:
+                await self._sweep()
+                self._swept_at = now
+        except Unavailable:
+            # What waits is in the log, and grows while the broker is away.
+            await self._catch_up()
+            self._show(self._application.now().timestamp(), None, rescued=0)
+            raise
 
     async def _sweep(self) -> None:
         """Rescue what is suspicious, and remember from where on unfinished tasks stand."""
@@ -167,8 +144,10 @@ class Rescue:
         suspicious = self._watchdog.find(self._unfinished, ready, now)
         for task_id, task in suspicious:
             await self._rescue(task_id, task, now)
-        await self.remember()
-        self._show(now, rescued=len(suspicious))
+        await self._coordination.save_checkpoint(
+            UNFINISHED, self._unfinished.floor, seen=self._unfinished.position
+        )
+        self._show(now, ready, rescued=len(suspicious))
 
     async def _rescue(self, task_id: UUID, task: Unfinished, now: float) -> None:
         logger.warning(
@@ -183,13 +162,16 @@ class Rescue:
         )
         await self._publish(rescue(task_id, task, now=now))
 
-    def _show(self, now: float, *, rescued: int) -> None:
+    def _show(
+        self, now: float, ready: Mapping[Destination, int] | None, *, rescued: int
+    ) -> None:
         oldest = self._unfinished.oldest
         figures = Figures(
             backlog=self._dispatch.backlog.sizes(),
             published=len(self._dispatch.published),
             unfinished=len(self._unfinished.tasks),
             oldest_seconds=0.0 if oldest is None else max(now - oldest, 0.0),
+            ready=ready,
             rescued=rescued,
             rebuilds=self._rebuilds,
         )
@@ -197,14 +179,8 @@ class Rescue:
         self._observe(figures)
 
     async def _catch_up(self) -> None:
-        async for _ in self._news():
-            pass
-
-    async def _news(self) -> AsyncIterator[list[Recorded]]:
-        """What the log has got since the last look, batch by batch, as it is taken into account."""
         while events := await self._log.read(self._unfinished.position, BATCH):
             for event in events:
                 self._unfinished.apply(event)
-            yield events
             if len(events) < BATCH:
                 return

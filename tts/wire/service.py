@@ -7,7 +7,18 @@ from typing import Annotated, Literal, NotRequired
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from tts.wire.fields import ErrorCode, ErrorText, Position, Seconds, StatusName, Time
+from tts.wire.fields import (
+    ErrorCode,
+    ErrorText,
+    Position,
+    PriorityName,
+    Seconds,
+    StatusName,
+    Time,
+)
+
+PartName = Literal["gateway", "relay", "processor", "projector"]
+TroubleCode = Literal["no_part", "no_leader", "need_away", "behind"]
 
 
 class Refusal(TypedDict):
@@ -19,6 +30,82 @@ class Refusal(TypedDict):
     ]
     code: Annotated[str, Field(description="What is wrong, for machines.")]
     taskId: NotRequired[Annotated[str, Field(description="The task that it is about.")]]
+
+
+class Lag(TypedDict):
+    """How far it is behind the log."""
+
+    events: Annotated[
+        int | None, Field(ge=0, description="Null where only the time is known, as of a relay.")
+    ]
+    seconds: Annotated[Seconds, Field(description="Age of the next event that it has to do.")]
+
+
+class LastProblem(TypedDict):
+    """The last warning or error in a process's log; it may be long over."""
+
+    at: Time
+    message: str
+
+
+class Part(TypedDict):
+    """One part in one process, as it last told of itself; null is what it did not tell."""
+
+    part: PartName
+    name: Annotated[str, Field(description="Of the process: its host and its number there.")]
+    state: Annotated[
+        Literal["alive", "silent"],
+        Field(description="`silent`: nothing was heard for ten seconds, and nobody said goodbye."),
+    ]
+    heardAt: Time
+    silentSeconds: Annotated[Seconds, Field(description="Since it was heard of last.")]
+    version: str | None
+    startedAt: Time | None
+    role: Annotated[
+        Literal["leading", "standing by"] | None, Field(description="Of a relay or a projector.")
+    ]
+    lag: Lag | None
+    busy: Annotated[int | None, Field(ge=0, description="Tasks that a processor works on.")]
+    places: Annotated[int | None, Field(ge=0, description="How many it works on at most.")]
+    streams: Annotated[int | None, Field(ge=0, description="Open streams of a gateway.")]
+    needs: Annotated[
+        dict[str, str], Field(description="What its process needs: `ok`, or what is wrong.")
+    ]
+    awaySince: Annotated[dict[str, Time], Field(description="Of those needs that are not `ok`.")]
+    lastProblem: LastProblem | None
+
+
+class QueueDepth(TypedDict):
+    """What waits, as the leading relay tells."""
+
+    backlog: Annotated[
+        dict[PriorityName, int], Field(description="Tasks that wait for their turn.")
+    ]
+    published: Annotated[int, Field(ge=0, description="With the broker, and taken by nobody yet.")]
+    unfinished: Annotated[int, Field(ge=0, description="Tasks that are not over.")]
+    oldestSeconds: Annotated[Seconds, Field(description="Age of the oldest one that is not over.")]
+    ready: Annotated[
+        dict[str, int] | None,
+        Field(description="Messages that lie in each queue; null while the broker is away."),
+    ]
+
+
+class Trouble(TypedDict):
+    """Something that is missing or away, and what to do."""
+
+    code: TroubleCode
+    subject: Annotated[str, Field(description="Which part or need: `processor`, `queue`.")]
+    since: Time | None
+    message: str
+    meanwhile: Annotated[str, Field(description="What it does to tasks and to what is shown.")]
+    action: Annotated[str, Field(description="What an operator does.")]
+
+
+class Service(TypedDict):
+    """The whole service: how many parts of each kind are alive, and what is wrong."""
+
+    parts: dict[PartName, int]
+    troubles: list[Trouble]
 
 
 class Health(TypedDict):
@@ -37,6 +124,7 @@ class Health(TypedDict):
             Field(description="Of a relay or a projector that runs on its own."),
         ]
     ]
+    service: NotRequired[Annotated[Service, Field(description="With `deep`.")]]
 
 
 class Healthy(TypedDict):
@@ -107,6 +195,11 @@ class System(TypedDict):
     position: Position
     streams: Annotated[int, Field(ge=0, description="Open streams of this gateway.")]
     gate: Gate
+    parts: Annotated[list[Part], Field(description="Of all processes, this one among them.")]
+    queue: Annotated[
+        QueueDepth | None, Field(description="Null while no relay is leading, or it does not know.")
+    ]
+    troubles: Annotated[list[Trouble], Field(description="Empty while all is well.")]
 
 
 class Stats(TypedDict):

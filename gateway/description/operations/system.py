@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.description.operation import Answer, Operation, header
-from gateway.models import PredictionNews, UsageQuery
+from gateway.models import HealthQuery, PredictionNews, UsageQuery
 from tts import wire
 
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
@@ -17,10 +17,13 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             "and streams while RabbitMQ or the audio store is away, because what it accepted is in "
             "the log, and is spoken when they are back. `tts up` is relay, processor and projector "
             "as well, and needs what they need. Run on their own, these serve the same on "
-            "`METRICS_PORT`."
+            "`METRICS_PORT`.\n\nWith `?deep=1` it is about the whole service, by what its parts "
+            "tell of themselves every other second: 503 while a part is missing or something that "
+            "they need is away, with what that means and what to do."
         ),
+        query=HealthQuery,
         answers={200: Answer("All is well", wire.Health)},
-        errors=("unhealthy",),
+        errors=("unhealthy", "invalid_request"),
     ),
     ("GET", "/api/stats"): Operation(
         tag="Operation",
@@ -44,8 +47,13 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ),
     ("GET", "/system"): Operation(
         tag="Operation",
-        summary="What runs here",
-        answers={200: Answer("Version, deployment, position", wire.System)},
+        summary="What runs here and elsewhere",
+        description=(
+            "The parts of all processes as they told of themselves last, what waits, and what is "
+            "missing, with what to do about it. A part that is killed is `silent` after ten "
+            "seconds; one that ends is gone."
+        ),
+        answers={200: Answer("Version, deployment, position, parts", wire.System)},
     ),
     ("GET", "/metrics"): Operation(
         tag="Operation",

@@ -20,14 +20,18 @@ from projections.database import open_database
 from tests.builders import brought, failed
 from tests.services.ports import free_port
 from tests.services.stores import Backend
+from tests.waiting import until
 from tts.application.tasks import Application
 from tts.audio.folder import FolderAudio
-from tts.bootstrap import compose
+from tts.bootstrap import compose, roster_of
 from tts.cli.deployments import compose_gateway
 from tts.config import Settings
 from tts.domain.task import Task
 from tts.domain.values import Status
 from tts.observability.health import Probe
+from tts.observability.overview import PARTS, overview
+from tts.observability.presence import Presence
+from tts.ports.roster import Roster
 from tts.store.sqlite import SQLiteStore
 
 PATIENCE_SECONDS = 20.0
@@ -135,6 +139,25 @@ async def running(
         client = httpx.AsyncClient(base_url=gateway.url, timeout=PATIENCE_SECONDS, limits=limits)
         await stack.enter_async_context(client)
         yield Running(gateway, settings, store, parts.application, parts.audio, client)
+
+
+@contextlib.asynccontextmanager
+async def all_at_work(its: Running) -> AsyncIterator[None]:
+    """Every part tells of itself while the context is open, as if it were there."""
+
+    async def tell() -> Mapping[str, Any]:
+        return {"role": "leading"}
+
+    roster = roster_of(its.store, its.settings.store_url)
+    presence = Presence(roster, "elsewhere", {}, dict.fromkeys(PARTS, tell))
+    async with presence.shown():
+        await until(lambda: _is_well(roster), "all parts are there")
+        yield
+    await roster.aclose()
+
+
+async def _is_well(roster: Roster) -> bool:
+    return not overview(await roster.read()).troubles
 
 
 # --- what a processor would append

@@ -19,7 +19,13 @@ from gateway.services import Webhooks
 from projections.database import open_database
 from projections.tasks import TasksProjection
 from projections.usage import UsageProjection
-from tests.integration.gateway.gateway_under_test import Running, fail, running, speak
+from tests.integration.gateway.gateway_under_test import (
+    Running,
+    all_at_work,
+    fail,
+    running,
+    speak,
+)
 from tests.read_models import project
 from tts.replicate.webhook_secret import GivenSecret
 from tts.store.memory import LocalSignals
@@ -122,10 +128,17 @@ async def test_answers_are_as_described(tmp_path: Path):
             (await client.post("/api/tts/retry", json={"taskId": str(erased)}), None),
             (await client.post("/api/tts/retry", json={"taskId": str(failed)}), None),
             (await client.get("/health"), None),
+            (await client.get("/health?deep=1"), None),
+            (await client.get("/health?deep=maybe"), None),
             (await client.get("/system"), None),
             (await client.post("/api/stream-token"), None),
         ]:
             says.holds(answer, path or answer.url.path)
+        async with all_at_work(its):
+            well = await client.get("/health?deep=1")
+            assert well.json()["data"]["service"]["troubles"] == []
+            says.holds(well, "/health")
+            says.holds(await client.get("/system"), "/system")
         for task_id in (spoken, failed, canceled, erased, UUID(int=1)):
             url = f"/api/tts/task/{task_id}"
             says.holds(await client.get(url), task)
@@ -250,7 +263,7 @@ async def test_a_fuzzer_finds_nothing(tmp_path: Path, *, guarded: bool):
         arguments.append(f"--header=Authorization: Bearer {key}")
     secret = f"whsec_{base64.b64encode(b'not known to the fuzzer').decode()}"
     webhooks = Webhooks(GivenSecret(secret), LocalSignals())
-    async with running(tmp_path, webhooks=webhooks, **settings) as its:
+    async with running(tmp_path, webhooks=webhooks, **settings) as its, all_at_work(its):
         ids = [str(task_id) for task_id in await _tasks(its)]
         config = tmp_path / "schemathesis.toml"
         config.write_text(CONFIG.read_text() + f"\n[dictionaries.tasks]\nvalues = {ids}\n")

@@ -3,6 +3,7 @@
 import pytest
 from prometheus_client import REGISTRY
 
+from tts.domain.failures import TABLE
 from tts.gate import facts
 from tts.gate.state import Breaker
 from tts.observability.metrics import (
@@ -12,8 +13,12 @@ from tts.observability.metrics import (
     observe_step,
     observe_storing,
 )
+from tts.observability.metrics.registries import GATE, PROCESS, PROCESSOR, RELAY, show
+from tts.ports.queue import Destination
 from tts.processor.resources import StepOutcome
 from tts.relay.rescue import Figures
+
+show(GATE, PROCESS, PROCESSOR, RELAY)
 
 
 def value(name: str, **labels: str) -> float:
@@ -69,6 +74,7 @@ def test_the_relays_figures_are_shown():
             published=4,
             unfinished=25,
             oldest_seconds=9.5,
+            ready={Destination.WORK: 3},
             rescued=2,
             rebuilds=1,
         )
@@ -77,5 +83,26 @@ def test_the_relays_figures_are_shown():
     assert value("tts_published_tasks") == 4
     assert value("tts_unfinished_tasks") == 25
     assert value("tts_oldest_unfinished_seconds") == 9.5
+    assert value("tts_queue_messages", queue="work") == 3
     assert value("tts_rescued_tasks_total") == rescues + 2
     assert value("tts_queue_rebuilds_total") == rebuilds + 1
+
+
+def test_a_relay_that_leads_no_longer_knows_nothing():
+    """Its gauges go, also those with labels; what it has counted stays."""
+    rescues = value("tts_rescued_tasks_total")
+    observe_relay(None)
+    names = ("tts_published_tasks", "tts_unfinished_tasks", "tts_oldest_unfinished_seconds")
+    assert [REGISTRY.get_sample_value(name) for name in names] == [None] * 3
+    assert REGISTRY.get_sample_value("tts_backlog_tasks", {"priority": "normal"}) is None
+    assert REGISTRY.get_sample_value("tts_queue_messages", {"queue": "work"}) is None
+    assert value("tts_rescued_tasks_total") == rescues
+
+
+def test_every_failure_counts_from_zero():
+    """Else the first of its kind would be no increase, and no alert would come."""
+    for code, step in TABLE:
+        if step not in {"template", "request", "find", "deadline"}:  # met at steps of other names
+            labels = {"step": step, "code": code}
+            assert REGISTRY.get_sample_value("tts_step_failures_total", labels) is not None
+    assert value("tts_step_failures_total", step="start", code="template_not_found") == 0

@@ -1,0 +1,81 @@
+"""What each part tells of itself on the roster."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from gateway.streams.hub import Hub
+from projections.runner import Projector
+from tts.observability.lag import lag
+from tts.observability.presence import Tell
+from tts.ports.log import Log
+from tts.processor.processor import Processor
+from tts.relay.relay import FOLLOWED, Relay
+from tts.relay.rescue import Figures
+from tts.wire import QueueDepth
+
+Now = Callable[[], datetime]
+
+
+def of_gateway(hub: Hub) -> Tell:
+    """How many streams are open."""
+
+    async def tell() -> Mapping[str, Any]:
+        return {"streams": sum(map(len, hub.readers))}
+
+    return tell
+
+
+def of_processor(processor: Processor) -> Tell:
+    """How many of its places are taken."""
+
+    async def tell() -> Mapping[str, Any]:
+        return {"busy": processor.busy, "places": processor.places}
+
+    return tell
+
+
+def of_relay(relay: Relay, log: Log, now: Now) -> Tell:
+    """Whether it leads; then how far it is behind, and what waits."""
+
+    async def tell() -> Mapping[str, Any]:
+        if not relay.leading:
+            return {"role": role(leading=False)}
+        facts: dict[str, Any] = {"role": role(leading=True)}
+        if relay.figures is not None:
+            facts["queue"] = depth(relay.figures)
+        facts["lag"] = await lag(log, relay.position, now(), FOLLOWED)
+        return facts
+
+    return tell
+
+
+def of_projector(projector: Projector, log: Log, now: Now) -> Tell:
+    """Whether it leads; then how far its slowest read model is behind."""
+
+    async def tell() -> Mapping[str, Any]:
+        if not projector.leading:
+            return {"role": role(leading=False)}
+        behind = await lag(log, projector.position, now())
+        return {"role": role(leading=True), "lag": behind}
+
+    return tell
+
+
+def role(*, leading: bool) -> Literal["leading", "standing by"]:
+    """As the wire calls it."""
+    return "leading" if leading else "standing by"
+
+
+def depth(figures: Figures) -> QueueDepth:
+    """What waits, as the wire has it."""
+    ready = figures.ready
+    return {
+        "backlog": {str(priority): count for priority, count in figures.backlog.items()},
+        "published": figures.published,
+        "unfinished": figures.unfinished,
+        "oldestSeconds": round(figures.oldest_seconds, 3),
+        "ready": None if ready is None else {each.value: count for each, count in ready.items()},
+    }

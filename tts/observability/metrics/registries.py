@@ -1,0 +1,22 @@
+"""Which metrics a process shows: those of its own parts."""
+
+from __future__ import annotations
+
+from prometheus_client import REGISTRY, CollectorRegistry
+
+PROCESS = CollectorRegistry()  # of every process
+GATE = CollectorRegistry()  # of who looks at the gate: gateways and processors
+GATEWAY = CollectorRegistry()
+RELAY = CollectorRegistry()
+PROCESSOR = CollectorRegistry()
+PROJECTOR = CollectorRegistry()
+
+_shown: set[int] = set()
+
+
+def show(*registries: CollectorRegistry) -> None:
+    """Export the metrics of these parts from now on; again is fine."""
+    for registry in registries:
+        if id(registry) not in _shown:
+            _shown.add(id(registry))
+            REGISTRY.register(registry)
