@@ -7,6 +7,7 @@ Sanic's parser is lax: it takes blanks before a colon, odd numbers, and bare lin
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
 from sanic.compat import Header
 from sanic.exceptions import BadRequest, PayloadTooLarge
@@ -17,7 +18,7 @@ EXTENSIONS_MAX_BYTES = 16_384  # of all chunks of a body together
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]++"
 _FIELD = _TOKEN + rb":[\t\x20-\x7e\x80-\xff]*+\r\n"
 _HEAD = re.compile(rb"(" + _TOKEN + rb") ([!\"$-~]++) HTTP/1\.[01]\r\n(?:" + _FIELD + rb")*+")
-_ABSOLUTE = re.compile(rb"https?://([^/?#@]+)/[!-~]*", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"https?://([^/?#@]+)/[!-~]*", re.IGNORECASE)
 # What no head may hold; the line feed of a carriage return at its end may still be on its way.
 _FORBIDDEN = re.compile(rb"(?<!\r)\n|\r(?!\n|\Z)|[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _DIGITS = re.compile(r"[0-9]{1,18}[ \t]*")
@@ -35,55 +36,94 @@ def check_part(part: bytes, start: int = 0) -> None:
         raise BadRequest("lines must end in CR LF, and nothing else may be a control character")
 
 
-def check_head(head: bytes) -> str | None:
-    """Return the authority in the target, if there is one; ``head`` has no empty line at its end.
+@dataclass(frozen=True, slots=True)
+class Head:
+    """What a head says. A body's ``length`` is None if it comes in chunks, 0 if there is none."""
+
+    raw: bytes
+    method: str
+    target: str
+    version: str
+    fields: Header
+    authority: str | None  # in the target
+    length: int | None
+    keep_alive: bool
+
+    def hosts(self) -> list[str]:
+        """The names that it calls us by, of which HTTP/1.0 may do without any.
+
+        Raises:
+            BadRequest: there is no ``Host``, or two.
+        """
+        hosts = self.fields.getall("host", ())
+        if len(hosts) > 1 or (not hosts and self.version != "1.0"):
+            raise BadRequest("Host: there must be exactly one")
+        names = [str(host).rstrip(" \t") for host in hosts]
+        return names if self.authority is None else [*names, self.authority]
+
+
+def read_head(raw: bytes) -> Head:
+    """Read a head; ``raw`` has no empty line at its end.
 
     Raises:
-        BadRequest: it does not have the form that RFC 9112 gives it.
+        BadRequest: it does not have the form that RFC 9112 gives it, or where the body ends is not
+            certain.
         PayloadTooLarge: it has too many fields.
     """
-    match = _HEAD.fullmatch(head)
+    match = _HEAD.fullmatch(raw)
     if not match:
-        check_part(head)
+        check_part(raw)
         raise BadRequest("the request line or a header field is malformed")
-    if head.count(b"\n") > FIELDS_MAX + 1:
+    if raw.count(b"\n") > FIELDS_MAX + 1:
         raise PayloadTooLarge(f"the header has more than {FIELDS_MAX} fields")
-    method, target = match.groups()
-    if method == b"CONNECT":
+    method, target = match[1].decode(), match[2].decode()
+    # What is no UTF-8 becomes U+FFFD: half characters would break us.
+    line, *lines = raw[:-2].decode(errors="replace").split("\r\n")
+    fields = Header(_field(each) for each in lines)
+    version = line[-len("1.1") :]
+    connection = fields.get("connection")
+    return Head(
+        raw=raw,
+        method=method,
+        target=target,
+        version=version,
+        fields=fields,
+        authority=_authority_in(method, target),
+        length=_length(fields, version),
+        keep_alive=version == "1.1" if connection is None else connection.lower() == "keep-alive",
+    )
+
+
+def _field(line: str) -> tuple[str, str]:
+    name, _, value = line.partition(":")
+    return name.lower(), value.lstrip()
+
+
+def _authority_in(method: str, target: str) -> str | None:
+    if method == "CONNECT":
         raise BadRequest("CONNECT: this is no proxy")
-    if target.startswith(b"/") or (target == b"*" and method == b"OPTIONS"):
+    if target.startswith("/") or (target == "*" and method == "OPTIONS"):
         return None
     absolute = _ABSOLUTE.fullmatch(target)
     if not absolute:
         raise BadRequest("the target must begin with /")
-    return absolute[1].decode()
+    return absolute[1]
 
 
-def check_framing(headers: Header, version: str) -> None:
-    """Return if it is certain where the body ends.
-
-    Raises:
-        BadRequest
-    """
-    length = headers.get("content-length")
-    if length is not None and not _DIGITS.fullmatch(length):
+def _length(fields: Header, version: str) -> int | None:
+    lengths = fields.getall("content-length", ())
+    codings = fields.getall("transfer-encoding", ())
+    if len(lengths) + len(codings) > 1:
+        raise BadRequest("Content-Length or Transfer-Encoding: there must be one at most")
+    if codings:
+        if version == "1.0":
+            raise BadRequest("Transfer-Encoding: is not for HTTP/1.0")
+        if codings[0] != "chunked":
+            raise BadRequest("Transfer-Encoding: must be chunked")
+        return None
+    if lengths and not _DIGITS.fullmatch(lengths[0]):
         raise BadRequest("Content-Length: must be one number")
-    if version == "1.0" and "transfer-encoding" in headers:
-        raise BadRequest("Transfer-Encoding: is not for HTTP/1.0")
-
-
-def host_of(headers: Header, version: str) -> str | None:
-    """What ``Host`` says; None in HTTP/1.0, which may do without.
-
-    Raises:
-        BadRequest: it is missing, or there are two.
-    """
-    hosts = headers.getall("host", ())
-    if len(hosts) == 1:
-        return str(hosts[0]).rstrip(" \t")
-    if hosts or version != "1.0":
-        raise BadRequest("Host: there must be exactly one")
-    return None
+    return int(lengths[0]) if lengths else 0
 
 
 def chunk_head(buffer: bytearray) -> bytes | None:
@@ -99,13 +139,3 @@ def chunk_head(buffer: bytearray) -> bytes | None:
     if not _CHUNK.fullmatch(line):
         raise BadRequest("Bad chunked encoding")
     return line
-
-
-def without_surrogates(headers: Header) -> Header:
-    """The same with U+FFFD for what is no UTF-8: Sanic leaves half characters, which break us."""
-    return Header(
-        [
-            (name, value.encode(errors="surrogateescape").decode(errors="replace"))
-            for name, value in headers.items()
-        ]
-    )

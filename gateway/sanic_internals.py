@@ -13,13 +13,14 @@ from collections.abc import Iterable
 from typing import Any, Protocol
 
 from sanic import HTTPResponse, Request, Sanic
-from sanic.exceptions import BadRequest, RequestTimeout
+from sanic.exceptions import BadRequest, ExpectationFailed, PayloadTooLarge, RequestTimeout
 from sanic.headers import _HTTP1_STATUSLINES
 from sanic.http import Http, Stage
 from sanic.http.http1 import HTTP_CONTINUE
 from sanic.server import HttpProtocol
 
 from gateway import request_head
+from gateway.request_head import Head
 
 
 def skip_second_touch_up(app: Sanic[Any, Any]) -> None:
@@ -63,7 +64,15 @@ class StrictHttp(Http):
     together: Sanic goes on as long as there is something to read.
     """
 
-    __slots__ = ("_chunks", "_extensions", "_is_next")
+    __slots__ = ("_chunks", "_extensions", "_head", "_is_next")
+    request_body: Any
+    request_bytes_left: Any
+    request_max_size: Any
+
+    def __init__(self, protocol: Any) -> None:
+        http: Any = super()
+        http.__init__(protocol)
+        self._head: Head | None = None
 
     def init_for_request(self) -> None:
         """Called by Sanic before it waits for a request."""
@@ -76,6 +85,20 @@ class StrictHttp(Http):
         """Called by Sanic for each request; an error is answered, and ends the connection."""
         if self._is_next:
             await asyncio.sleep(0)
+        raw = await self._receive_head()
+        head = self._head
+        is_new = head is None or head.raw != raw
+        if head is None or is_new:
+            head = request_head.read_head(raw)
+        self._begin(head)
+        # Who stays sends the same head again and again: it was held against the door then.
+        if is_new:
+            self.protocol.app.ctx.door.check(head.hosts(), came_in_on(self.request))
+            self._head = head
+        self._take_body()
+
+    async def _receive_head(self) -> bytes:
+        """The head, of which only the empty line at its end is left in the buffer."""
         buffer = self.recv_buffer
         while len(buffer) < len(b"\r\n"):
             await self._receive_more()
@@ -84,23 +107,59 @@ class StrictHttp(Http):
         looked = 0
         while (end := buffer.find(b"\r\n\r\n", max(0, looked - 3))) < 0:
             if len(buffer) >= self.HEADER_MAX_SIZE:
-                break  # which Sanic refuses
+                break
             request_head.check_part(bytes(buffer), max(0, looked - 1))
             looked = len(buffer)
             await self._receive_more()
-        head = bytes(buffer[: end + 2])
-        authority = request_head.check_head(head) if end >= 0 else None
-        http: Any = super()
-        await http.http1_request_header()
-        request: Request = self.request
-        if not head.isascii():
-            request.headers = request_head.without_surrogates(request.headers)
-        request_head.check_framing(request.headers, request.version)
-        host = request_head.host_of(request.headers, request.version)
-        door: Door = self.protocol.app.ctx.door
-        request.conn_info = self.protocol.conn_info
-        names = [name for name in (host, authority) if name is not None]
-        door.check(names, came_in_on(request))
+        if not 0 <= end < self.HEADER_MAX_SIZE:
+            raise PayloadTooLarge("Request header exceeds the size limit")
+        raw = bytes(buffer[: end + 2])
+        del buffer[: end + 2]
+        return raw
+
+    def _begin(self, head: Head) -> None:
+        """Make the request, and what Sanic wants to know of it."""
+        connection: Any = self.protocol
+        self.url = head.target
+        self.keep_alive = head.keep_alive
+        self.head_only = head.method.upper() == "HEAD"
+        self.upgrade_websocket = head.fields.get("upgrade", "").lower() == "websocket"
+        self.request = request = connection.request_class(
+            url_bytes=head.target.encode(),
+            headers=head.fields,
+            head=head.raw,
+            version=head.version,
+            method=head.method,
+            transport=connection.transport,
+            app=connection.app,
+        )
+        request.conn_info = connection.conn_info
+        request.stream = self
+        connection.state["requests_count"] += 1
+        self._expect_body(head)
+
+    def _expect_body(self, head: Head) -> None:
+        if head.length != 0 and (expectation := head.fields.get("expect")) is not None:
+            if expectation.lower() != "100-continue":
+                raise ExpectationFailed(f"Unknown Expect: {expectation}")
+            self.expecting_continue = True
+        self.request_bytes = self.request_bytes_left = head.length or 0
+        if head.length is None:
+            self.request_body = "chunked"  # the line break stays, before the first chunk
+        else:
+            self.request_body = head.length > 0
+            del self.recv_buffer[:2]
+
+    def _take_body(self) -> None:
+        """Take a body that is here already; for one that is not, Sanic waits."""
+        length = self.request_bytes_left
+        if self.expecting_continue or not 0 < length <= self.request_max_size:
+            return
+        buffer = self.recv_buffer
+        if len(buffer) >= length:
+            self.request.body = bytes(buffer[:length])
+            del buffer[:length]
+            self.request_body = None
 
     async def read(self) -> bytes | None:
         """Called by Sanic for each piece of a body."""

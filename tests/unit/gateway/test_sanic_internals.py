@@ -50,6 +50,14 @@ NAMES = [
     (Http, "head_response_ignored", ANSWERS),
     (Http, "http1_request_header", HEADS),
     (Http, "recv_buffer", HEADS),
+    (Http, "request", HEADS),
+    (Http, "url", HEADS),
+    (Http, "upgrade_websocket", HEADS),
+    (Http, "request_bytes", HEADS),
+    (HttpProtocol, "request_class", HEADS),
+    (Request, "body", HEADS),
+    (Request, "conn_info", HEADS),
+    (Request, "stream", HEADS),
     (Http, "init_for_request", "one connection keeps all others waiting"),
     (Http, "HEADER_MAX_SIZE", HEADS),
     (Http, "_receive_more", HEADS),
@@ -119,6 +127,7 @@ class Small:
         self.app.config.RESPONSE_TIMEOUT = 0.2
         skip_second_touch_up(self.app)
         self.app.add_route(self._greet, "/", methods=["GET", "HEAD"])
+        self.app.add_route(self._echo, "/", methods=["POST"])
         self.app.add_route(self._take, "/taken")
         self.server = Server(self.app)
         self.taken: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -126,6 +135,9 @@ class Small:
 
     async def _greet(self, _request: Request) -> HTTPResponse:
         return Greeting()
+
+    async def _echo(self, request: Request) -> HTTPResponse:
+        return HTTPResponse(request.body)
 
     async def _take(self, request: Request) -> HTTPResponse:
         transport = take_transport(request)
@@ -187,6 +199,50 @@ async def test_a_door_hears_of_everybody():
         writer.close()
         while small.door.inside:
             await asyncio.sleep(0.01)
+
+
+async def test_a_head_that_comes_again_says_the_same_and_another_one_is_heard_anew():
+    """On one connection: the door is asked once for each head that differs from the one before."""
+    async with asyncio.timeout(PATIENCE_SECONDS), serving("again") as small:
+        reader, writer = await small.connect()
+        for host, body in (("x", b"one"), ("x", b"two"), ("y", b"six"), ("x", b"three")):
+            length = f"content-length: {len(body)}\r\n"
+            writer.write(f"POST / HTTP/1.1\r\nhost: {host}\r\n{length}\r\n".encode() + body)
+            assert length.encode() in await reader.readuntil(b"\r\n\r\n")
+            assert await reader.readexactly(len(body)) == body
+        assert small.door.hosts == ["x", "y", "x"]
+        writer.close()
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 7])
+async def test_a_body_is_the_same_at_once_and_in_pieces(pieces: int):
+    """Also when the next request comes right behind it."""
+    post = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 6\r\n\r\nabcdef"
+    raw = post + post.replace(b"abcdef", b"ghijkl")
+    size = -(-len(raw) // pieces)
+    async with asyncio.timeout(PATIENCE_SECONDS), serving(f"body{pieces}") as small:
+        reader, writer = await small.connect()
+        for start in range(0, len(raw), size):
+            writer.write(raw[start : start + size])
+            await writer.drain()
+            await asyncio.sleep(0.01)
+        await reader.readuntil(b"\r\n\r\nabcdef")
+        await reader.readuntil(b"\r\n\r\nghijkl")
+        writer.close()
+
+
+async def test_a_body_that_is_to_be_asked_for_is_asked_for():
+    """``Expect: 100-continue`` is answered before the body comes; a strange one is refused."""
+    head = b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 6\r\nexpect: %b\r\n\r\n"
+    async with asyncio.timeout(PATIENCE_SECONDS), serving("expect") as small:
+        reader, writer = await small.connect()
+        writer.write(head % b"100-continue")
+        assert await reader.readuntil(b"\r\n\r\n") == b"HTTP/1.1 100 Continue\r\n\r\n"
+        writer.write(b"abcdef")
+        await reader.readuntil(b"\r\n\r\nabcdef")
+        writer.write(head % b"a-miracle")
+        assert (await reader.readline()).startswith(b"HTTP/1.1 417 ")
+        writer.close()
 
 
 async def test_an_answer_to_head_is_the_head():
