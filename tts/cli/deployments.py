@@ -198,6 +198,7 @@ async def _relay(deployment: Deployment) -> Part:
     _probe_queue(deployment)
     deployment.leading = lambda: relay.leading
     deployment.facts[Role.RELAY] = facts.of_relay(relay, parts.store, parts.now)
+    deployment.noted.append(relay.notes)
 
     async def run() -> None:
         if deployment.rebuild:

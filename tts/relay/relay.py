@@ -4,6 +4,9 @@ The log is the outbox, and the relay a fair scheduler over it: cancellations, re
 letters leave at once, while rounds of work wait for their turn (:mod:`tts.relay.dispatch`). A crash
 between a publication and the checkpoint publishes again; a processor recognises the duplicate.
 Nothing else publishes.
+
+A leadership first recalls what was before it. Where that takes long, as with a long log and no
+checkpoint, new work is served meanwhile.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from tts.relay.unfinished import ROUNDS
 
 NAME = "relay"
 CHECKPOINT_SECONDS = 1.0  # what is published again after a crash
+RECALL_SECONDS = 1.0  # so long new work waits for the turns that older work has
 # Only what takes a task out of the window or the backlog is followed besides the orders.
 FOLLOWED = ROUNDS | AT_ONCE | {Task.Dequeued.TOPIC}
 
@@ -58,9 +62,17 @@ class Relay:
         self._patience = watchdog_seconds
         self._observe = observe
         self._outage = Outage("Messages cannot be published")
-        self.position = 0
+        self.position = 0  # what it orders is published, up to here
         self.leading = False
         self.figures: Figures | None = None
+        self._followed = 0
+        self._recalled = asyncio.Event()
+        self._turn = asyncio.Lock()
+
+    @property
+    def followed(self) -> int:
+        """Up to where it has taken the log into account, also while it recalls what was before."""
+        return max(self.position, self._followed)
 
     async def run(self) -> None:
         """Wait for the leadership, publish, and start over when it is lost; until canceled."""
@@ -71,19 +83,27 @@ class Relay:
 
         Those whose turn has not come yet get their messages from the one who leads.
         """
+        ordered = await self._coordination.checkpoint(NAME)
+        until = await self._log.position()
         _, rescue = self._begin()
-        await rescue.recall()
+        await rescue.recall(ordered, until)
         await rescue.republish()
+        await rescue.remember()
+        await self._coordination.save_checkpoint(NAME, until)
+
+    def notes(self) -> list[str]:
+        """What an operator should know: that tasks of before are not all taken up yet."""
+        if not self.leading or self._recalled.is_set():
+            return []
+        return ["recalling: older tasks are being looked for in the log; new ones are served"]
 
     async def _lead(self) -> None:
+        self._recalled.clear()
         self.leading = True
         try:
-            self.position = await self._coordination.checkpoint(NAME)
-            dispatch, rescue = self._begin()
-            recalled = await rescue.recall()
-            with contextlib.suppress(Unavailable):  # watching finds out, and says why
-                await rescue.restore()
-            await self._relay(dispatch, rescue, recalled)
+            ordered = await self._coordination.checkpoint(NAME)
+            self.position, self._followed = ordered, await self._log.position(ordered)
+            await self._relay(*self._begin())
         except WentBack as error:  # what we know of the tasks is not so any more: begin anew
             raise Unavailable(str(error)) from error
         finally:
@@ -111,34 +131,50 @@ class Relay:
         )
         return dispatch, rescue
 
-    async def _relay(self, dispatch: Dispatch, rescue: Rescue, recalled: int) -> None:
+    async def _relay(self, dispatch: Dispatch, rescue: Rescue) -> None:
         try:
             await first_of(
-                self._follow(dispatch, rescue, recalled),
+                self._look_after(rescue),
+                self._follow(dispatch, rescue),
                 dispatch.run(),
-                rescue.watch(),
-                self._save_checkpoints(),
             )
         finally:
             with contextlib.suppress(Unavailable, WentBack):  # what it costs is a few duplicates
                 await self._coordination.save_checkpoint(NAME, self.position)
 
-    async def _follow(self, dispatch: Dispatch, rescue: Rescue, recalled: int) -> None:
-        """Publish what is urgent, and tell of the rest; up to ``recalled`` the backlog has it."""
-        async for events in self._log.follow(self.position, batch=200, topics=FOLLOWED):
-            for event in events:
-                if event.position > recalled:
+    async def _look_after(self, rescue: Rescue) -> None:
+        """Take over what was before this leadership, and look after all that is not over."""
+        ordered, began = self.position, self._followed
+        await rescue.recall(ordered, began)
+        with contextlib.suppress(Unavailable):  # watching finds out, and says why
+            await rescue.restore()
+        async with self._turn:  # nothing is followed until the two agree
+            await rescue.hand_over(self._followed)
+        await rescue.make_up(ordered, began)
+        self._recalled.set()
+        self.position = self._followed
+        await first_of(rescue.watch(), self._save_checkpoints())
+
+    async def _follow(self, dispatch: Dispatch, rescue: Rescue) -> None:
+        """Publish what is urgent, and tell of the rest."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(RECALL_SECONDS):
+                await self._recalled.wait()
+        async for events in self._log.follow(self._followed, batch=200, topics=FOLLOWED):
+            async with self._turn:
+                for event in events:
                     await dispatch.account(event)
-            now = self._application.now()
+                self._followed = events[-1].position
             urgent = [
                 message
                 for event in events
                 if event.topic in AT_ONCE
                 and not rescue.has_republished(event)
-                and (message := order(event, now=None if event.position > recalled else now))
+                and (message := order(event, now=None))
             ]
             await asyncio.gather(*map(self._publish, urgent))
-            self.position = events[-1].position
+            if self._recalled.is_set():
+                self.position = events[-1].position
 
     async def _publish(self, message: Message) -> None:
         await self._outage.wait_out(
@@ -147,7 +183,7 @@ class Relay:
         )
 
     async def _save_checkpoints(self) -> None:
-        saved = self.position
+        saved: int | None = None
         while True:
             await asyncio.sleep(CHECKPOINT_SECONDS)
             if self.position != saved:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -13,11 +13,10 @@ from tts.application.tasks import Application
 from tts.domain.task import Task
 from tts.patience import Outage
 from tts.ports.coordination import Coordination
-from tts.ports.errors import Unavailable
 from tts.ports.log import Log, Recorded
-from tts.ports.queue import Destination, Publisher
+from tts.ports.queue import Publisher
 from tts.relay.dispatch import Dispatch
-from tts.relay.messages import Publish, rescue
+from tts.relay.messages import AT_ONCE, Publish, order, rescue
 from tts.relay.unfinished import ROUNDS, Unfinished, UnfinishedTasks
 from tts.relay.watchdog import Watchdog
 
@@ -81,12 +80,44 @@ class Rescue:
         self._republished_to = 0
         self._rebuilds = 0
 
-    async def recall(self) -> int:
-        """Read from the log what waits, and what is with the broker; returns up to where."""
-        self._unfinished = UnfinishedTasks(await self._coordination.checkpoint(UNFINISHED))
+    async def recall(self, ordered: int, until: int) -> None:
+        """Read from the log which tasks are not over; where no checkpoint helps, that is long.
+
+        Dead letters of after ``ordered`` are sent on the way, up to ``until``.
+        """
+        begin = min(ordered, await self._coordination.checkpoint(UNFINISHED))
+        self._unfinished = UnfinishedTasks(begin)
+        async for events in self._news():
+            dead = [
+                order(event, now=None)
+                for event in events
+                if event.topic == Task.Failed.TOPIC and ordered < event.position <= until
+            ]
+            await asyncio.gather(*(self._publish(letter) for letter in dead if letter))
+
+    async def hand_over(self, followed: int) -> None:
+        """Let the dispatch have what waits, and what is with the broker.
+
+        It is told by others of what comes after ``followed``, and of nothing meanwhile.
+        """
         await self._catch_up()
-        await self._dispatch.recall(self._unfinished.tasks)
-        return self._unfinished.position
+        await self._dispatch.recall(self._unfinished.tasks, followed)
+
+    async def remember(self) -> None:
+        """Save from where on unfinished tasks stand."""
+        await self._coordination.save_checkpoint(
+            UNFINISHED, self._unfinished.floor, seen=self._unfinished.position
+        )
+
+    async def make_up(self, ordered: int, until: int) -> None:
+        """Publish what is urgent between the two positions; it may have been published already."""
+        now = self._application.now().timestamp()
+        urgent = [
+            rescue(task_id, task, now=now)
+            for task_id, task in self._unfinished.tasks.items()
+            if task.topic in AT_ONCE and max(ordered, self._republished_to) < task.position <= until
+        ]
+        await asyncio.gather(*map(self._publish, urgent))
 
     async def watch(self) -> None:
         """Look after the broker and the tasks until canceled; outages are waited out."""
@@ -144,9 +175,7 @@ class Rescue:
         suspicious = self._watchdog.find(self._unfinished, ready, now)
         for task_id, task in suspicious:
             await self._rescue(task_id, task, now)
-        await self._coordination.save_checkpoint(
-            UNFINISHED, self._unfinished.floor, seen=self._unfinished.position
-        )
+        await self.remember()
         self._show(now, ready, rescued=len(suspicious))
 
     async def _rescue(self, task_id: UUID, task: Unfinished, now: float) -> None:
@@ -162,9 +191,7 @@ class Rescue:
         )
         await self._publish(rescue(task_id, task, now=now))
 
-    def _show(
-        self, now: float, ready: Mapping[Destination, int] | None, *, rescued: int
-    ) -> None:
+    def _show(self, now: float, ready: Mapping[Destination, int] | None, *, rescued: int) -> None:
         oldest = self._unfinished.oldest
         figures = Figures(
             backlog=self._dispatch.backlog.sizes(),
@@ -179,8 +206,14 @@ class Rescue:
         self._observe(figures)
 
     async def _catch_up(self) -> None:
+        async for _ in self._news():
+            pass
+
+    async def _news(self) -> AsyncIterator[list[Recorded]]:
+        """What the log has got since the last look, batch by batch, as it is taken into account."""
         while events := await self._log.read(self._unfinished.position, BATCH):
             for event in events:
                 self._unfinished.apply(event)
+            yield events
             if len(events) < BATCH:
                 return
