@@ -46,7 +46,7 @@ def of_relay(relay: Relay, log: Log, now: Now) -> Tell:
         facts: dict[str, Any] = {"role": role(leading=True)}
         if relay.figures is not None:
             facts["queue"] = depth(relay.figures)
-        facts["lag"] = await lag(log, relay.position, now(), FOLLOWED)
+        facts["lag"] = await lag(log, relay.followed, now(), FOLLOWED)
         return facts
 
     return tell

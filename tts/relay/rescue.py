@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
@@ -13,8 +13,9 @@ from tts.application.tasks import Application
 from tts.domain.task import Task
 from tts.patience import Outage
 from tts.ports.coordination import Coordination
+from tts.ports.errors import Unavailable
 from tts.ports.log import Log, Recorded
-from tts.ports.queue import Publisher
+from tts.ports.queue import Destination, Publisher
 from tts.relay.dispatch import Dispatch
 from tts.relay.messages import AT_ONCE, Publish, order, rescue
 from tts.relay.unfinished import ROUNDS, Unfinished, UnfinishedTasks
