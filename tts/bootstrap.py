@@ -97,7 +97,6 @@ class Composition:
     """The parts of one process, each made from the settings when it is first asked for."""
 
     store: Store
-    now: Callable[[], datetime] = staticmethod(utc_now)
 
     def __init__(
         self,
@@ -113,6 +112,11 @@ class Composition:
         self._alone = alone
         self._gateway = gateway
         vars(self).update(substitutes)  # where a cached property looks first
+
+    @cached_property
+    def now(self) -> Callable[[], datetime]:
+        """The clock of everything that is written down: one for all processes."""
+        return self.store.clock.now if isinstance(self.store, PostgresStore) else utc_now
 
     @cached_property
     def application(self) -> Application:

@@ -10,6 +10,7 @@ later.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -56,8 +57,13 @@ class Settlement:
 
     async def for_sure(self, segment: int, speech: Speech, intent_at: datetime) -> str | None:
         """The prediction that came of the intent, or None once it is certain that there is none."""
+        began = time.monotonic()
         while True:
-            over = self._application.now() >= intent_at + self._window
+            # Whatever time the intent bears: no creation outlasts the window from here on.
+            over = (
+                self._application.now() >= intent_at + self._window
+                or time.monotonic() >= began + self._window.total_seconds()
+            )
             look = await self._look(segment, speech, intent_at)
             if look.prediction_id is not None or (over and look.certain):
                 return look.prediction_id

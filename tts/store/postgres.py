@@ -23,6 +23,7 @@ from tts.ports.schema import Schema
 from tts.store.group_commit import Append, GroupCommit
 from tts.store.losses import Losses, ObserveLoss
 from tts.store.postgres_bounds import PATIENCE_SECONDS, bounded, notices
+from tts.store.postgres_clock import ServerClock
 from tts.store.postgres_errors import translated
 from tts.store.postgres_leadership import SessionLeadership, session_leadership
 from tts.store.postgres_server import PostgresServer
@@ -69,6 +70,7 @@ _INSERT_KEY = (
     "INSERT INTO secrets SELECT 'tasks', %s, coalesce(max(notification_id), 0) FROM stored_events "
     "ON CONFLICT DO NOTHING RETURNING 1"
 )
+_TIME = "SELECT extract(epoch FROM clock_timestamp())::float8"
 _CHECKPOINT = "SELECT position FROM checkpoints WHERE name = %s"
 _SAVE_CHECKPOINT = "SELECT tts_save_checkpoint(%s, %s, %s)"
 
@@ -89,6 +91,8 @@ class PostgresStore:
         self._writer: AsyncConnection | None = None
         self._group = GroupCommit(self._commit)
         self._bell = Bell()
+        self.clock = ServerClock()
+        self._clock: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
         self._channels: frozenset[str] = frozenset()
 
@@ -97,13 +101,17 @@ class PostgresStore:
         await self.server.open(SCHEMA)
         await self.position()
         await self.secret()  # so that it is as old as the log
+        await self.clock.look(self._time)
+        if self._clock is None:
+            self._clock = asyncio.create_task(self.clock.keep(self._time))
 
     async def aclose(self) -> None:
         """Settle what was asked for and disconnect."""
         await self._group.flush()
-        if self._listening is not None:
-            self._listening.cancel()
-            await asyncio.wait([self._listening])
+        for task in (self._clock, self._listening):
+            if task is not None:
+                task.cancel()
+                await asyncio.wait([task])
         if self._writer is not None:
             await self._writer.close()
         await self.server.aclose()
@@ -193,6 +201,10 @@ class PostgresStore:
             raise WentBack(survived=survived, seen=seen)
 
     # --- inside
+
+    async def _time(self) -> float:
+        ((seconds,),) = await self.server.query(_TIME, ())
+        return float(seconds)
 
     async def _notice(self, epoch: int) -> None:
         """Learn of the epochs up to that number."""

@@ -214,7 +214,8 @@ def timeline(events: list[Recorded], audio_url: Callable[[str], str]) -> Timelin
     """
     updates = [task_update(event, audio_url) for event in events]
     times = [datetime.fromisoformat(update["timestamp"]) for update in updates]
-    durations = [(end - start).total_seconds() for start, end in pairwise(times)]
+    # The clocks of two processes differ, if only by a little.
+    durations = [max((end - start).total_seconds(), 0.0) for start, end in pairwise(times)]
     newest = updates[-1]
     return {
         "taskId": newest["taskId"],
