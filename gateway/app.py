@@ -26,6 +26,7 @@ from gateway.queue_limit import QueueLimit
 from gateway.quotas import Quotas
 from gateway.routes import (
     audio,
+    callbacks,
     dead_letters,
     docs,
     events,
@@ -48,6 +49,7 @@ from tts.config import Settings
 from tts.observability.health import Notes, Probe
 from tts.observability.metrics.registries import GATEWAY, show
 from tts.ports.audio import AudioStore
+from tts.ports.callbacks import CallbackTable
 from tts.ports.errors import Unavailable
 from tts.ports.log import Log
 from tts.ports.roster import Roster
@@ -74,7 +76,19 @@ def create_app(services: Services) -> Sanic[Any, Any]:
     app.ctx.door = Door(services.settings, app.ctx.hosts, services.admission.room)
     app.ctx.needs = {}
     app.exception(Exception)(_answer)
-    for routes in (tts, dead_letters, events, ws, tokens, usage, system, audio, pages, webhooks):
+    for routes in (
+        tts,
+        dead_letters,
+        callbacks,
+        events,
+        ws,
+        tokens,
+        usage,
+        system,
+        audio,
+        pages,
+        webhooks,
+    ):
         routes.add_to(app, services)
     docs.add_to(app, services)  # when all the others are there
     return app
@@ -142,6 +156,7 @@ class Gateway:
         probes: Mapping[str, Probe],
         notes: Notes = tuple,
         webhooks: Webhooks | None = None,
+        callback_table: CallbackTable,
         upstream: Upstream,
         roster: Roster,
     ) -> None:
@@ -180,6 +195,7 @@ class Gateway:
             queue_limit=self._queue_limit,
             quotas=self._quotas,
             webhooks=webhooks,
+            callbacks=callback_table,
         )
         self._app = create_app(services)
         self._server: Server | None = None

@@ -52,6 +52,7 @@ class Commands:
                 owner=access.owner,
                 idempotency_key=idempotency_key,
                 priority=order.priority.value,
+                callback_url=order.callback_url,
             )
             if task.version == task.INITIAL_VERSION:
                 place.recorded(position)

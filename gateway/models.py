@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self, TypeVar
 
+import httpx
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -24,6 +25,8 @@ from gateway.errors import InvalidJson, InvalidRequest, NothingToSpeak
 from tts.application.dead_letters import REASON_MAX_CHARS
 from tts.config import Settings
 from tts.domain.values import Priority, Status
+from tts.http.callbacks import CallbackReach
+from tts.http.errors import OutOfReach
 from tts.observability.visible import CONTROLS, is_plain_line
 from tts.text import segments
 
@@ -33,6 +36,7 @@ LIST_LIMIT = 50
 LIST_LIMIT_MAX = 200
 DAYS_MAX = 92  # of usage in one answer: a quarter
 NAMED_MAX = 1000  # tasks named in one request
+URL_MAX_CHARS = 2000
 POSITION_MAX = 2**53 - 1  # the largest integer that is one everywhere in JSON
 
 
@@ -139,6 +143,7 @@ class SpeechRequest(Body):
         default=Priority.NORMAL,
         description="Which of the waiting tasks come first. None of them waits for ever.",
     )
+    callback_url: Annotated[Said, Field(max_length=URL_MAX_CHARS)] | None = None
 
 
 class RetryRequest(Body):
@@ -300,6 +305,24 @@ def speech_request(settings: Settings) -> type[SpeechRequest]:
     text = Annotated[Speakable, Field(max_length=settings.text_max_chars)]
     instruction = Annotated[Said, Field(max_length=settings.instruction_max_chars)]
     how = Field(default=None, description="How to say it, such as 开心地.")
+    reach = CallbackReach(settings.callback_hosts)
+
+    def reachable(url: str) -> str:
+        try:
+            reach.check(httpx.URL(url))
+        except (OutOfReach, httpx.InvalidURL, UnicodeError) as error:
+            reason = error if isinstance(error, OutOfReach) else "it is no URL"
+            raise PydanticCustomError(
+                "callback_url", "cannot be called back: {reason}", {"reason": str(reason)}
+            ) from error
+        return url
+
+    whom = Field(
+        default=None,
+        description="Whom to tell when the task is over: an https URL on the public net (or on "
+        "one of CALLBACK_HOSTS). See `taskEnded`.",
+        json_schema_extra={"format": "uri"},
+    )
     return create_model(
         "SpeechRequest",
         __base__=SpeechRequest,
@@ -309,6 +332,10 @@ def speech_request(settings: Settings) -> type[SpeechRequest]:
             Field(description="What to say: at least one letter or digit, and no NUL."),
         ),
         instruction=(instruction | None, how),
+        callback_url=(
+            Annotated[Said, Field(max_length=URL_MAX_CHARS), AfterValidator(reachable)] | None,
+            whom,
+        ),
     )
 
 

@@ -17,6 +17,7 @@ from tts.application.tasks import Application
 from tts.config import Settings
 from tts.observability.health import Notes, Probe
 from tts.ports.audio import AudioStore
+from tts.ports.callbacks import CallbackTable
 from tts.ports.coordination import Signals
 from tts.ports.log import Log
 from tts.ports.roster import Roster
@@ -156,3 +157,4 @@ class Services:
     queue_limit: QueueLimit
     quotas: Quotas
     webhooks: Webhooks | None
+    callbacks: CallbackTable

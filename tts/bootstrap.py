@@ -14,11 +14,15 @@ from pathlib import Path
 from typing import Protocol, TypedDict, TypeVar, Unpack
 
 from tts.application.tasks import Application, utc_now
+from tts.callbacks.callbacks import Callbacks
+from tts.callbacks.delivery import Delivery
 from tts.config import Settings
 from tts.domain.retry import RetryPolicy
 from tts.gate.gate import Gate
 from tts.gate.state import Limits
 from tts.gate.storing import Storing
+from tts.http.callbacks import CallbackReach, HttpCallbackSender
+from tts.observability.callbacks import observe_callbacks
 from tts.observability.metrics import (
     observe_gate,
     observe_kept,
@@ -40,6 +44,7 @@ from tts.queue.memory import MemoryQueue
 from tts.queue.rabbitmq import RabbitMQ
 from tts.relay.relay import Relay
 from tts.replicate.webhook_secret import AccountSecret, GivenSecret
+from tts.store.callbacks import CallbackRows
 from tts.store.documents import PostgresDocuments
 from tts.store.memory import LocalSignals, MemoryDocuments
 from tts.store.postgres import PostgresStore
@@ -179,6 +184,11 @@ class Composition:
         return self._closing(roster_of(self.store, self.settings.store_url))
 
     @cached_property
+    def callback_table(self) -> CallbackRows:
+        """Who is to be told that a task is over."""
+        return self._closing(callback_rows_of(self.store, self.settings.store_url))
+
+    @cached_property
     def gate(self) -> Gate:
         """The gate before Replicate: one for all processes on a PostgreSQL, else one for each."""
         limits = Limits(self.settings.creates_per_minute, self.settings.max_in_flight)
@@ -260,6 +270,18 @@ class Composition:
             observe=observe_relay,
         )
 
+    def callbacks(self) -> Callbacks:
+        """What tells clients that their tasks are over."""
+        reach = CallbackReach(self.settings.callback_hosts)
+        delivery = Delivery(
+            self.application,
+            self.callback_table,
+            self._closing(HttpCallbackSender(reach)),
+            audio_url=self.audio.url,
+            observe=observe_callbacks,
+        )
+        return Callbacks(self.store, self.store, self.callback_table, delivery)
+
     def processor(self) -> Processor:
         """A processor; without signals, it polls.
 
@@ -297,6 +319,13 @@ def roster_of(store: Store, url: str) -> PostgresRoster | SQLiteRoster:
     if isinstance(store, PostgresStore):
         return PostgresRoster(store.server)
     return SQLiteRoster(Path(url.removeprefix("sqlite:///")))
+
+
+def callback_rows_of(store: Store, url: str) -> CallbackRows:
+    """The table of callbacks that stands beside the log of a store at that URL."""
+    if isinstance(store, PostgresStore):
+        return CallbackRows.in_postgres(store.server)
+    return CallbackRows.in_sqlite(Path(url.removeprefix("sqlite:///")))
 
 
 def retry_policy(settings: Settings) -> RetryPolicy:

@@ -15,6 +15,7 @@ from gateway.access.roles import Need
 from gateway.description.operation import JSON, Answer, Operation
 from gateway.description.operations import OPERATIONS
 from gateway.description.schemas import REF, Json, Schemas, definitions, reference
+from gateway.description.webhooks import webhooks
 from gateway.models import SpeechRequest, speech_request
 from tts import wire
 from tts.config import Settings
@@ -118,6 +119,7 @@ def document(settings: Settings, served: Mapping[tuple[str, str], Need], *, guar
         },
         "servers": [{"url": settings.gateway_url}],
         "paths": dict(paths),
+        "webhooks": webhooks(),
         "components": {"schemas": builder.schemas}
         | ({"securitySchemes": SECURITY_SCHEMES} if guarded else {}),
     }
@@ -133,6 +135,7 @@ class _Builder:
             wire.Refusal,
             wire.Unhealthy,
             wire.TaskUpdate,
+            wire.TaskEnd,
         ]
         for operation in OPERATIONS.values():
             models = [operation.body, *(answer.model for answer in operation.answers.values())]

@@ -30,7 +30,15 @@ from tts.application.tasks import TaskNotFound
 from tts.domain.errors import TaskErased
 from tts.domain.task import Task
 from tts.ports.log import Recorded
-from tts.wire import Erasure, Spoken, TaskList, TaskRow, task_answer, timeline
+from tts.wire import (
+    Erasure,
+    Spoken,
+    TaskList,
+    TaskRow,
+    callback_fields,
+    task_answer,
+    timeline,
+)
 
 PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 
@@ -85,7 +93,11 @@ class Tts:
         task = self._application.replay(events)
         payload = await self._application.store.payload(task.id)
         words = (payload.text, payload.instruction) if payload else None
-        return Success(task_answer(task, events[-1].position, words, self._services.audio.url))
+        answer = task_answer(task, events[-1].position, words, self._services.audio.url)
+        if task.callback_url is None:
+            return Success(answer)
+        callback = await self._services.callbacks.newest(task.id) if task.final else None
+        return Success({**answer, **callback_fields(task.callback_url, callback)})
 
     async def timeline(self, request: Request, task_id: str) -> HTTPResponse:
         """Everything that happened to a task, and how long each status lasted."""

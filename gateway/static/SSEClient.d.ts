@@ -64,6 +64,8 @@ export interface GenerateRequest {
   instruction?: string;
   /** Default: normal. */
   priority?: Priority;
+  /** Whom to tell when the task is over: an https URL. */
+  callback_url?: string;
   /** Wait for the audio: seconds, or true for as long as the server allows. */
   wait?: number | boolean;
   /** A repeated request with the same key answers with the task that exists. */
@@ -180,6 +182,12 @@ export interface Task {
   dismissedAt?: string;
   /** When text and audio were erased. */
   erasedAt?: string;
+  /** Whom to tell of the end, and how far that has come; callbackAt is the next attempt. */
+  callbackUrl?: string;
+  callbackState?: "waiting" | "pending" | "delivered" | "failed";
+  callbackAttempts?: number;
+  callbackProblem?: string;
+  callbackAt?: string;
 }
 
 /** Audio that can be played by itself. */

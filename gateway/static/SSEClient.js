@@ -91,11 +91,12 @@
 
     // --- commands and queries
 
-    async generateAudio({ templateId, tts_text, instruction, priority, wait, idempotencyKey }) {
+    async generateAudio({ wait, idempotencyKey, ...request }) {
+      const { templateId, tts_text, instruction, priority, callback_url } = request;
       const headers = {};
       if (wait) headers.Prefer = `wait=${wait === true ? WAIT_SECONDS : wait}`;
       if (idempotencyKey) headers["Idempotency-Key"] = idempotencyKey;
-      const body = { templateId, tts_text, instruction, priority };
+      const body = { templateId, tts_text, instruction, priority, callback_url };
       return this._expect(await this._call("POST", "/api/tts", body, headers));
     }
 

@@ -72,6 +72,7 @@ class Application:
         owner: str = "",
         idempotency_key: str | None = None,
         priority: str = Priority.NORMAL.value,
+        callback_url: str | None = None,
     ) -> tuple[Task, int]:
         """Accept a request; returns the task and the position of its newest event.
 
@@ -103,6 +104,7 @@ class Application:
             priority=priority,
             cleanup=self._cleanup,
             audio_suffix=lot.audio_suffix,
+            callback_url=callback_url,
             now=now,
         )
         try:

@@ -17,6 +17,7 @@ from tts.cli.options import data_option
 from tts.cli.process import run_process
 from tts.cli.retry_policy import retry_policy_command
 from tts.cli.sandboxes import sandbox as sandbox_alone
+from tts.cli.webhooks import webhooks
 from tts.sandbox import BadRule
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -108,3 +109,4 @@ main.add_command(keys)
 main.add_command(dead_letters)
 main.add_command(migrate)
 main.add_command(retry_policy_command)
+main.add_command(webhooks)

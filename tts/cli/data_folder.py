@@ -10,7 +10,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from tts.cli.output import echo
-from tts.config import ENV_FILE, ConfigError, Settings
+from tts.config import ENV_FILE, ConfigError, Settings, load
 
 LOCK = "tts.lock"
 OTHERS = 0o055  # to read a file, or to enter a folder: group and everybody
@@ -80,3 +80,16 @@ def readable_by_others(settings: Settings) -> Iterator[str]:
         if path is not None and path.exists() and path.stat().st_mode & OTHERS:
             mode = path.stat().st_mode & 0o777
             yield f"{name}: others can read {path} (mode {mode:03o}): chmod go= {path}"
+
+
+def settings_of_a_log(data_dir: Path | None) -> Settings:
+    """The settings of a tool that works on a log which is there.
+
+    Raises:
+        ConfigError: there is none; opening it would make an empty one.
+    """
+    settings = load(data_dir=data_dir)
+    url = settings.store_url
+    if url.startswith("sqlite:") and not Path(url.removeprefix("sqlite:///")).exists():
+        raise ConfigError(f"there is no event store at {url}: give --data or EVENT_STORE_URL")
+    return settings

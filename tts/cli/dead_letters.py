@@ -16,12 +16,13 @@ from projections.dead_letters import DeadLetterQueries
 from tts.application.bulk_answer import bulk_answer
 from tts.application.dead_letters import Bulk, DeadLetters, Outcome, Selection
 from tts.bootstrap import Composition, compose
+from tts.cli.data_folder import settings_of_a_log
 from tts.cli.dead_letters_options import TaskId, with_bulk, with_selection
 from tts.cli.dead_letters_text import print_json, print_letter, print_outcome, print_page
 from tts.cli.errors import Tools
 from tts.cli.options import data_option, json_option
 from tts.cli.output import progress
-from tts.config import ConfigError, Settings, load
+from tts.config import Settings
 
 data_folder = data_option("the SQLite files")
 
@@ -43,16 +44,7 @@ def _run(work: Callable[[Desk], Awaitable[None]], data_dir: Path | None) -> None
             letters = DeadLetters(parts.application, DeadLetterQueries(database))
             await work(Desk(letters, parts))
 
-    asyncio.run(run(_settings(data_dir)))
-
-
-def _settings(data_dir: Path | None) -> Settings:
-    settings = load(data_dir=data_dir)
-    url = settings.store_url
-    # Opening it would make a new one, without any dead letters.
-    if url.startswith("sqlite:") and not Path(url.removeprefix("sqlite:///")).exists():
-        raise ConfigError(f"there is no event store at {url}: give --data or EVENT_STORE_URL")
-    return settings
+    asyncio.run(run(settings_of_a_log(data_dir)))
 
 
 @click.group("dead-letters", cls=Tools)

@@ -36,7 +36,7 @@ from tts.observability.metrics.registries import GATE, PROCESS, PROCESSOR, RELAY
 from tts.observability.monitor import monitor
 from tts.observability.presence import Presence, Tell
 from tts.parts.event_store import START_PATIENCE_SECONDS
-from tts.patience import Outage
+from tts.patience import Outage, first_of
 from tts.ports.errors import Unavailable
 from tts.queue.rabbitmq import RabbitMQ
 
@@ -148,6 +148,7 @@ def compose_gateway(
         upstream=parts.gate.state,
         roster=parts.roster,
         webhooks=Webhooks(parts.webhook_secret, parts.signals) if parts.signals else None,
+        callback_table=parts.callback_table,
     )
 
 
@@ -200,10 +201,12 @@ async def _relay(deployment: Deployment) -> Part:
     deployment.facts[Role.RELAY] = facts.of_relay(relay, parts.store, parts.now)
     deployment.noted.append(relay.notes)
 
+    callbacks = deployment.composition.callbacks()
+
     async def run() -> None:
         if deployment.rebuild:
             await relay.rebuild()
-        await relay.run()
+        await first_of(relay.run(), callbacks.run())
 
     return run
 

@@ -57,11 +57,13 @@ class AsyncClient:
         wait: bool | float = False,
         idempotency_key: str | None = None,
         priority: Literal["high", "normal", "low"] | None = None,
+        callback_url: str | None = None,
     ) -> Accepted:
         """Have ``text`` spoken.
 
         ``wait=True`` returns when the audio is there; a number of seconds asks the service to hold
         its answer back so long, at most. ``priority`` says which of the tasks that wait come first.
+        ``callback_url`` is told when the task is over.
         """
         seconds = 0.0 if wait is True else float(wait)
         call = calls.generate(
@@ -71,6 +73,7 @@ class AsyncClient:
             wait=seconds,
             idempotency_key=idempotency_key,
             priority=priority,
+            callback_url=callback_url,
         )
         answer = await self._call(call, timeout=self._timeout + seconds)
         if wait is True:

@@ -55,11 +55,13 @@ class Client:
         wait: bool | float = False,
         idempotency_key: str | None = None,
         priority: Literal["high", "normal", "low"] | None = None,
+        callback_url: str | None = None,
     ) -> Accepted:
         """Have ``text`` spoken.
 
         ``wait=True`` returns when the audio is there; a number of seconds asks the service to hold
         its answer back so long, at most. ``priority`` says which of the tasks that wait come first.
+        ``callback_url`` is told when the task is over.
         """
         seconds = 0.0 if wait is True else float(wait)
         call = calls.generate(
@@ -69,6 +71,7 @@ class Client:
             wait=seconds,
             idempotency_key=idempotency_key,
             priority=priority,
+            callback_url=callback_url,
         )
         answer = self._call(call, timeout=self._timeout + seconds)
         if wait is True:

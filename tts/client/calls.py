@@ -25,6 +25,7 @@ def generate(
     wait: float,
     idempotency_key: str | None,
     priority: str | None,
+    callback_url: str | None,
 ) -> Call:
     """``POST /api/tts``; ``wait`` in seconds."""
     body = {"templateId": template_id, "tts_text": text}
@@ -33,6 +34,8 @@ def generate(
         body["instruction"] = instruction
     if priority is not None:
         body["priority"] = priority
+    if callback_url is not None:
+        body["callback_url"] = callback_url
     if wait:
         headers["Prefer"] = f"wait={math.ceil(wait)}"
     if idempotency_key is not None:

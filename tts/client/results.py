@@ -17,6 +17,7 @@ TIMES = frozenset(
         "retry_at",
         "dismissed_at",
         "erased_at",
+        "callback_at",
     }
 )
 
@@ -90,6 +91,11 @@ class Task(Standing):
     partial_audio_urls: list[str] | None = None
     dismissed_at: datetime | None = None
     erased_at: datetime | None = None
+    callback_url: str | None = None
+    callback_state: str | None = None
+    callback_attempts: int | None = None
+    callback_problem: str | None = None
+    callback_at: datetime | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -92,6 +92,16 @@ def allowed_hosts(text: str) -> frozenset[str]:
     return frozenset(map(str.lower, listed(text)))
 
 
+def host_names(text: str) -> frozenset[str]:
+    """Hosts separated by commas, without ports, in lower case."""
+    for name in listed(text):
+        if not is_host(name):
+            raise ValueError(
+                f"must list hosts such as app.example.com, without ports; {quotation(name)} is none"
+            )
+    return frozenset(map(str.lower, listed(text)))
+
+
 def names_below_hosts(text: str) -> str:
     """Host names with a dot, separated by commas."""
     for name in listed(text):

@@ -64,8 +64,8 @@ def _optional(check: Callable[[str], str]) -> AfterValidator:
     return AfterValidator(lambda text: check(text) if text else text)
 
 
-def _names(value: object) -> object:
-    return addresses.allowed_hosts(value) if isinstance(value, str) else value
+def _list(read: Callable[[str], frozenset[str]]) -> BeforeValidator:
+    return BeforeValidator(lambda value: read(value) if isinstance(value, str) else value)
 
 
 Positive = Annotated[int, Field(gt=0, le=_MOST)]
@@ -77,7 +77,8 @@ Port = Annotated[int, Field(ge=0, le=65_535)]
 Folder = Annotated[Path, AfterValidator(_plain_path)]
 Host = Annotated[str, AfterValidator(addresses.host)]
 HostNames = Annotated[str, AfterValidator(addresses.names_below_hosts)]
-AllowedHosts = Annotated[frozenset[str], NoDecode, BeforeValidator(_names)]
+AllowedHosts = Annotated[frozenset[str], NoDecode, _list(addresses.allowed_hosts)]
+CallbackHosts = Annotated[frozenset[str], NoDecode, _list(addresses.host_names)]
 Origins = Annotated[str, AfterValidator(addresses.origins)]
 WebUrl = Annotated[str, AfterValidator(addresses.web_url)]
 OptionalWebUrl = Annotated[str, _optional(addresses.web_url)]

@@ -15,6 +15,7 @@ from tts.config.kinds import (
     AllowedHosts,
     BrokerUrl,
     Bucket,
+    CallbackHosts,
     DirectUrl,
     Endpoint,
     Folder,
@@ -87,6 +88,7 @@ class Settings(BaseSettings):
     queue_max_tasks: NotNegative = 100_000
     owner_max_tasks: NotNegative = 0
     owner_characters_per_day: NotNegative = 0
+    callback_hosts: CallbackHosts = frozenset()
     redrive_per_second: Positive = 50
     proxies_count: NotNegative = 0
     cors_origins: Origins = ""

@@ -25,6 +25,14 @@ class Event(Aggregate.Event):
     """Base of every event; ``timestamp`` is UTC."""
 
 
+class Ending(Event):
+    """One that a task is over with; ``callback_url`` is whom to tell, if anybody."""
+
+    def __post_init__(self) -> None:
+        """Stay as it was, if nobody is to be told."""
+        _leave_out(self, callback_url=None)
+
+
 class Created(Aggregate.Created):
     """Never triggered: the library defines one anyway, and then wants a topic for it."""
 
@@ -36,7 +44,8 @@ class RequestedFacts(TypedDict):
 
     ``cleanup`` is whether what is no speech is left out of what is sent; None in a log from before
     that was decided on: there the text is sent as it is. ``audio_suffix`` is the random part of its
-    audio's names; None in a log from before they had one.
+    audio's names; None in a log from before they had one. ``callback_url`` is whom to tell when the
+    task is over, if anybody.
     """
 
     template_id: str
@@ -50,6 +59,7 @@ class RequestedFacts(TypedDict):
     priority: NotRequired[str]
     cleanup: NotRequired[bool]
     audio_suffix: NotRequired[str]
+    callback_url: NotRequired[str | None]
 
 
 class Requested(Created):
@@ -67,10 +77,11 @@ class Requested(Created):
     priority: str = Priority.NORMAL.value
     cleanup: bool | None = None
     audio_suffix: str | None = None
+    callback_url: str | None = None
 
     def __post_init__(self) -> None:
         """Stay as it was, if it is one from before."""
-        _leave_out(self, cleanup=None, audio_suffix=None)
+        _leave_out(self, cleanup=None, audio_suffix=None, callback_url=None)
 
     @classmethod
     def of(cls, **fields: Any) -> Self:
@@ -253,7 +264,7 @@ class SucceededFacts(TypedDict):
     duration: float | None
 
 
-class Succeeded(Event):
+class Succeeded(Ending):
     """The audio is stored under ``object_key``."""
 
     TOPIC = "tts.task.succeeded"
@@ -264,6 +275,7 @@ class Succeeded(Event):
     predict_time: float
     predictions: int
     suspects: list[int] | None = None
+    callback_url: str | None = None
 
     def apply(self, task: Task) -> None:
         task.status = Status.SUCCEEDED
@@ -337,7 +349,7 @@ class RetryRequested(Event):
         task.dismissed_at = None
 
 
-class Failed(Event):
+class Failed(Ending):
     """No attempt is left (``permanent`` false), or none could help (``permanent`` true)."""
 
     TOPIC = "tts.task.failed"
@@ -348,6 +360,7 @@ class Failed(Event):
     permanent: bool
     abandoned: list[int]
     settled: list[int]
+    callback_url: str | None = None
 
     def apply(self, task: Task) -> None:
         task.status = Status.FAILED
@@ -382,12 +395,13 @@ class CancelRequested(Event):
         task.cancel_reason = self.reason
 
 
-class Canceled(Event):
+class Canceled(Ending):
     """The task is over and nothing runs for it any more."""
 
     TOPIC = "tts.task.canceled"
     by: str
     reason: str
+    callback_url: str | None = None
 
     def apply(self, task: Task) -> None:
         task.status = Status.CANCELED

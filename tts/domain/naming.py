@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import os
@@ -65,6 +66,15 @@ def idempotent_task_id(key: bytes, owner: str, idempotency_key: str) -> UUID:
 def idempotent_task_id_before(owner: str, idempotency_key: str) -> UUID:
     """The same in logs from before there was a secret, when everybody could tell it."""
     return uuid5(IDEMPOTENCY_NAMESPACE, f"{owner}\0{idempotency_key}")
+
+
+def callback_secret(key: bytes, owner: str) -> str:
+    """What the owner's callbacks are signed with, made of the log's secret ``key``.
+
+    As Standard Webhooks writes it.
+    """
+    digest = hmac.digest(key, b"callbacks\0" + owner.encode(), "sha256")
+    return f"whsec_{base64.b64encode(digest).decode()}"
 
 
 def hash_payload(text: str, instruction: str, salt: str) -> str:

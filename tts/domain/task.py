@@ -64,6 +64,7 @@ class Task(Aggregate):
         self.priority = requested.priority
         self.cleanup = requested.cleanup
         self.audio_suffix = requested.audio_suffix
+        self.callback_url = requested.callback_url
         self.attempt = 1
         self.lease = 0
         self.worker: str | None = None
@@ -277,8 +278,9 @@ class Task(Aggregate):
         self._trigger(self.Erased, now, by=by, status=self.status.value)
 
     def _trigger(self, kind: type[events.Event], now: datetime, **facts: Any) -> None:
-        """Have the event happen; where it names the attempt or the total, they are filled in."""
-        for name, fact in (("attempt", self.attempt), ("total", len(self.segments))):
+        """Have the event happen; what it names of the task itself is filled in."""
+        own = ("attempt", self.attempt), ("total", len(self.segments))
+        for name, fact in (*own, ("callback_url", self.callback_url)):
             if name in kind.__dataclass_fields__:
                 facts.setdefault(name, fact)
         self.trigger_event(kind, timestamp=now, **facts)

@@ -32,7 +32,7 @@ from tts.store.tailer import Bell, Stretch, follow
 EVERYTHING = "stored_events"  # the channel that every append notifies
 SCHEMA = Schema(
     part="log",
-    version=1,
+    version=2,
     script=files(__package__).joinpath("postgres.sql").read_text(),
     tables={
         "stored_events": "SELECT, INSERT",
@@ -43,6 +43,7 @@ SCHEMA = Schema(
         "roster_last": "SELECT, INSERT, UPDATE",
         "secrets": "SELECT, INSERT",
         "log_epochs": "SELECT, INSERT",
+        "callbacks": "SELECT, INSERT, UPDATE, DELETE",
     },
 )
 

@@ -211,3 +211,20 @@ BEGIN
     END LOOP;
 END;
 $body$;
+
+-- Who is to be told that a task is over, and how far that has come; times in seconds since 1970.
+CREATE TABLE IF NOT EXISTS callbacks (
+    task_id TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    url TEXT NOT NULL,
+    host TEXT NOT NULL,
+    state TEXT NOT NULL,
+    attempts INTEGER NOT NULL,
+    began DOUBLE PRECISION NOT NULL,
+    due DOUBLE PRECISION,
+    updated DOUBLE PRECISION NOT NULL,
+    problem TEXT,
+    PRIMARY KEY (task_id, version)
+);
+CREATE INDEX IF NOT EXISTS callbacks_due ON callbacks (due) WHERE due IS NOT NULL;
+CREATE INDEX IF NOT EXISTS callbacks_updated ON callbacks (updated);

@@ -26,7 +26,7 @@ from tts.store.tailer import Bell, Stretch, follow
 
 SCHEMA = Schema(
     part="log",
-    version=1,
+    version=2,
     script=files(__package__).joinpath("sqlite.sql").read_text(),
     tables=dict.fromkeys(
         [
@@ -37,6 +37,7 @@ SCHEMA = Schema(
             "roster_last",
             "secrets",
             "log_epochs",
+            "callbacks",
         ],
         "",
     ),

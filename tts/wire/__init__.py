@@ -5,6 +5,7 @@ built, the gateway publishes the schemas, and tests hold every other description
 knows the domain and the log.
 """
 
+from tts.wire.callbacks import CallbackFields, CallbackSecret, TaskEnd, callback_fields
 from tts.wire.commands import (
     Accepted,
     CancelAccepted,
@@ -87,6 +88,8 @@ __all__ = [
     "AckMessage",
     "Authenticated",
     "BulkAnswer",
+    "CallbackFields",
+    "CallbackSecret",
     "CancelAccepted",
     "Connected",
     "ConnectedMessage",
@@ -129,6 +132,7 @@ __all__ = [
     "Subscribed",
     "System",
     "TaskAnswer",
+    "TaskEnd",
     "TaskList",
     "TaskRow",
     "TaskUpdate",
@@ -142,6 +146,7 @@ __all__ = [
     "Usage",
     "UsageDay",
     "WebhookTaken",
+    "callback_fields",
     "connected",
     "dead_letter",
     "heartbeat",

@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 
 from tts.domain.task import Task
 from tts.domain.values import Status
+from tts.wire.callbacks import CallbackFields
 from tts.wire.fields import (
     Attempt,
     Bytes,
@@ -29,7 +30,7 @@ from tts.wire.fields import (
 )
 
 
-class TaskAnswer(TypedDict):
+class TaskAnswer(CallbackFields):
     """One task as the log has it."""
 
     taskId: TaskId

@@ -5,10 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.description.operation import Operation
-from gateway.description.operations import dead_letters, pages, speech, streams, system, tasks
+from gateway.description.operations import (
+    callbacks,
+    dead_letters,
+    pages,
+    speech,
+    streams,
+    system,
+    tasks,
+)
 
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
     operation: description
-    for module in (speech, tasks, dead_letters, streams, system, pages)
+    for module in (speech, callbacks, tasks, dead_letters, streams, system, pages)
     for operation, description in module.OPERATIONS.items()
 }

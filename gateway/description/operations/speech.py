@@ -43,7 +43,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
                 "Idempotency-Key",
                 "Makes the request safe to repeat: the same key with the same body answers with "
                 "the same task; with another body it is refused (422, `idempotency_key_reused`). "
-                "`priority` is not compared: the first one stays.",
+                "`priority` and `callback_url` are not compared: the first ones stay.",
                 "order-4711",
                 pattern=r"^[!-~]{1,255}$",
             ),

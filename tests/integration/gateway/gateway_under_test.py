@@ -31,6 +31,7 @@ from tts.domain.values import Status
 from tts.observability.health import Probe
 from tts.observability.overview import PARTS, overview
 from tts.observability.presence import Presence
+from tts.ports.callbacks import CallbackTable
 from tts.ports.roster import Roster
 from tts.store.sqlite import SQLiteStore
 
@@ -48,6 +49,7 @@ class Running:
     application: Application
     audio: FolderAudio
     client: httpx.AsyncClient
+    callback_table: CallbackTable
 
     async def post(self, **changes: Any) -> UUID:
         """Ask for speech and return the task's id."""
@@ -138,7 +140,15 @@ async def running(
         limits = httpx.Limits(max_connections=None)
         client = httpx.AsyncClient(base_url=gateway.url, timeout=PATIENCE_SECONDS, limits=limits)
         await stack.enter_async_context(client)
-        yield Running(gateway, settings, store, parts.application, parts.audio, client)
+        yield Running(
+            gateway,
+            settings,
+            store,
+            parts.application,
+            parts.audio,
+            client,
+            parts.callback_table,
+        )
 
 
 @contextlib.asynccontextmanager
