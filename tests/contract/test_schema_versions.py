@@ -84,14 +84,15 @@ def lay(backend: Backend, version: int) -> None:
         rows = rows.replace('COLLATE "C"', "")
         for path, script in ((backend.path, log), (read_models(backend), rows)):
             with sqlite3.connect(path) as connection:
-                connection.executescript(f"{script}; PRAGMA user_version = {version}")
-        return
-    with psycopg.connect(backend.url, autocommit=True) as connection:
-        connection.execute(log)
-        connection.execute(rows)
-    if version:
-        number(backend, postgres.SCHEMA, version)
-        number(backend, ports.SCHEMA, version)
+                connection.executescript(script)
+        schemas = [sqlite.SCHEMA, IN_SQLITE]
+    else:
+        with psycopg.connect(backend.url, autocommit=True) as connection:
+            connection.execute(log)
+            connection.execute(rows)
+        schemas = [postgres.SCHEMA, ports.SCHEMA]
+    for schema in schemas if version else ():
+        number(backend, schema, min(version, schema.version))
 
 
 def number(backend: Backend, schema: Schema, version: int) -> None:
@@ -131,7 +132,10 @@ def fresh(backend: Backend, tmp_path: Path) -> Backend:
     return Backend(f"sqlite:///{tmp_path / 'fresh' / 'tts.db'}")
 
 
-@pytest.mark.parametrize("version", range(postgres.SCHEMA.version + 1))
+NEWEST = max(schema.version for schema in PRESENT.values())
+
+
+@pytest.mark.parametrize("version", range(NEWEST + 1))
 async def test_each_released_schema_becomes_the_present_one(
     backend: Backend, fresh: Backend, version: int
 ):

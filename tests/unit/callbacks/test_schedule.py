@@ -45,9 +45,7 @@ def test_it_is_tried_for_a_day():
         callback = after_failure(callback, "no answer", now)
     assert callback.attempts in range(12, 16)
     assert PATIENCE_SECONDS - 17_400 < now - 1000 <= PATIENCE_SECONDS
-    assert all(
-        later > 0.8 * earlier for earlier, later in pairwise(distances)
-    )
+    assert all(later > 0.8 * earlier for earlier, later in pairwise(distances))
 
 
 def test_the_other_side_may_ask_for_a_pause():
