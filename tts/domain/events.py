@@ -88,6 +88,7 @@ class Requested(Created):
         """One with these fields, taken at once; the library would set each by itself."""
         event = cls.__new__(cls)
         vars(event).update(fields)
+        event.__post_init__()
         return event
 
     def mutate(self, _: Any) -> Any:
@@ -423,8 +424,8 @@ class Erased(Event):
 def _leave_out(event: Event | Created, **defaults: Any) -> None:
     """Leave out younger fields that say nothing: an event from before is stored as it was."""
     for name, default in defaults.items():
-        if event.__dict__[name] == default:
-            del event.__dict__[name]
+        if event.__dict__.get(name, default) == default:
+            event.__dict__.pop(name, None)
 
 
 def _claim(task: Task, worker: str, lease: int) -> None:
