@@ -22,8 +22,8 @@ from tts.gate.gate import Gate
 from tts.gate.state import Limits
 from tts.gate.storing import Storing
 from tts.http.callbacks import CallbackReach, HttpCallbackSender
-from tts.observability.callbacks import observe_callbacks
 from tts.observability.metrics import (
+    observe_callbacks,
     observe_gate,
     observe_kept,
     observe_relay,

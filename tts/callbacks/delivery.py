@@ -53,7 +53,7 @@ class Delivery:
         sender: CallbackSender,
         *,
         audio_url: Callable[[str], str],
-        observe: Callable[[CallbackFigures], None] = lambda _: None,
+        observe: Callable[[CallbackFigures | None], None] = lambda _: None,
     ) -> None:
         self._application = application
         self._table = table
@@ -93,10 +93,13 @@ class Delivery:
         Raises:
             Unavailable: the table cannot be read.
         """
-        while True:
-            self._observe(CallbackFigures(counts=await self._table.counts()))
-            await self._table.prune(self._now() - KEEP_SECONDS)
-            await asyncio.sleep(LOOK_SECONDS)
+        try:
+            while True:
+                self._observe(CallbackFigures(counts=await self._table.counts()))
+                await self._table.prune(self._now() - KEEP_SECONDS)
+                await asyncio.sleep(LOOK_SECONDS)
+        finally:
+            self._observe(None)
 
     async def _due(self, now: float) -> list[Callback]:
         if len(self._under_way) >= AT_ONCE:

@@ -201,7 +201,7 @@ async def _relay(deployment: Deployment) -> Part:
     deployment.facts[Role.RELAY] = facts.of_relay(relay, parts.store, parts.now)
     deployment.noted.append(relay.notes)
 
-    callbacks = deployment.composition.callbacks()
+    callbacks = parts.callbacks()
 
     async def run() -> None:
         if deployment.rebuild:

@@ -65,8 +65,8 @@ class Service:
             await asyncio.gather(running, return_exceptions=True)
             await sender.aclose()
 
-    def _observe(self, figures: delivery.CallbackFigures) -> None:
-        if figures.outcome:
+    def _observe(self, figures: delivery.CallbackFigures | None) -> None:
+        if figures and figures.outcome:
             self.outcomes.append(figures.outcome)
 
     async def request(self, url: str | None, *, owner: str = "") -> Task:

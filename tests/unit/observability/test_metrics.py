@@ -3,10 +3,12 @@
 import pytest
 from prometheus_client import REGISTRY
 
+from tts.callbacks.delivery import CallbackFigures
 from tts.domain.failures import TABLE
 from tts.gate import facts
 from tts.gate.state import Breaker
 from tts.observability.metrics import (
+    observe_callbacks,
     observe_gate,
     observe_kept,
     observe_relay,
@@ -14,6 +16,7 @@ from tts.observability.metrics import (
     observe_storing,
 )
 from tts.observability.metrics.registries import GATE, PROCESS, PROCESSOR, RELAY, show
+from tts.ports.callbacks import CallbackState
 from tts.ports.queue import Destination
 from tts.processor.resources import StepOutcome
 from tts.relay.rescue import Figures
@@ -106,3 +109,16 @@ def test_every_failure_counts_from_zero():
             labels = {"step": step, "code": code}
             assert REGISTRY.get_sample_value("tts_step_failures_total", labels) is not None
     assert value("tts_step_failures_total", step="start", code="template_not_found") == 0
+
+
+def test_callbacks_are_counted_while_somebody_delivers_them():
+    """Attempts by their outcome, which all start at zero; and how many are in which state."""
+    before = value("tts_callback_attempts_total", outcome="failed")
+    observe_callbacks(CallbackFigures(outcome="failed"))
+    observe_callbacks(CallbackFigures(counts={CallbackState.PENDING: 7}))
+    assert value("tts_callback_attempts_total", outcome="failed") == before + 1
+    assert REGISTRY.get_sample_value("tts_callback_attempts_total", {"outcome": "retried"}) == 0
+    assert value("tts_callbacks", state="pending") == 7
+    assert REGISTRY.get_sample_value("tts_callbacks", {"state": "failed"}) == 0
+    observe_callbacks(None)
+    assert REGISTRY.get_sample_value("tts_callbacks", {"state": "failed"}) is None

@@ -5,12 +5,14 @@ knows, and nothing of what others do. Counters are there from the start, with ev
 can have; a gauge is there only while somebody knows what it says.
 """
 
+from tts.observability.metrics.callbacks import observe_callbacks
 from tts.observability.metrics.gate import observe_gate
 from tts.observability.metrics.processor import observe_kept, observe_step, observe_storing
 from tts.observability.metrics.relay import observe_relay
 from tts.observability.metrics.store import observe_loss
 
 __all__ = [
+    "observe_callbacks",
     "observe_gate",
     "observe_kept",
     "observe_loss",
