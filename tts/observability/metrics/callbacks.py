@@ -1,4 +1,4 @@
-"""Metrics of the callbacks, which tell clients that their tasks are over: in the relay's process."""
+"""Metrics of the callbacks, which tell clients that tasks are over: in the relay's process."""
 
 from __future__ import annotations
 
