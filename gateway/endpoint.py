@@ -48,7 +48,8 @@ def add(app: Sanic[Any, Any], method: str, path: str, handler: Handler, *, need:
     app.ctx.needs[method, path] = need
     name = f"{method}_{path.translate(_NAME)}"
     methods = ["GET", "HEAD"] if method == "GET" else [method]
-    app.add_route(endpoint, path, methods=methods, name=name)
+    # Sanic would read the source of each handler, to guess a format for errors that are ours.
+    app.add_route(endpoint, path, methods=methods, name=name, error_format="json")
 
 
 _NAME = {ord(character): "_" for character in "/<>:."}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import orjson
@@ -11,6 +13,7 @@ from gateway import endpoint
 from gateway.access.roles import Need
 from gateway.description import openapi, page
 from gateway.description.operation import JSON
+from gateway.description.schemas import Json
 from gateway.services import Services
 
 HEADERS = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-cache"}
@@ -26,30 +29,46 @@ PAGE_HEADERS = {
 
 def add_to(app: Sanic[Any, Any], services: Services) -> None:
     """Add the routes; to be called when all others are there."""
-    docs = Docs()
+    docs = Docs(lambda: document(app, services))
     endpoint.add(app, "GET", "/openapi.json", docs.openapi, need=Need.NOTHING)
     endpoint.add(app, "GET", "/docs", docs.page, need=Need.NOTHING)
+
+
+def document(app: Sanic[Any, Any], services: Services) -> Json:
+    """The description of the routes that the app has by now."""
     served = {
         (method, openapi.path_of(path)): need for (method, path), need in app.ctx.needs.items()
     }
     guarded = services.settings.tts_api_keys_file is not None
-    docs.describe(openapi.document(services.settings, served, guarded=guarded))
+    return openapi.document(services.settings, served, guarded=guarded)
 
 
 class Docs:
-    """The handlers; both answers are made once."""
+    """The handlers; both answers are made once, for the first who asks: it takes a tenth second."""
 
-    def describe(self, document: dict[str, Any]) -> None:
-        """Answer with this document from now on."""
-        self._json = orjson.dumps(document)
-        self._page = page.render(document)
+    def __init__(self, document: Callable[[], Json]) -> None:
+        self._document = document
+        self._answers = asyncio.Lock()
+        self._json = b""
+        self._page = ""
 
     async def openapi(self, _request: Request) -> HTTPResponse:
         """The document for machines."""
+        await self._made()
         return HTTPResponse(self._json, headers=HEADERS, content_type=JSON)
 
     async def page(self, _request: Request) -> HTTPResponse:
         """The document for people."""
+        await self._made()
         return HTTPResponse(
             self._page, headers=PAGE_HEADERS, content_type="text/html; charset=utf-8"
         )
+
+    async def _made(self) -> None:
+        async with self._answers:
+            if not self._json:
+                self._json, self._page = await asyncio.to_thread(self._make)
+
+    def _make(self) -> tuple[bytes, str]:
+        document = self._document()
+        return orjson.dumps(document), page.render(document)
