@@ -7,7 +7,7 @@ import contextlib
 import logging
 import secrets
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -46,11 +46,11 @@ from gateway.streams.hub import Hub
 from tts.application.dead_letters import DeadLetterQueries
 from tts.application.tasks import Application
 from tts.config import Settings
+from tts.http.listening import bind, listen, url_of
 from tts.observability.health import Notes, Probe
 from tts.observability.metrics.registries import GATEWAY, show
 from tts.ports.audio import AudioStore
 from tts.ports.callbacks import CallbackTable
-from tts.ports.errors import Unavailable
 from tts.ports.log import Log
 from tts.ports.roster import Roster
 
@@ -215,10 +215,8 @@ class Gateway:
         Raises:
             Unavailable: the address cannot be had.
         """
-        host, port = self._settings.host, self._settings.port
-        listener = listener or bind(host, port)
-        with _named(host, port):  # another may have been bound there, too, but did not listen yet
-            listener.listen(BACKLOG)
+        listener = listener or bind(self._settings.host, self._settings.port)
+        listen(listener, BACKLOG)
         # At debug level only: it reports every client that goes away.
         sanic_logger.setLevel(logging.WARNING)
         server = Server(self._app)
@@ -231,7 +229,7 @@ class Gateway:
         ]
         if self._settings.queue_max_tasks:
             self._watches.append(asyncio.create_task(self._queue_limit.watch()))
-        self.url = "http://{}:{}".format(*listener.getsockname()[:2])
+        self.url = url_of(listener)
 
     async def stop(self) -> None:
         """Accept nobody any more, send the streams away, and let requests in flight finish.
@@ -253,34 +251,3 @@ class Gateway:
         self.hub.abort()
         await server.abort()
         await self._quotas.aclose()
-
-
-def bind(host: str, port: int) -> socket.socket:
-    """A socket that has the address, and refuses connections until somebody listens.
-
-    Raises:
-        Unavailable: the address cannot be had.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family)
-    try:
-        with _named(host, port):
-            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if family == socket.AF_INET6:  # as for any other address: that one, and no second
-                listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-            listener.bind((host, port))
-    except BaseException:
-        listener.close()
-        raise
-    return listener
-
-
-@contextlib.contextmanager
-def _named(host: str, port: int) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise Unavailable(
-            f"PORT: cannot listen on {host}:{port}: {error.strerror}; "
-            "stop what listens there, or set another"
-        ) from error

@@ -113,4 +113,4 @@ class Tts:
     @property
     def log(self) -> str:
         """What it has printed so far, over all starts."""
-        return self._log.read_text()
+        return self._log.read_text() if self._log.exists() else ""

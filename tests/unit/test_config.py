@@ -168,6 +168,30 @@ def test_clients_are_told_an_address_that_they_can_use(settings, expected):
     assert load(**settings).gateway_url == expected
 
 
+BUCKET = {"minio_access_key": "k", "minio_secret_key": "s"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "setting"),
+    [
+        ({}, ""),
+        ({"host": "::1"}, ""),
+        ({"host": "0.0.0.0"}, "PUBLIC_URL"),  # noqa: S104 -- nothing listens
+        ({"host": "::"}, "PUBLIC_URL"),
+        ({"host": "192.168.0.7"}, ""),
+        ({"host": "::", "public_url": "https://tts.example.com"}, ""),
+        ({"host": "::", "public_url": "http://localhost:3002"}, "PUBLIC_URL"),
+        ({"proxies_count": 1}, "PUBLIC_URL"),
+        ({"host": "::", "minio_endpoint": "minio:9000", **BUCKET}, ""),
+        ({"host": "::", "minio_endpoint": "[::1]:9000", **BUCKET}, "MINIO_PUBLIC_ENDPOINT"),
+        ({"host": "127.0.0.1", "minio_endpoint": "127.0.0.1:9000", **BUCKET}, ""),
+    ],
+)
+def test_audio_that_others_would_look_for_on_their_own_machine_is_warned_of(settings, setting):
+    """Where others than this machine come in, loopback is not the place that they can reach."""
+    assert load(**settings).misleading_audio.partition(":")[0] == setting
+
+
 @pytest.mark.parametrize(
     ("settings", "setting"),
     [

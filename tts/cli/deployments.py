@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 
-from gateway.app import Gateway, bind
+from gateway.app import Gateway
 from gateway.hosts import Hosts
 from gateway.services import Webhooks
 from projections.database import open_database
@@ -31,6 +31,7 @@ from tts.cli.process import Part
 from tts.cli.sandboxes import with_sandbox
 from tts.config import ConfigError, Settings
 from tts.domain.failures import StepError, Treatment
+from tts.http.listening import bind
 from tts.observability.health import Notes, Probe
 from tts.observability.metrics.registries import GATE, PROCESS, PROCESSOR, RELAY, show
 from tts.observability.monitor import monitor
@@ -105,6 +106,9 @@ async def deploy(
     presence = Presence(composition.roster, composition.worker, deployment.probes, deployment.facts)
     await stack.enter_async_context(presence.shown())
     if Role.GATEWAY in roles:
+        if settings.misleading_audio:
+            logger.warning("%s", settings.misleading_audio)
+            deployment.noted.append(lambda: [settings.misleading_audio])
         _greet(settings)
     elif settings.metrics_port:
         await _monitored(deployment)
@@ -240,19 +244,14 @@ def _probe_queue(deployment: Deployment) -> None:
 async def _monitored(deployment: Deployment) -> None:
     """Serve /health and /metrics of a process without a gateway."""
     settings = deployment.composition.settings
-    host, port = settings.host, settings.metrics_port
     monitoring = monitor(
-        host,
-        port,
+        bind(settings.host, settings.metrics_port, "METRICS_PORT"),
         deployment.probes,
         door=Hosts(settings).refusal,
         notes=deployment.notes,
         leading=deployment.leading,
     )
-    try:
-        await deployment.stack.enter_async_context(monitoring)
-    except OSError as error:
-        raise ConfigError(f"METRICS_PORT: cannot listen on {host}:{port}: {error}") from error
+    await deployment.stack.enter_async_context(monitoring)
 
 
 def _need_shared_queue(settings: Settings, roles: Collection[Role]) -> None:

@@ -189,6 +189,21 @@ class Settings(BaseSettings):
         return self.public_url or f"http://{host}:{self.port}"
 
     @property
+    def misleading_audio(self) -> str:
+        """Why others than this machine get URLs of audio that lead them to their own; or empty."""
+        if is_loopback(self.host) and not self.exposure:
+            return ""
+        name, url = "PUBLIC_URL", self.gateway_url
+        if self.minio_endpoint:
+            name, url = "MINIO_PUBLIC_ENDPOINT", self.minio_public_endpoint or self.minio_endpoint
+        if not is_loopback(urlsplit(url if "://" in url else f"//{url}").hostname or ""):
+            return ""
+        return (
+            f"{name}: clients elsewhere are sent to {quotation(url)} for audio, which is their own "
+            f"machine: set {name} to where they reach this one"
+        )
+
+    @property
     def exposure(self) -> str:
         """Which setting lets others than this machine reach the gateway; empty if none does."""
         if not is_loopback(self.host):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from http import HTTPStatus
 
@@ -21,8 +22,7 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @contextlib.asynccontextmanager
 async def monitor(
-    host: str,
-    port: int,
+    listener: socket.socket,
     probes: Mapping[str, Probe],
     *,
     door: Door,
@@ -33,9 +33,6 @@ async def monitor(
 
     ``leading`` is for a part of which one process leads: the answer's ``role`` then says which it
     is, and a standby is as healthy as the leader.
-
-    Raises:
-        OSError: the address cannot be listened on.
     """
 
     async def health(_request: web.Request) -> web.Response:
@@ -60,7 +57,7 @@ async def monitor(
     runner = web.AppRunner(app, access_log=None, handle_signals=False, shutdown_timeout=1)
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.SockSite(runner, listener).start()
         yield
     finally:
         await runner.cleanup()

@@ -33,6 +33,7 @@ from tts.sandbox.webhooks import Webhooks
 WEBHOOK_SECRET = "whsec_c2FuZGJveCB3ZWJob29rIHNpZ25pbmcga2V5IQ=="  # noqa: S105
 JOURNAL = "predictions.jsonl"
 BACKLOG = 2048
+LOCALLY = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 -- what to listen on, where to call
 FORGETTING_SECONDS = 60.0  # between two looks for words whose time is over
 # Faults hang for as long as they like: Sanic's own limit must not answer for them.
 TIMEOUT_SECONDS = 100_000
@@ -76,7 +77,7 @@ async def start_sandbox(
         except ValueError as error:
             raise BadRule(f"{faults_file}: {error}") from error
     async with AsyncExitStack() as resources:
-        listener = resources.enter_context(socket.create_server((host, port), backlog=BACKLOG))
+        listener = resources.enter_context(_listen(host, port))
         shelf = Shelf(data_dir / JOURNAL if data_dir else None, now=now())
         resources.callback(shelf.close)
         speech = Speech()
@@ -105,7 +106,16 @@ async def start_sandbox(
         add_templates(routes, state)
         Control(state).add_to(app)
         resources.push_async_callback(_stop, await _serve(app, listener))
-        return Sandbox("http://{}:{}".format(*listener.getsockname()[:2]), resources.pop_all())
+        name = LOCALLY.get(host, host)
+        name = f"[{name}]" if ":" in name else name
+        return Sandbox(f"http://{name}:{listener.getsockname()[1]}", resources.pop_all())
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """On that address; ``::`` is IPv4 as well."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    both = host == "::" and socket.has_dualstack_ipv6()
+    return socket.create_server((host, port), family=family, backlog=BACKLOG, dualstack_ipv6=both)
 
 
 async def _forget(shelf: Shelf) -> None:

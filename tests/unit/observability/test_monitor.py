@@ -6,6 +6,7 @@ import pytest
 from gateway.hosts import Hosts
 from tests.services.ports import free_port
 from tts.config import Settings
+from tts.http.listening import bind
 from tts.observability.monitor import monitor
 
 
@@ -15,7 +16,7 @@ async def client():
     port = free_port()
     door = Hosts(Settings(allowed_hosts="relay-1")).refusal
     async with (
-        monitor("127.0.0.1", port, {}, door=door),
+        monitor(bind("127.0.0.1", port), {}, door=door),
         httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
     ):
         yield client
