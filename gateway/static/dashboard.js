@@ -11,10 +11,11 @@ import { language } from "./page/dashboard-words.js";
 import { $ } from "./page/element.js";
 import { refreshLetters, showLetters } from "./page/letters.js";
 import { refreshTasks, showTasks, takeUpdate } from "./page/recent.js";
-import { apiKey, askForKey, report, useKey } from "./page/service.js";
-import { refreshSystem, showSystem } from "./page/system.js";
+import { lost, showKnown } from "./page/known.js";
+import { apiKey, askForKey, clearProblem, report, useKey } from "./page/service.js";
+import { loseSystem, refreshSystem, showSystem } from "./page/system.js";
 
-const SYSTEM_MS = 10_000;
+const SYSTEM_MS = 5_000;
 const AFFECTS_LETTERS = new Set(["failed", "retrying"]);
 
 let client;
@@ -31,6 +32,8 @@ function start() {
   for (const type of ["connected", "reconnecting", "error", "close"]) client.addEventListener(type, showConnection);
   // What the stream could not tell, because it was not there or not open yet, is read.
   for (const type of ["connected", "reset"]) client.addEventListener(type, refresh);
+  client.addEventListener("connected", clearProblem);
+  client.addEventListener("reconnecting", lose);
   client.connect().catch((error) => {
     showConnection();
     if (error.status === 401) askForKey();
@@ -45,6 +48,12 @@ function refresh() {
   refreshLetters();
   refreshSystem();
   refreshTasks().catch((error) => error.status === 401 || report(error));
+}
+
+/** Nothing is known any more until it is read again. */
+function lose() {
+  lost("counts", "letters-card");
+  loseSystem();
 }
 
 function showConnection() {
@@ -64,6 +73,7 @@ language.apply(() => {
   showLetters();
   showTasks();
   showSystem();
+  showKnown();
   showConnection();
 });
 start();

@@ -2,13 +2,20 @@
 
 import { language, number } from "./dashboard-words.js";
 import { $, element, fact } from "./element.js";
+import { lost, read } from "./known.js";
 import { api, lately } from "./service.js";
 import { GROUPS } from "./statuses.js";
 
 let counts;
 
 export const refreshCounts = lately(async () => {
-  counts = (await api("GET", "api/stats")).tasks;
+  try {
+    counts = (await api("GET", "api/stats")).tasks;
+  } catch (error) {
+    lost("counts");
+    throw error;
+  }
+  read("counts");
   showCounts();
 });
 

@@ -3,6 +3,7 @@
 import { refreshCounts } from "./counts.js";
 import { clock, language, moment, number, say } from "./dashboard-words.js";
 import { $, element } from "./element.js";
+import { lost, read } from "./known.js";
 import { api, clearProblem, lately, report } from "./service.js";
 
 const PAGE = 20;
@@ -11,19 +12,30 @@ const MOST = 200; // on the page
 const opened = new Map(); // task id → details of a letter that is unfolded
 let code; // the error code that is looked at
 let length = PAGE;
-let page = { deadLetters: [], counts: {}, total: 0, nextCursor: null };
+let page; // as it was read last
 let choice; // what is to be done to all, while the reason is asked for
 
 export const refreshLetters = lately(async () => {
+  try {
+    page = await readPage();
+  } catch (error) {
+    lost("letters-card");
+    throw error;
+  }
+  read("letters-card");
+  showLetters();
+});
+
+async function readPage() {
   const query = new URLSearchParams({ limit: Math.min(length, MOST) });
   const all = await api("GET", `api/dead-letters?${query}`);
   if (code && !(code in all.counts)) code = undefined;
   if (code) query.set("code", code);
-  page = code ? { ...(await api("GET", `api/dead-letters?${query}`)), counts: all.counts, all: all.total } : { ...all, all: all.total };
-  showLetters();
-});
+  return code ? { ...(await api("GET", `api/dead-letters?${query}`)), counts: all.counts, all: all.total } : { ...all, all: all.total };
+}
 
 export function showLetters() {
+  if (!page) return;
   $("letters-total").textContent = number(page.all ?? page.total);
   $("no-letters").hidden = page.total > 0;
   $("bulk").hidden = $("codes").hidden = !page.total;

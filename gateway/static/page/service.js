@@ -1,8 +1,10 @@
 /** What the dashboard asks the service for, and what it says when that is refused. */
 
+import { language } from "./dashboard-words.js";
 import { $ } from "./element.js";
 
 const KEY = "tts-dashboard-key";
+const PATIENCE_MS = 8000; // a service that hangs answers nobody
 const SETTLE_MS = [150, 1500]; // after a change: soon, and once the read models must be there
 
 let key = sessionStorage.getItem(KEY) ?? undefined;
@@ -13,11 +15,15 @@ export function useKey(text) {
   key = text;
   sessionStorage.setItem(KEY, key);
   $("key-form").hidden = true;
+  $("key-problem").hidden = true;
   clearProblem();
 }
 
-export function askForKey() {
+/** Ask for one, or for another one: `why` is a word of the page. */
+export function askForKey(why = key && "keyRefused") {
   $("key-form").hidden = false;
+  $("key-problem").hidden = !why;
+  if (why) $("key-problem").textContent = language.words[why];
   if (document.activeElement === document.body) $("key").focus();
 }
 
@@ -43,10 +49,12 @@ export async function api(method, path, body) {
   if (body) headers["Content-Type"] = "application/json";
   const response = await fetch(new URL(path, document.baseURI), {
     method, headers, body: body && JSON.stringify(body), cache: "no-store",
+    signal: method === "GET" ? AbortSignal.timeout(PATIENCE_MS) : undefined,
   });
   const answer = await response.json();
   if (response.ok || answer.data) return answer.data;
   if (response.status === 401) askForKey();
+  if (response.status === 403 && method === "GET") askForKey("keyTooLittle");
   throw new Refusal(response.status, answer.error);
 }
 

@@ -1,25 +1,48 @@
-/** What the service stands on: its parts, what runs here, and the gate to Replicate. */
+/** What the service stands on: its parts, what waits, what is missing, and the gate to Replicate. */
 
 import { language, moment, number, say } from "./dashboard-words.js";
 import { $, element, fact } from "./element.js";
-import { api } from "./service.js";
+import { lost, read, standsStill } from "./known.js";
+import { api, report } from "./service.js";
+import { troubleItem } from "./troubles.js";
 
-let health;
+const BLOCKS = ["parts-card", "queue", "system-card", "gate"];
+const FROM_READ_MODELS = ["counts", "letters-card"];
+const PARTS = ["gateway", "relay", "processor", "projector"];
+
 let system;
 
+/** Whether it could be read; what could not is grey from then on. */
 export async function refreshSystem() {
-  const answers = await Promise.allSettled([api("GET", "health"), api("GET", "system")]);
-  health = answers[0].value;
-  if (answers[1].value) system = answers[1].value;
+  try {
+    system = await api("GET", "system");
+  } catch (error) {
+    loseSystem();
+    if (error.status >= 500) report(error);
+    return;
+  }
+  read(...BLOCKS);
   showSystem();
 }
 
+export function loseSystem() {
+  lost(...BLOCKS);
+  $("troubles").replaceChildren(); // nobody knows whether they are over
+  badge("health", say("unknown"), undefined);
+}
+
 export function showSystem() {
-  showHealth();
-  if (!system) {
-    $("system").replaceChildren(fact(say("noRights"), ""));
+  if (!system || $("parts-card").dataset.known === "no") {
+    badge("health", say("unknown"), undefined);
     return;
   }
+  const { troubles } = system;
+  $("troubles").replaceChildren(...troubles.map(troubleItem));
+  badge("health", troubles.length ? say("troubles", number(troubles.length)) : say("healthy"), troubles.length ? "bad" : "good");
+  $("parts").replaceChildren(...PARTS.flatMap(partItems));
+  const still = troubles.find(({ code, subject }) => subject === "projector" && code !== "need_away");
+  standsStill(still && (still.since ?? new Date()), ...FROM_READ_MODELS);
+  showQueue();
   const { kind, store, queue, audio } = system.deployment;
   $("system").replaceChildren(
     fact(say("version"), system.version), fact(say("deployment"), kind), fact(say("store"), store), fact(say("queue"), queue),
@@ -29,20 +52,46 @@ export function showSystem() {
   showGate(system.gate);
 }
 
-function showHealth() {
-  if (!health) {
-    badge("health", say("unhealthy"), "bad");
-    return;
-  }
-  const healthy = health.status === "ok";
-  badge("health", say(healthy ? "healthy" : "unhealthy"), healthy ? "good" : "bad");
-  $("parts").replaceChildren(
-    ...Object.entries(health.parts).map(([name, state]) => {
-      const item = element("li", "", "");
-      item.dataset.ok = state === "ok";
-      item.append(document.createTextNode(language.words[name] ?? name), element("span", "", state));
-      return item;
-    }),
+function partItems(name) {
+  const parts = system.parts.filter(({ part }) => part === name);
+  if (!parts.length) return [partItem(name, false, language.words.none)];
+  return parts.map((part) => {
+    const alive = part.state === "alive";
+    const needs = Object.entries(part.needs).filter(([, answer]) => answer !== "ok");
+    const facts = [
+      part.name,
+      !alive && `${say("silent")} ${lasted(part.silentSeconds)}`,
+      alive && part.role && language.words.roles[part.role],
+      part.places !== null && say("busy", number(part.busy), number(part.places)),
+      part.lag?.seconds >= 1 && say("behind", number(Math.round(part.lag.seconds))),
+      ...needs.map(([need, answer]) => `${language.words[need] ?? need}: ${answer}`),
+      part.version !== system.version && part.version,
+    ];
+    const item = partItem(name, alive && !needs.length, facts.filter(Boolean).join(" · "));
+    if (part.lastProblem) item.title = say("lastProblem", moment(part.lastProblem.at), part.lastProblem.message);
+    return item;
+  });
+}
+
+function partItem(name, ok, text) {
+  const item = element("li", "", "");
+  item.dataset.ok = ok;
+  item.dataset.part = name;
+  item.append(document.createTextNode(language.words.partNames[name]), element("span", "", text));
+  return item;
+}
+
+function showQueue() {
+  const { queue } = system;
+  $("queue").hidden = !queue;
+  if (!queue) return;
+  const { priorities, queueNames } = language.words;
+  $("queue-facts").replaceChildren(
+    ...Object.entries(queue.backlog).map(([priority, count]) => fact(priorities[priority], number(count))),
+    fact(say("published"), number(queue.published)),
+    ...Object.entries(queue.ready ?? {}).map(([name, count]) => fact(queueNames[name], number(count))),
+    fact(say("unfinished"), number(queue.unfinished)),
+    fact(say("oldest"), queue.unfinished ? lasted(queue.oldestSeconds) : "–"),
   );
 }
 
