@@ -78,13 +78,8 @@ class Admission:
     """
 
     def __init__(self, settings: Settings) -> None:
+        check_exposure(settings)
         path = settings.tts_api_keys_file
-        if path is None and settings.exposure and not settings.tts_allow_anonymous:
-            raise ConfigError(
-                f"{settings.exposure}, and no keys are configured: "
-                "set TTS_API_KEYS_FILE (`tts keys add` makes it), or TTS_ALLOW_ANONYMOUS=1 if "
-                "everybody may do everything"
-            )
         self._token_seconds = settings.stream_token_seconds
         self.keys = Keyring(path, token_seconds=self._token_seconds) if path else None
         self._credentials = Credentials(self.keys) if self.keys else None
@@ -169,6 +164,20 @@ class Admission:
         if need is Need.SOCKET:
             return STRANGER
         raise Unauthorized("a key is needed: Authorization: Bearer <key>")
+
+
+def check_exposure(settings: Settings) -> None:
+    """Return if there are keys, or nobody needs one.
+
+    Raises:
+        ConfigError: others than this machine can reach the gateway.
+    """
+    if not (settings.tts_api_keys_file or settings.tts_allow_anonymous) and settings.exposure:
+        raise ConfigError(
+            f"{settings.exposure}, and no keys are configured: "
+            "set TTS_API_KEYS_FILE (`tts keys add` makes it), or TTS_ALLOW_ANONYMOUS=1 if "
+            "everybody may do everything"
+        )
 
 
 def report(error: Exception, access: Access | None, address: str, route: str) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tts.config import ConfigError, Settings, load, misspelled
+from tts.config import ConfigError, Settings, load, strange_names
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 
@@ -141,11 +141,12 @@ def test_half_a_bucket_is_none(monkeypatch, name):
 
 
 def test_a_name_that_is_nearly_ours_is_asked_about():
-    """A typo in .env is no silence; what other programs keep there is theirs."""
+    """A typo in .env is no silence; what may be another program's is named, no more."""
     Path(".env").write_text("REPLICATE_API_TOKN=x\nMINIO_ENDPIONT=y\nHOME_DIR=z\nport=3002\n")
-    first, second = misspelled()
+    first, second, others = strange_names()
     assert "'REPLICATE_API_TOKN' is no setting; is REPLICATE_API_TOKEN meant?" in first
     assert "MINIO_ENDPOINT" in second
+    assert others == ".env: not for this service: 'HOME_DIR'"
 
 
 def test_hosts_are_listed(monkeypatch):

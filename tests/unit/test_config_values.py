@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from gateway.access.admission import Admission
 from projections.database import open_database
 from tts.bootstrap import Composition, retry_policy
-from tts.config import ConfigError, Settings, load, misspelled
+from tts.config import ConfigError, Settings, load, strange_names
 from tts.parts.event_store import store_at
 
 FIELDS = {name.upper(): field for name, field in sorted(Settings.model_fields.items())}
@@ -147,4 +147,4 @@ def test_no_line_of_env_ends_in_a_traceback(name, value, quote):
     Path(".env").write_bytes(f"{name}={quote}{value}{quote}\n".encode(errors="surrogatepass"))
     with contextlib.suppress(ConfigError), environment({}):
         use(load())
-        misspelled()
+        strange_names()

@@ -10,6 +10,7 @@ import click
 
 from tts.cli.dead_letters import dead_letters
 from tts.cli.deployments import Role, deploy
+from tts.cli.doctor.command import doctor
 from tts.cli.errors import Processes
 from tts.cli.keys import keys
 from tts.cli.migrate import migrate
@@ -105,6 +106,7 @@ def sandbox(*, faults: Path | None, **overrides: Any) -> None:
         raise click.BadParameter(str(error), param_hint="--faults") from error
 
 
+main.add_command(doctor)
 main.add_command(keys)
 main.add_command(dead_letters)
 main.add_command(migrate)

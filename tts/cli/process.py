@@ -14,7 +14,7 @@ from typing import Any
 import uvloop
 
 from tts.cli.data_folder import readable_by_others
-from tts.config import ConfigError, Settings, load, misspelled
+from tts.config import ConfigError, Settings, load, strange_names
 from tts.observability.logs import configure_logging
 
 logger = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def run_process(build: Build, overrides: dict[str, Any]) -> None:
     os.umask(PRIVATE)
     settings = load(**overrides)
     configure_logging(settings.log_level, settings.log_format)
-    for trouble in (*misspelled(), *readable_by_others(settings)):
+    for trouble in (*strange_names(), *readable_by_others(settings)):
         logger.warning("%s", trouble)
     _raise_file_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

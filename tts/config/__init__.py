@@ -1,6 +1,6 @@
 """Every setting of the service. Only this package reads the environment."""
 
-from tts.config.loading import ConfigError, load, misspelled
+from tts.config.loading import ConfigError, load, strange_names
 from tts.config.settings import ENV_FILE, Settings
 
-__all__ = ["ENV_FILE", "ConfigError", "Settings", "load", "misspelled"]
+__all__ = ["ENV_FILE", "ConfigError", "Settings", "load", "strange_names"]

@@ -59,14 +59,23 @@ def load(**overrides: Any) -> Settings:
         raise ConfigError(f"{ENV_FILE}: cannot be read: {error.strerror}") from None
 
 
-def misspelled() -> list[str]:
-    """A sentence for each name in ``.env`` that is no setting, but reads like one."""
+def strange_names() -> list[str]:
+    """A sentence for each name in ``.env`` that reads like a setting, and one for the others.
+
+    Those may be for another program that reads the same file.
+    """
     ours = [name.upper() for name in Settings.model_fields]
-    lines = []
+    lines, others = [], []
     for name in dotenv_values(ENV_FILE, encoding="utf-8", interpolate=False):
         similar = difflib.get_close_matches(name.upper(), ours, n=1, cutoff=SIMILAR)
-        if similar and name.upper() not in ours:
+        if name.upper() in ours:
+            continue
+        if similar:
             lines.append(f"{ENV_FILE}: {quotation(name)} is no setting; is {similar[0]} meant?")
+        else:
+            others.append(quotation(name))
+    if others:
+        lines.append(f"{ENV_FILE}: not for this service: {', '.join(others)}")
     return lines
 
 
@@ -77,5 +86,8 @@ def _sentence(item: ErrorDetails) -> str:
     if not item["loc"]:
         return reason  # it names several settings
     name = str(item["loc"][0])
-    value = "" if name in _UNSHOWN else f" (is {quotation(item['input'])})"
+    blank = isinstance(item["input"], str) and not item["input"].strip()
+    value = (
+        " (is blank)" if blank else "" if name in _UNSHOWN else f" (is {quotation(item['input'])})"
+    )
     return f"{name.upper()}: {reason}{value}"

@@ -17,6 +17,15 @@ def audio_store(settings: Settings, *, knows_readers: bool) -> Audio:
     """
     if not settings.minio_endpoint:
         return FolderAudio(settings.data_dir / "audio", settings.gateway_url)
+    return bucket(settings, knows_readers=knows_readers)
+
+
+def bucket(settings: Settings, *, knows_readers: bool) -> MinioAudio:
+    """The bucket that the settings name.
+
+    Raises:
+        ConfigError: its endpoint cannot be read.
+    """
     try:
         return MinioAudio(
             settings.minio_endpoint,

@@ -54,7 +54,7 @@ async def bring_up(connection: AsyncConnection, schema: Schema) -> int:
         Unfit: they are newer, or somebody else has to make them.
     """
     try:
-        before = await _version(connection, schema)
+        before = await version_of(connection, schema)
     except psycopg.errors.InsufficientPrivilege:
         await check_rights(connection, schema)
         raise
@@ -63,7 +63,7 @@ async def bring_up(connection: AsyncConnection, schema: Schema) -> int:
     try:
         async with connection.transaction():
             await connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
-            before = await _version(connection, schema)
+            before = await version_of(connection, schema)
             if before < schema.version:
                 await connection.execute(schema.script.encode())
                 await connection.execute(_MAKE_VERSIONS)
@@ -114,7 +114,7 @@ async def grant(connection: AsyncConnection, schema: Schema, role: str) -> None:
         raise Unfit(f"nothing can be granted to {role}: {error.diag.message_primary}") from error
 
 
-async def _version(connection: AsyncConnection, schema: Schema) -> int:
+async def version_of(connection: AsyncConnection, schema: Schema) -> int:
     """That of the tables; 0 where some are missing, or nothing says which version they have."""
     ((missing,),) = await _all(connection, _MISSING, [VERSIONS, *schema.tables])
     if missing:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import Any
@@ -26,7 +27,7 @@ from tts.ports.schema import Migrated, Schema
 from tts.store.postgres_bounds import PATIENCE_SECONDS, bounded, hear_from
 from tts.store.postgres_errors import translated
 from tts.store.postgres_fitness import check_database, check_same, keeps_sessions
-from tts.store.postgres_schema import bring_up, check_rights, grant
+from tts.store.postgres_schema import bring_up, check_rights, grant, version_of
 from tts.store.postgres_url import check_refusal, parameters, settings_of
 
 # A peer whose machine vanished without a word is found out within seconds, on either side: else its
@@ -46,6 +47,7 @@ SETTINGS = {
 }
 LONG_LIVED = {**SETTINGS, "statement_timeout": "0"}
 RECONNECT_SECONDS = 2.0  # the pool would double its pauses for minutes, and then sit one out
+_CLOCK = "SELECT extract(epoch FROM clock_timestamp())::float8"
 _MIXING = (
     "it leads to a pooler that gives each transaction another session (pgbouncer with pool_mode = "
     "transaction), where LISTEN and the leader's lock do not work: set EVENT_STORE_DIRECT_URL to "
@@ -112,6 +114,20 @@ class PostgresServer:
             async with await self.connect() as connection, bounded(connection):
                 await check_rights(connection, schema)
             await self._pool.open()  # without waiting, after which it could not be opened again
+
+    async def look(self, schema: Schema) -> tuple[int, float]:
+        """The version of the tables, 0 for none; and how many seconds its clock is ahead of ours.
+
+        Raises:
+            Unavailable, Unfit: as :meth:`open`.
+        """
+        with translated():
+            async with await self._connect_first() as connection, bounded(connection):
+                version = await version_of(connection, schema)
+                before = time.time()
+                cursor = await connection.execute(_CLOCK, prepare=False)
+                ((now,),) = await cursor.fetchall()
+                return version, float(now) - (before + time.time()) / 2
 
     async def migrate(self, schema: Schema, role: str) -> Migrated:
         """Make the tables what they have to be, and open them to the role, if one is named.

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
-from tts.ports.errors import Unavailable
+from tts.ports.errors import Unavailable, Unfit
 from tts.ports.schema import Migrated, Schema
 
 BUSY_SECONDS = 5.0  # a statement waits this long for another process's transaction
@@ -74,6 +74,28 @@ def migrate(path: Path, schema: Schema) -> Migrated:
             return schema.migrated(bring_up(connection, schema, path))
     except (OSError, sqlite3.Error) as error:
         raise Unavailable(f"SQLite file {path}: {error}") from error
+
+
+def look(path: Path, schema: Schema) -> int:
+    """The version of the tables in a file that is whole; 0 where there is none yet.
+
+    Raises:
+        Unfit: it is newer, or damaged.
+        Unavailable: the file cannot be used.
+    """
+    if not path.exists():
+        return 0
+    try:
+        with contextlib.closing(
+            sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)
+        ) as connection:
+            version = _version(connection, schema, path)
+            ((word, *_), *_) = connection.execute("PRAGMA quick_check(1)")
+    except sqlite3.Error as error:
+        raise Unavailable(f"SQLite file {path}: {error}") from error
+    if word != "ok":
+        raise Unfit(f"SQLite file {path}: malformed: {word}")
+    return version
 
 
 def _version(connection: sqlite3.Connection, schema: Schema, path: Path) -> int:

@@ -1,0 +1,114 @@
+"""What there is to see on this machine: settings, files, folders, disk, ports, keys."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import resource
+import shutil
+import socket
+import urllib.error
+import urllib.request
+from collections.abc import Iterable
+from pathlib import Path
+
+from gateway.access import keys
+from gateway.access.admission import check_exposure
+from gateway.app import bind
+from tts.cli.data_folder import check_folder, readable_by_others
+from tts.cli.doctor.findings import Finding, note, ok, wrong
+from tts.config import ConfigError, Settings, strange_names
+from tts.ports.errors import Unavailable
+
+FEW_FILES = 1024
+LOW_BYTES, FULL_BYTES = 2_000_000_000, 200_000_000
+HEALTH_SECONDS = 3
+
+
+async def look_at_settings(settings: Settings) -> Iterable[Finding]:
+    """How many are set, and which names in ``.env`` are none."""
+    chosen = sorted(name.upper() for name in settings.model_fields_set)
+    names = ", ".join(chosen) or "all have their defaults"
+    return [
+        ok("Settings", f"can all be read; set: {names}"),
+        *(note("Settings", line) for line in strange_names()),
+        *(note("Permissions", line) for line in readable_by_others(settings)),
+    ]
+
+
+async def look_at_files(_settings: Settings) -> Iterable[Finding]:
+    """How many may be open at a time."""
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most < FEW_FILES:
+        few = f"only {most} may be open at a time, and each stream is one: raise ulimit -n"
+        return [note("Open files", f"{few} (LimitNOFILE= in a unit of systemd)")]
+    return [ok("Open files", f"{most} may be open at a time")]
+
+
+async def look_at_folder(settings: Settings) -> Iterable[Finding]:
+    """Whether DATA_DIR can be written, and what is left of its disk."""
+    folder = settings.data_dir.absolute()
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    try:
+        check_folder(there)
+    except ConfigError as error:
+        return [wrong("DATA_DIR", str(error))]
+    is_new = "which is made at the first start" if there != folder else "which is there"
+    return [ok("DATA_DIR", f"files can be made in {folder}, {is_new}"), _disk(there)]
+
+
+def _disk(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    left = f"{free / 1e9:.1f} GB are free where {folder} is"
+    if free < FULL_BYTES:
+        return wrong("Disk", f"only {left}: make room, or name another DATA_DIR")
+    return note("Disk", f"only {left}") if free < LOW_BYTES else ok("Disk", left)
+
+
+async def look_at_keys(settings: Settings) -> Iterable[Finding]:
+    """Whether they can be read, and whether others come in without any."""
+    path = settings.tts_api_keys_file
+    try:
+        check_exposure(settings)
+        known = keys.load(path).keys if path else ()
+    except ConfigError as error:
+        return [wrong("Keys", str(error))]
+    if path is None:
+        return [ok("Keys", "none: everybody who reaches the gateway may do everything")]
+    if not known:
+        return [
+            wrong("Keys", f"{path} holds none: tts keys add --owner … --role app --file {path}")
+        ]
+    return [ok("Keys", f"{len(known)} in {path}")]
+
+
+async def look_at_ports(settings: Settings) -> Iterable[Finding]:
+    """Whether each can be listened on, or one of ours listens there."""
+    ports = {"PORT": settings.port, "METRICS_PORT": settings.metrics_port}
+    if settings.sandboxed and "sandbox_port" in settings.model_fields_set:
+        ports["SANDBOX_PORT"] = settings.sandbox_port
+    return [_port(name, settings.host, port) for name, port in ports.items() if port]
+
+
+def _port(name: str, host: str, port: int) -> Finding:
+    try:
+        bind(host, port).close()
+    except Unavailable as error:
+        if _is_ours(host, port):
+            return ok(name, f"a process of this service listens on {host}:{port}")
+        return wrong(name, str(error).removeprefix("PORT: "))
+    return ok(name, f"{host}:{port} is free")
+
+
+def _is_ours(host: str, port: int) -> bool:
+    with contextlib.suppress(OSError, ValueError):
+        address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0]
+        place = f"[{address}]" if ":" in str(address) else address
+        direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        try:
+            answer = direct.open(f"http://{place}:{port}/health", timeout=HEALTH_SECONDS)
+        except urllib.error.HTTPError as error:  # it is not well, but it is ours
+            answer = error
+        with answer:
+            return "success" in json.load(answer)
+    return False

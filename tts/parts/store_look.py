@@ -1,0 +1,34 @@
+"""What can be seen of the event store that the settings name, without making it."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+
+from tts.store import postgres, sqlite, sqlite_file
+from tts.store.postgres_server import PostgresServer
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """Tables of that version (0 for none), and a clock that is so many seconds ahead of ours."""
+
+    place: str
+    version: int
+    ahead: float | None
+
+
+async def look_at_store(url: str, direct: str) -> Seen:
+    """Look once, and do not wait.
+
+    Raises:
+        Unfit: it cannot be used as it is.
+        Unavailable: it does not answer.
+    """
+    if url.startswith("sqlite:"):
+        path = Path(url.removeprefix("sqlite:///"))
+        version = await asyncio.to_thread(sqlite_file.look, path, sqlite.SCHEMA)
+        return Seen(f"the file {path}", version, None)
+    version, ahead = await PostgresServer(url, direct=direct, size=1).look(postgres.SCHEMA)
+    return Seen("the database", version, ahead)
