@@ -24,6 +24,7 @@ from tts.domain.task import Task
 from tts.domain.values import Segment
 from tts.ports.speech import Speech
 from tts.processor.prediction_owners import Owner
+from tts.processor.recorded_predictions import RecordedPredictions
 from tts.processor.resources import Resources
 from tts.processor.script import words
 
@@ -52,6 +53,7 @@ class Settlement:
         self._owners = resources.prediction_owners
         self._task_id = task.id
         self._template_id = task.template_id
+        self._surveys: dict[int, RecordedPredictions] = {}
         # So long after an intent its creation is over, and the list would show the prediction.
         self._window = INTENT_FRESH + LIST_LAG + timedelta(seconds=resources.create_timeout)
 
@@ -114,13 +116,14 @@ class Settlement:
         if not listed:
             return Look(None, certain=not self._owners.under_way(speech))
         owner = (self._task_id, segment)
-        recorded, unsettled = await self._since(owner, whole=whole)
+        recorded = await self._recorded(owner, whole=whole)
+        unsettled = recorded.unsettled(self._application.now() - self._window)
         rivals = [intent async for intent in self._rivals(unsettled - {owner}, speech)]
         if self._owners.under_way(speech):
             return Look(None, certain=False)
         certain = True
         for prediction in reversed(listed):
-            if prediction.id in recorded:
+            if prediction.id in recorded.ids:
                 continue
             if any(intent <= prediction.created_at + CLOCK_SKEW for intent in rivals):
                 certain = certain and prediction.created_at > until
@@ -128,7 +131,7 @@ class Settlement:
                 return Look(prediction.id, certain=True)
         return Look(None, certain)
 
-    async def _since(self, owner: Owner, *, whole: bool) -> tuple[set[str], set[Owner]]:
+    async def _recorded(self, owner: Owner, *, whole: bool) -> RecordedPredictions:
         """The predictions that the log has, and who may be about to get one of which it has none.
 
         From well before the last intent of the segment in doubt, or for the ``whole`` of its task.
@@ -143,20 +146,10 @@ class Settlement:
         ]
         start = events[0].position if whole else intents[-1]
         position = self._resources.log.epochs.before(start, LOOKBACK_POSITIONS)
-        recent = self._application.now() - self._window
-        recorded: set[str] = set()
-        unsettled: set[Owner] = set()
-        topics = (Task.ProcessingStarted.TOPIC, Task.PredictionCreated.TOPIC)
-        while rows := await self._resources.log.read(position, 1000, topics):
-            position = rows[-1].position
-            for row in rows:
-                state = orjson.loads(row.state)
-                if row.topic == Task.PredictionCreated.TOPIC:
-                    recorded.add(state["prediction_id"])
-                    unsettled.discard((row.task_id, state["segment"]))
-                elif datetime.fromisoformat(state["timestamp"]) > recent:
-                    unsettled |= {(row.task_id, index) for index in state["segments"]}
-        return recorded, unsettled
+        if position not in self._surveys:  # one, unless the intent is a new one
+            self._surveys[position] = RecordedPredictions(self._resources.log, position)
+        await self._surveys[position].look()
+        return self._surveys[position]
 
     async def _rivals(self, unsettled: Iterable[Owner], speech: Speech) -> AsyncIterator[datetime]:
         """When others decided on creations for the same speech that may be under way now.

@@ -6,6 +6,7 @@ from datetime import timedelta
 import pytest
 
 from tests.builders import bring, start
+from tests.waiting import until
 from tests.world import TEXT, open_world
 from tts.domain.errors import LeaseLost
 from tts.domain.values import Status
@@ -163,3 +164,23 @@ async def test_what_is_older_than_the_rivals_intent_is_not_waited_for(world):
         await created(world, rival)
     async with asyncio.timeout(0.5):
         assert await settled(world, doubtful) == prediction
+
+
+async def test_what_was_read_of_the_log_is_not_read_again(world, monkeypatch):
+    """However often it looks, and however much has happened since the intent."""
+    doubtful = await in_doubt(world)
+    others = [await intended(world, f"第{n}句。") for n in range(10)]
+    rival = await intended(world)
+    await created(world, rival)
+    batches, read = [], world.store.read
+
+    async def counted(*arguments):
+        batches.append(await read(*arguments))
+        return batches[-1]
+
+    monkeypatch.setattr(world.store, "read", counted)
+    settling = asyncio.create_task(settled(world, doubtful))
+    await until(lambda: len(batches) > 4 or settling.done(), "it has looked several times")
+    settling.cancel()
+    assert len(batches) > 4
+    assert sum(map(len, batches)) <= len([doubtful, *others, rival])
