@@ -14,6 +14,7 @@ import select
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import traceback
@@ -58,12 +59,35 @@ class Nursery:
             "folder": str(folder),
             "arguments": arguments,
             "env": {**self._base, "LOG_FORMAT": "json", **env},
+            "output": ["log", "log"],
             "dies": dies,
         }
+        return Child(name, self._ordered(order), folder)
+
+    def run(
+        self, folder: Path, *arguments: str, env: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
+        """Run ``tts`` in ``folder`` to its end."""
+        files = [self._own / "stdout", self._own / "stderr"]
+        order = {
+            "folder": str(folder),
+            "arguments": arguments,
+            "env": dict(env),
+            "output": list(map(str, files)),
+            "dies": None,
+            "waits": True,
+        }
+        status = self._ordered(order)
+        stdout, stderr = (file.read_text() for file in files)
+        for file in files:
+            file.unlink()
+        return subprocess.CompletedProcess(arguments, status, stdout, stderr)
+
+    def _ordered(self, order: Mapping[str, object]) -> int:
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(str(self._socket))
             client.sendall(json.dumps(order).encode() + b"\n")
-            return Child(name, int(client.makefile().readline()), folder)
+            return int(client.makefile().readline())
 
     def stop(self) -> None:
         """Kill every child, and remove what is ours."""
@@ -138,9 +162,23 @@ def serve(path: str) -> None:
             with client:
                 order = json.loads(client.makefile().readline())
                 pid = os.fork()
+                if pid == 0 and order.get("waits"):
+                    _wait(order, client)
                 if pid == 0:
                     _live(order)
-                client.sendall(f"{pid}\n".encode())
+                if not order.get("waits"):
+                    client.sendall(f"{pid}\n".encode())
+
+
+def _wait(order: dict, client: socket.socket) -> None:
+    """Tell the client how the order ended; never returns."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    pid = os.fork()
+    if pid == 0:
+        _live(order)
+    _, status = os.waitpid(pid, 0)
+    client.sendall(f"{os.waitstatus_to_exitcode(status)}\n".encode())
+    os._exit(0)
 
 
 def _live(order: dict) -> None:
@@ -151,11 +189,9 @@ def _live(order: dict) -> None:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
         os.chdir(order["folder"])
-        log = os.open("log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-        null = os.open(os.devnull, os.O_RDONLY)
-        os.dup2(null, 0)
-        os.dup2(log, 1)
-        os.dup2(log, 2)
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+        for number, path in enumerate(order["output"], 1):
+            os.dup2(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND), number)
         os.closerange(3, 64)
         os.environ.clear()
         os.environ.update(order["env"])

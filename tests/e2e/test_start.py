@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tests.services import tts
 from tests.services.ports import free_port
 from tests.services.postgres import Postgres
 from tests.services.tts import Tts
@@ -45,15 +46,7 @@ def start():
 
 def run(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
     """Run a command to its end in ``folder``; it prints no traceback."""
-    result = subprocess.run(
-        [sys.executable, "-m", "tts", *arguments],
-        cwd=folder,
-        env={"PATH": os.environ["PATH"], **env},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    result = tts.run(folder, *arguments, **env)
     assert "Traceback" not in result.stderr
     assert GREETING not in result.stdout
     return result

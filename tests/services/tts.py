@@ -6,6 +6,7 @@ import atexit
 import os
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -24,6 +25,11 @@ def _nursery() -> Nursery:
     nursery = Nursery()
     atexit.register(nursery.stop)
     return nursery
+
+
+def run(folder: Path, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a ``tts`` command to its end in ``folder``, with these settings alone."""
+    return _nursery().run(folder, *arguments, env={"PATH": os.environ["PATH"], **env})
 
 
 class _Fork:
@@ -63,6 +69,7 @@ class Tts:
         self._fresh = fresh
         self._folder = Path(tempfile.mkdtemp(prefix="tts-process-"))
         self._log = self._folder / "log"
+        self._log.touch()
         self.start()
 
     def start(self) -> None:
