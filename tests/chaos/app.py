@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -27,15 +28,20 @@ class Accepted:
 
 
 class App:
-    """Speaks to any of the gateways; use it as a context."""
+    """Speaks to any of the gateways; use it as a context. ``tls`` is what it trusts."""
 
-    def __init__(self, gateways: Sequence[str], replicate: str) -> None:
+    def __init__(
+        self, gateways: Sequence[str], replicate: str, *, tls: ssl.SSLContext | bool = True
+    ) -> None:
         self._gateways = itertools.cycle(gateways)
+        self._tls = tls
         self._replicate = replicate
         self.accepted: dict[str, Accepted] = {}
 
     async def __aenter__(self) -> Self:
-        self._http = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=30))
+        self._http = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=30), connector=aiohttp.TCPConnector(ssl=self._tls)
+        )
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -131,9 +137,14 @@ class Reader:
     """
 
     def __init__(
-        self, gateways: Sequence[str], *, patience: Callable[[], float] | None = None
+        self,
+        gateways: Sequence[str],
+        *,
+        patience: Callable[[], float] | None = None,
+        tls: ssl.SSLContext | bool = True,
     ) -> None:
         self._gateways = itertools.cycle(gateways)
+        self._tls = tls
         self._patience = patience
         self.seen: list[tuple[int, str, str]] = []  # position, task, status
         self.last = "0"
@@ -143,7 +154,10 @@ class Reader:
     async def run(self) -> None:
         """Read until canceled."""
         timeout = aiohttp.ClientTimeout(total=None, connect=10, sock_read=SILENCE_SECONDS)
-        async with aiohttp.ClientSession(timeout=timeout, read_bufsize=2**20) as http:
+        connector = aiohttp.TCPConnector(ssl=self._tls)
+        async with aiohttp.ClientSession(
+            timeout=timeout, read_bufsize=2**20, connector=connector
+        ) as http:
             while True:
                 url = f"{next(self._gateways)}/events"
                 try:

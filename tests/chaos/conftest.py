@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.chaos.nursery import Nursery
-from tests.chaos.run import Servers
+from tests.chaos.servers import Servers
 from tests.services.rabbitmq import RabbitMQ
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 
 from tests.chaos.nursery import Child, Nursery
+from tests.services.clock import Clock
 from tests.services.ports import free_port
 from tests.services.s3 import S3
 from tests.waiting import wait_until
@@ -29,7 +30,10 @@ SANDBOX = {"boot_seconds": 0.05, "predict_seconds": 0.1, "speech": "tone"}
 
 
 class Deployment:
-    """``parts`` are the commands by name, without the sandbox, which is always there."""
+    """``parts`` are the commands by name, without the sandbox, which is always there.
+
+    A name ends in its machine's, and ``clocks`` are those of the machines that may be wrong.
+    """
 
     def __init__(
         self,
@@ -37,8 +41,10 @@ class Deployment:
         parts: Mapping[str, tuple[str, ...]],
         gateways: Mapping[str, int],
         env: Mapping[str, str],
+        clocks: Mapping[str, Clock] | None = None,
     ) -> None:
         self.nursery = nursery
+        self.clocks = clocks or {}
         self.parts = parts
         self.gateways = [f"http://127.0.0.1:{port}" for port in gateways.values()]
         self._ports = gateways
@@ -60,12 +66,19 @@ class Deployment:
             f"{self.replicate}/sandbox/settings", json=SANDBOX, trust_env=False
         ).raise_for_status()
 
+    @property
+    def ports(self) -> list[int]:
+        """Where the gateways listen."""
+        return list(self._ports.values())
+
     def start(self, name: str, dies: str | None = None) -> Child:
         """Start a part (again)."""
         arguments = self.parts[name]
         if name in self._ports:
             arguments = (*arguments, "--port", str(self._ports[name]))
-        self.children[name] = self.nursery.start(name, *arguments, env=self.env, dies=dies)
+        clock = self.clocks.get(name.rpartition("-")[2])
+        env = self.env | (clock.env if clock else {})
+        self.children[name] = self.nursery.start(name, *arguments, env=env, dies=dies)
         return self.children[name]
 
     def start_all(self) -> None:
@@ -91,7 +104,14 @@ def embedded(nursery: Nursery, data: Path) -> Deployment:
 
 
 def distributed(
-    nursery: Nursery, store: str, broker: str, s3: S3, *, each: int = 1, **env: str
+    nursery: Nursery,
+    store: str,
+    broker: str,
+    s3: S3,
+    *,
+    each: int = 1,
+    clocks: Mapping[str, Clock] | None = None,
+    **env: str,
 ) -> Deployment:
     """``each`` of every part: gateway-1, relay-1, processor-1, projector-1, and so on."""
     kinds = ("gateway", "relay", "projector", "processor")
@@ -108,6 +128,7 @@ def distributed(
             "MINIO_SECRET_KEY": s3.secret_key,
             **env,
         },
+        clocks,
     )
 
 

@@ -32,10 +32,11 @@ TICKS = os.sysconf("SC_CLK_TCK")
 class Nursery:
     """Starts ``tts`` commands, each with the environment that it is given and no other.
 
-    ``folder`` outlives it if it is given; the logs lie there.
+    ``folder`` outlives it if it is given; the logs lie there. With ``env`` of a
+    :class:`~tests.services.clock.Clock`, each command may be given a clock of its own.
     """
 
-    def __init__(self, folder: Path | None = None) -> None:
+    def __init__(self, folder: Path | None = None, env: Mapping[str, str] | None = None) -> None:
         self._own = Path(tempfile.mkdtemp(prefix="tts-nursery-"))
         self.folder = folder or self._own
         self._socket = self._own / "orders"
@@ -45,7 +46,7 @@ class Nursery:
             folder=self._own,
             log=self._own / "log",
             stop_signal=signal.SIGKILL,
-            env={**self._base, "PYTHONPATH": str(ROOT)},
+            env={**self._base, **(env or {}), "PYTHONPATH": str(ROOT)},
         )
         wait_until(self._ready, "the nursery listens")
 
@@ -137,9 +138,20 @@ class Child:
         """SIGTERM, and return when it is gone."""
         self._end(signal.SIGTERM, seconds)
 
-    def _end(self, by: signal.Signals, seconds: float) -> None:
+    def freeze(self) -> None:
+        """SIGSTOP: it is there, and does nothing any more, until :meth:`thaw`."""
+        self._send(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """Let it go on, as if no time had passed."""
+        self._send(signal.SIGCONT)
+
+    def _send(self, by: signal.Signals) -> None:
         with contextlib.suppress(ProcessLookupError):
             signal.pidfd_send_signal(self._fd, by)
+
+    def _end(self, by: signal.Signals, seconds: float) -> None:
+        self._send(by)
         if not select.select([self._fd], [], [], seconds)[0]:
             raise ServiceError(f"{self.name} did not end on {by.name} within {seconds} s")
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Collection, Mapping
@@ -11,36 +10,27 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import orjson
 
 from tests.chaos import checker, evidence, schedule
-from tests.chaos.app import FINAL, App, Reader
+from tests.chaos.app import App, Reader
+from tests.chaos.breaking import Breaker
 from tests.chaos.deployment import Deployment, distributed
 from tests.chaos.nursery import Nursery
-from tests.chaos.schedule import Trouble
-from tests.services.postgres import Postgres
-from tests.services.rabbitmq import RabbitMQ
-from tests.services.s3 import S3
+from tests.chaos.servers import ClusterServers, Servers
+from tests.services.clock import Clock
 from tests.waiting import wait_until
 
 EACH = 2
-HEALING_SECONDS = 180.0
+HEALING_SECONDS = 120.0  # without news, until what is not over counts as stuck
+KEPT = {"tts_dead_letter_queue", "tts_health_queue"}  # nobody reads them
+OVER = {"succeeded", "canceled"}
 SHOWN, LINE_CHARS = 30, 500  # of the violations, on the page; the report in the folder has all
 CANCEL_SHARE = 0.1
 SAME_TEXT_SHARE = 0.2  # as in an app that greets: predictions that only their order tells apart
 LONG_TEXT_SHARE = 0.1
 SENTENCE = "今天天气很好，我们去公园散步吧，晚上再回来一起吃饭。"
-
-
-@dataclass(frozen=True)
-class Servers:
-    """The servers that are disturbed. RabbitMQ's default vhost is used: it outlives a wipe."""
-
-    postgres: Postgres
-    rabbitmq: RabbitMQ
-    s3: S3
 
 
 @dataclass
@@ -61,29 +51,56 @@ class Report:
 
 
 class Chaos:
-    """The state of a run."""
+    """The state of a run; ``without`` are troubles to leave out of the schedule.
+
+    Every ``every`` seconds each trouble happens once; a process is frozen for up to ``freeze``
+    seconds. With ``clocks`` those of the machines jump, which takes libfaketime. ``env`` are more
+    settings of the service.
+    """
 
     def __init__(
-        self, servers: Servers, folder: Path, *, seed: int, without: Collection[str] = ()
+        self,
+        servers: Servers | ClusterServers,
+        folder: Path,
+        *,
+        seed: int,
+        without: Collection[str] = (),
+        every: float = 45.0,
+        freeze: float = 10.0,
+        clocks: bool = False,
+        **env: str,
     ) -> None:
         self._servers = servers
         self._folder = folder
         self._seed = seed
-        self._without = without  # troubles to leave out of the schedule
+        self._env = env
+        self._harms = {name: harm for name, harm in servers.harms().items() if name not in without}
+        self._draw = partial(
+            schedule.draw,
+            machines=EACH,
+            servers={name: harm.longest for name, harm in self._harms.items()},
+            every=every,
+            freeze=freeze,
+            clocks=clocks,
+        )
+        self._clocks = {str(n): Clock() for n in range(1, EACH + 1)} if clocks else {}
         self._random = Random(seed)
         self._counts: Counter[str] = Counter()
-        self._rules: list[dict[str, Any]] = []
-        self._denied = 0
-        self._locks: dict[str, asyncio.Lock] = {}
-        self._faults = asyncio.Lock()
 
     async def run(self, *, seconds: float, tasks: int) -> Report:
         """Do it, and say what was found."""
         report = Report(self._seed, tasks)
-        url = self._servers.postgres.create_database()
-        nursery = await asyncio.to_thread(Nursery, self._folder)
+        url = self._servers.create_database()
+        env = next((clock.env for clock in self._clocks.values()), None)
+        nursery = await asyncio.to_thread(Nursery, self._folder, env)
         deployment = distributed(
-            nursery, url, self._servers.rabbitmq.url, self._servers.s3, each=EACH
+            nursery,
+            url,
+            self._servers.broker_url,
+            self._servers.s3,
+            each=EACH,
+            clocks=self._clocks,
+            **self._env,
         )
         readers = {
             "steady": Reader(deployment.gateways),
@@ -94,12 +111,12 @@ class Chaos:
         try:
             await asyncio.to_thread(deployment.start_all)
             async with App(deployment.gateways, deployment.replicate) as app:
+                breaker = Breaker(app, deployment, self._harms)
                 reading = [asyncio.create_task(reader.run()) for reader in readers.values()]
                 try:
-                    await self._trouble_and_peace(
-                        app, deployment, readers["steady"], seconds, tasks, report
-                    )
-                    await self._check(app, deployment, readers, url, report)
+                    await self._trouble(app, breaker, readers["steady"], seconds, tasks)
+                    await self._peace(app, breaker, deployment, readers["steady"], report)
+                    await self._check(app, breaker, deployment, readers, url, report)
                 finally:
                     for task in reading:
                         task.cancel()
@@ -112,21 +129,16 @@ class Chaos:
         finally:
             deployment.stop()
             nursery.stop()
+            for clock in self._clocks.values():
+                clock.remove()
         return report
 
     # --- trouble
 
-    async def _trouble_and_peace(
-        self,
-        app: App,
-        deployment: Deployment,
-        reader: Reader,
-        seconds: float,
-        tasks: int,
-        report: Report,
+    async def _trouble(
+        self, app: App, breaker: Breaker, reader: Reader, seconds: float, tasks: int
     ) -> None:
-        troubles = schedule.draw(Random(self._seed), seconds, EACH)
-        troubles = [trouble for trouble in troubles if trouble.what not in self._without]
+        troubles = self._draw(Random(self._seed), seconds)
         (self._folder / "schedule.json").write_bytes(orjson.dumps(troubles))
         retrying = asyncio.create_task(self._retry_some(app, reader))
         try:
@@ -135,61 +147,10 @@ class Chaos:
                 began = time.monotonic()
                 for trouble in troubles:
                     await asyncio.sleep(began + trouble.at - time.monotonic())
-                    group.create_task(self._cause(trouble, app, deployment))
+                    group.create_task(breaker.cause(trouble))
         finally:
             retrying.cancel()
             await asyncio.gather(retrying, return_exceptions=True)
-        began = time.monotonic()
-        async with self._faults:
-            self._rules = []
-            await self._put_rules(app)
-        await asyncio.to_thread(wait_until, deployment.healthy, "the gateways are healthy")
-        report.facts["healthy after (s)"] = round(time.monotonic() - began, 1)
-        await self._heal(app)
-        report.facts["all tasks over after (s)"] = round(time.monotonic() - began, 1)
-
-    async def _cause(self, trouble: Trouble, app: App, deployment: Deployment) -> None:
-        what, *target = trouble.what.split(" ")
-        self._counts[trouble.what if what != "fault" else "faults of Replicate or templates"] += 1
-        if what == "fault":
-            await self._fault(trouble, app)
-            return
-        async with self._locks.setdefault(target[0] if what == "kill" else what, asyncio.Lock()):
-            if what == "kill":
-                await asyncio.to_thread(deployment.children[target[0]].kill)
-                await asyncio.sleep(trouble.seconds)
-                await asyncio.to_thread(deployment.start, target[0])
-            else:
-                await self._server(what, target[0], trouble.seconds)
-
-    async def _server(self, name: str, action: str, seconds: float) -> None:
-        server = getattr(self._servers, name)
-        halts: Mapping[str, Callable[[], object]] = {
-            "rabbitmq stop": server.halt,
-            "rabbitmq wipe": getattr(server, "wipe", server.halt),
-            "postgres restart": server.halt,
-            "postgres crash": partial(server.halt, crash=True),
-            "s3 stop": server.halt,
-        }
-        await asyncio.to_thread(halts[f"{name} {action}"])
-        if action != "wipe":
-            await asyncio.sleep(seconds)
-            await asyncio.to_thread(server.start)
-
-    async def _fault(self, trouble: Trouble, app: App) -> None:
-        async with self._faults:
-            self._rules.append(trouble.rule)
-            await self._put_rules(app)
-        await asyncio.sleep(trouble.seconds)
-        async with self._faults:
-            self._rules.remove(trouble.rule)
-            await self._put_rules(app)
-
-    async def _put_rules(self, app: App) -> None:
-        for rule in await app.sandbox("GET", "faults"):
-            if rule["route"] == "get" and rule.get("args", {}).get("status") == 404:
-                self._denied += rule["injected"]
-        await app.sandbox("PUT", "faults", self._rules)
 
     # --- load
 
@@ -232,26 +193,39 @@ class Chaos:
 
     # --- peace
 
-    async def _heal(self, app: App) -> None:
+    async def _peace(
+        self, app: App, breaker: Breaker, deployment: Deployment, reader: Reader, report: Report
+    ) -> None:
+        began = time.monotonic()
+        await breaker.peace()
+        await asyncio.to_thread(wait_until, deployment.healthy, "the gateways are healthy")
+        report.facts["healthy after (s)"] = round(time.monotonic() - began, 1)
+        await self._heal(app, reader)
+        report.facts["all tasks over after (s)"] = round(time.monotonic() - began, 1)
+
+    async def _heal(self, app: App, reader: Reader) -> None:
         """Retry what has failed, until all is over: nothing is in the way of success any more."""
-        open_ = set(app.accepted)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(HEALING_SECONDS):
-                while open_:
-                    for task_id in list(open_):
-                        status = (await app.statuses(task_id))[-1]
-                        if status == "failed":
-                            await app.order("/api/tts/retry", task_id)
-                            self._counts["retries in peace"] += 1
-                        elif status in FINAL:
-                            open_.discard(task_id)
-                    await asyncio.sleep(0.5)
+        newest: dict[str, str] = {}
+        done = 0
+        heard = time.monotonic()
+        while len(newest) < len(app.accepted) or set(newest.values()) - OVER:
+            if time.monotonic() > heard + HEALING_SECONDS:
+                return  # the verdict says what is stuck
+            news, done = reader.seen[done:], len(reader.seen)
+            newest |= {task_id: status for _, task_id, status in news}
+            if news:
+                heard = time.monotonic()
+            for task_id in {task_id for _, task_id, _ in news if newest[task_id] == "failed"}:
+                await app.order("/api/tts/retry", task_id)
+                self._counts["retries in peace"] += 1
+            await asyncio.sleep(0.2)
 
     # --- the verdict
 
     async def _check(
         self,
         app: App,
+        breaker: Breaker,
         deployment: Deployment,
         readers: Mapping[str, Reader],
         url: str,
@@ -268,7 +242,7 @@ class Chaos:
         wanted = {task_id: {"succeeded", "canceled"} for task_id in tasks}
         found += checker.final_exactly_once(tasks, wanted)
         found += checker.cancellations_obeyed(tasks)
-        found += checker.paid_once(tasks, texts, journal, lost=self._denied)
+        found += checker.paid_once(tasks, texts, journal, lost=breaker.denied)
         found += checker.nothing_runs(journal, now=time.time())
         found += checker.streams_complete(log, readers)
         found += await _patiently(self._left_in_queues)
@@ -282,10 +256,10 @@ class Chaos:
             "events": len(log),
             "failures by code": dict(codes.most_common()),
             "predictions paid": stats["creations"]["total"],
-            "predictions denied": self._denied,
+            "predictions denied": breaker.denied,
             "posts repeated": sum(a.posts - 1 for a in app.accepted.values()),
             "streams opened": {name: r.connections for name, r in readers.items()},
-            "troubles": dict(sorted(self._counts.items())),
+            "troubles": dict(sorted((self._counts + breaker.counts).items())),
         }
         if stats["creations"]["total"] != len(journal):
             found.append(f"{stats['creations']['total']} creations counted, {len(journal)} written")
@@ -293,16 +267,16 @@ class Chaos:
             found.append(f"our token went astray: {stats['tokens_at']}")
 
     async def _left_in_queues(self) -> list[str]:
-        queues = await asyncio.to_thread(self._servers.rabbitmq.list_queues, "/")
+        queues = await asyncio.to_thread(self._servers.list_queues)
         return [
             f"{queue['messages']} messages are left in {queue['name']}"
             for queue in queues
-            if queue["messages"] and queue["name"] != "tts_dead_letter_queue"
+            if queue["messages"] and queue["name"] not in KEPT
         ]
 
     def _rebuilt(self, nursery: Nursery, url: str, report: Report) -> list[str]:
         """Rebuild the read models from the log in a copy of the database, and compare."""
-        copy = self._servers.postgres.copy_database(url)
+        copy = self._servers.copy_database(url)
         before = evidence.read_models(copy)
         evidence.clear_models(copy)
         last = evidence.read_log(copy)[-1].position

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
-ROUND_SECONDS = 45.0
 KINDS = ("gateway", "relay", "processor", "projector")
-SERVERS = ("rabbitmq stop", "rabbitmq wipe", "postgres restart", "postgres crash", "s3 stop")
 FAULTS_A_ROUND = 14
+STEPS_SECONDS = (-3600.0, -20.0, 20.0, 600.0, 7200.0)  # by which a machine's clock jumps
 
 # Route, fault, arguments, probability. What Replicate and the template host do to us.
 FAULTS: list[tuple[str, str, dict[str, Any], float]] = [
@@ -21,16 +21,16 @@ FAULTS: list[tuple[str, str, dict[str, Any], float]] = [
     ("create", "status", {"status": 429}, 0.7),
     ("create", "status", {"status": 402}, 1.0),
     ("create", "status", {"status": 401}, 1.0),
-    ("create", "hang_after", {"seconds": 3}, 0.3),
-    ("create", "hang_before", {"seconds": 3}, 0.3),
+    ("create", "hang_after", {"seconds": 8}, 0.3),
+    ("create", "hang_before", {"seconds": 8}, 0.3),
     ("create", "malformed", {}, 0.3),
     ("create", "html", {}, 0.3),
     ("get", "status", {"status": 500}, 0.5),
     ("get", "status", {"status": 429, "retry_after": 1}, 0.5),
     ("get", "status", {"status": 404}, 0.05),
-    ("get", "hang_before", {"seconds": 2}, 0.2),
+    ("get", "hang_before", {"seconds": 8}, 0.2),
     ("list", "status", {"status": 500}, 0.5),
-    ("list", "hang_before", {"seconds": 2}, 0.5),
+    ("list", "hang_before", {"seconds": 8}, 0.5),
     ("cancel", "status", {"status": 500}, 0.5),
     ("delivery", "status", {"status": 503}, 0.5),
     ("delivery", "truncated", {}, 0.5),
@@ -62,32 +62,50 @@ class Trouble:
     rule: dict[str, Any] = field(default_factory=dict)
 
 
-def draw(random: Random, seconds: float, each: int) -> list[Trouble]:
-    """The troubles of a run over ``each`` processes of every kind, in order.
+def draw(
+    random: Random,
+    seconds: float,
+    machines: int,
+    servers: Mapping[str, float],
+    *,
+    every: float,
+    freeze: float,
+    clocks: bool,
+) -> list[Trouble]:
+    """The troubles of a run in which each of the machines has one process of every kind, in order.
 
-    Every round has each kill and each server's outage once, so that a short run misses none.
+    Every round of ``every`` seconds has each kill once and what happens to ``servers``, each for at
+    most so many seconds, and one process is frozen for up to ``freeze`` seconds. So a short run
+    misses none. With ``clocks`` the clock of one machine is wrong for a while.
     """
     troubles: list[Trouble] = []
     begin = 0.0
     while begin < seconds:
-        length = min(ROUND_SECONDS, seconds - begin)
-        deck = [("kill", f"{kind}-{n}") for kind in KINDS for n in range(1, each + 1)]
-        deck += [("server", server) for server in SERVERS]
-        deck += [("fault", "")] * FAULTS_A_ROUND
+        length = min(every, seconds - begin)
+        processes = [f"{kind}-{n}" for kind in KINDS for n in range(1, machines + 1)]
+        deck = [Trouble(0, f"kill {process}", _soon(random)) for process in processes]
+        deck.append(Trouble(0, f"freeze {random.choice(processes)}", random.uniform(0, freeze)))
+        deck += [Trouble(0, what, random.uniform(0, longest)) for what, longest in servers.items()]
+        deck += [_fault(random) for _ in range(FAULTS_A_ROUND)]
+        if clocks:
+            what = f"clock {random.randint(1, machines)} {random.choice(STEPS_SECONDS):+g}"
+            deck.append(Trouble(0, what, random.uniform(0, length / 2)))
         random.shuffle(deck)
-        for n, (group, what) in enumerate(deck):
+        for n, trouble in enumerate(deck):
             at = begin + (n + random.random()) * length / len(deck)
-            troubles.append(_trouble(random, group, what, at))
+            # What begins late is over soon, or the run would go on without a load.
+            lasts = min(trouble.seconds, seconds - at)
+            troubles.append(replace(trouble, at=at, seconds=lasts))
         begin += length
-    return sorted(troubles, key=lambda trouble: trouble.at)
+    return troubles
 
 
-def _trouble(random: Random, group: str, what: str, at: float) -> Trouble:
-    if group == "kill":
-        return Trouble(at, f"kill {what}", random.choice([0.0, random.uniform(0.0, 3.0)]))
-    if group == "server":
-        return Trouble(at, what, random.uniform(0.0, 4.0))
+def _soon(random: Random) -> float:
+    return random.choice([0.0, random.uniform(0.0, 3.0)])
+
+
+def _fault(random: Random) -> Trouble:
     route, fault, args, probability = random.choice(FAULTS)
     rule = {"route": route, "fault": fault, "args": args, "probability": probability}
     rule["seed"] = random.randrange(2**30)
-    return Trouble(at, "fault", random.uniform(1.0, 5.0), rule)
+    return Trouble(0, "fault", random.uniform(1.0, 5.0), rule)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -21,16 +22,21 @@ class PostgresPair:
     Replication goes through ``link``, so that a test can delay or cut it. With ``synchronous`` a
     commit waits until the standby has it, too. Without, which is PostgreSQL's default, a failover
     loses what had not got there: ``pair.link.refuse()``, some commits, ``pair.fail_over()``.
+    ``disk`` is the size of each one's disk, as for :class:`Postgres`.
     """
 
     def __init__(
-        self, *, synchronous: bool = False, settings: Mapping[str, str | int] | None = None
+        self,
+        *,
+        synchronous: bool = False,
+        settings: Mapping[str, str | int] | None = None,
+        disk: int | None = None,
     ) -> None:
         self._synchronous = synchronous
         settings = {**_SETTINGS, **(settings or {})}
-        self.primary = Postgres(settings=settings)
+        self.primary = Postgres(settings=settings, disk=disk)
         self.link = Link(self.primary.port)
-        self.standby = Postgres(settings=settings, origin=self.link.port)
+        self.standby = Postgres(settings=settings, origin=self.link.port, disk=disk)
         self._be_synchronous()
 
     def create_database(self) -> str:
@@ -52,9 +58,10 @@ class PostgresPair:
         applied = f"SELECT pg_last_wal_replay_lsn() >= '{position}'"
         wait_until(lambda: self.standby.ask(applied), "the standby has caught up")
 
-    def fail_over(self, *, clean: bool = False) -> None:
+    def fail_over(self, *, clean: bool = False, after: float = 0.0) -> None:
         """The primary loses its power (``clean``: is shut down), and the standby takes its place.
 
+        That is promoted ``after`` so many seconds, which a failover manager takes to be sure.
         From then on they have changed names: ``standby`` is the dead one. Until :meth:`rejoin` a
         test may start it, and has two servers that take writes.
         """
@@ -62,6 +69,7 @@ class PostgresPair:
             self.primary.halt()
         else:
             self.primary.kill()
+        time.sleep(after)
         self.standby.promote()
         self.primary, self.standby = self.standby, self.primary
 

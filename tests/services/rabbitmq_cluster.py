@@ -36,9 +36,12 @@ class RabbitMQCluster:
 
         What knows one host only takes :meth:`url_of` a node.
         """
-        vhost = self.nodes[0].create_vhost().rpartition("/")[2]
+        return self.url_of_all(self.nodes[0].create_vhost().rpartition("/")[2])
+
+    def url_of_all(self, vhost: str) -> str:
+        """The vhost at every node."""
         hosts = ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
-        return f"amqp://guest:guest@{hosts}/{vhost}"
+        return f"amqp://guest:guest@{hosts}/{vhost.removeprefix('/')}"
 
     def url_of(self, node: RabbitMQ, url: str) -> str:
         """The vhost of ``url`` at one node."""
