@@ -77,6 +77,7 @@ MINUTES ?= 10
 TASKS ?= 2000
 chaos: setup servers ## Break everything at random under load, and check that nothing is lost
 	CHAOS_TASKS=500 CHAOS_SECONDS=20 $(BIN)/python -m pytest tests/chaos -m ""
+	FUZZ_EXAMPLES=50 $(BIN)/python -m pytest tests/integration/gateway -m "" -k fuzzer
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES) --tasks $(TASKS)
 
 clean: ## Remove the environment and the caches, not the data
