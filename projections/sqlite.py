@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import sqlite3
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -15,7 +17,9 @@ from projections.ports import SCHEMA, Row, Transaction
 from tts.ports.errors import Unavailable
 from tts.ports.schema import Migrated
 from tts.store import sqlite_file
-from tts.store.sqlite_file import bring_up, connect
+from tts.store.sqlite_file import bring_up, connect, is_damaged
+
+logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
@@ -73,31 +77,35 @@ class SQLiteDatabase:
 
 
 class SQLiteConnection:
-    """Implements Transaction; everything happens in one thread, in the order of the calls."""
+    """Implements Transaction; everything happens in one thread, in the order of the calls.
+
+    A damaged file is removed and made anew: all that was in it comes from the log.
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="read-models")
         self._connection: sqlite3.Connection | None = None
+        self._inode = 0
 
     async def open(self) -> None:
         """Make the file and its tables if need be."""
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        self._connection = await self._do(self._connect)
+        await self._do(self._reopen)
 
     async def aclose(self) -> None:
         """Let the file go."""
         if self._connection is not None:
-            await self._do(self._connection.close)
+            await self._do(self._opened.close)
         self._thread.shutdown()
 
     async def fetch(self, sql: str, params: Sequence[object] = ()) -> list[Row]:
         """See :class:`projections.ports.Transaction`."""
-        return await self._do(lambda: self._opened.execute(sql, params).fetchall())
+        return await self._do(lambda: self._current.execute(sql, params).fetchall())
 
     async def execute(self, sql: str, params: Sequence[object] = ()) -> None:
         """See :class:`projections.ports.Transaction`."""
-        await self._do(lambda: self._opened.execute(sql, params))
+        await self._do(lambda: self._current.execute(sql, params))
 
     async def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
         """See :class:`projections.ports.Transaction`."""
@@ -113,6 +121,32 @@ class SQLiteConnection:
             raise Unavailable(f"SQLite file {self._path} is not open")
         return self._connection
 
+    @property
+    def _current(self) -> sqlite3.Connection:
+        """Of the file that is there: somebody else may have made it anew since."""
+        if not self._opened.in_transaction and self._inode != _inode(self._path):
+            self._reopen()
+        return self._opened
+
+    def _reopen(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+        try:
+            self._connection = self._connect()
+        except sqlite3.DatabaseError as error:
+            if not is_damaged(error):
+                raise
+            self._inode = _inode(self._path)
+            self._remove(error)
+            self._connection = self._connect()
+        self._inode = _inode(self._path)
+
+    def _remove(self, error: sqlite3.DatabaseError) -> None:
+        if self._inode == _inode(self._path):  # else somebody else was faster
+            logger.warning("Read models are made anew: SQLite file %s: %s", self._path, error)
+            for suffix in ("", "-wal", "-shm"):
+                self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
+
     def _connect(self) -> sqlite3.Connection:
         connection = connect(self._path, synchronous="NORMAL")
         try:
@@ -127,3 +161,21 @@ class SQLiteConnection:
             return await asyncio.get_running_loop().run_in_executor(self._thread, work)
         except sqlite3.OperationalError as error:
             raise Unavailable(f"SQLite file {self._path}: {error}") from error
+        except sqlite3.DatabaseError as error:
+            if not is_damaged(error):
+                raise
+            await self._do(partial(self._make_anew, error))
+            raise Unavailable(f"SQLite file {self._path}: {error}") from error
+
+    def _make_anew(self, error: sqlite3.DatabaseError) -> None:
+        self._opened.close()
+        self._remove(error)
+        self._reopen()
+
+
+def _inode(path: Path) -> int:
+    """That of the file; 0 if there is none."""
+    try:
+        return path.stat().st_ino
+    except FileNotFoundError:
+        return 0

@@ -111,8 +111,9 @@ class SQLiteStore:
         return self._losses.epochs
 
     async def ready(self) -> None:
-        """Return if the file can be read, else raise Unavailable."""
-        await self._connections.read_one("SELECT 1", ())
+        """Return if the file can be read, and the last write went well, else raise Unavailable."""
+        await self._connections.read_one(_POSITION, ())
+        await self._connections.ready()
 
     # --- EventStore
 

@@ -11,14 +11,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TypeVar
 
-from tts.ports.errors import Unavailable
+from tts.ports.errors import Unavailable, Unfit
 from tts.ports.schema import Schema
-from tts.store.sqlite_file import BUSY_SECONDS, bring_up, connect
+from tts.store.sqlite_file import (
+    BUSY_SECONDS,
+    bring_up,
+    connect,
+    is_damaged,
+    public_reason,
+    try_disk,
+)
 from tts.store.sqlite_wal import WalCleaner
 
 T = TypeVar("T")
@@ -36,22 +43,28 @@ class SQLiteConnections:
         self._turn = asyncio.Lock()  # of the one connection that writes
         self._wal = WalCleaner(self._connect, self._turn)
         self._opened = False
+        self._trouble: Unavailable | None = None  # of the last transaction
 
     async def open(self, schema: Schema) -> None:
         """Make the file and its tables if need be, and connect.
 
         Raises:
-            Unfit: they are of a newer version.
+            Unfit: they are of a newer version, or damaged.
         """
         self._path.parent.mkdir(parents=True, exist_ok=True)
         try:
             self._writer = await self._in(self._writing, self._connect)
             await self._in(self._writing, lambda: bring_up(self._writer, schema, self._path))
-            self._writer.execute("PRAGMA busy_timeout=0")
             self._reader = await self._in(self._reading, self._connect)
-            self._watcher = self._connect()
-        except sqlite3.Error as error:
-            raise self._unavailable(error) from error
+            self._watcher = await self._in(self._reading, self._connect)
+        except Unavailable as error:
+            if error.__cause__ is not None and is_damaged(error.__cause__):
+                raise Unfit(
+                    f"{error}. Restore it from a backup, or move it away with its -wal and -shm to "
+                    "begin anew"
+                ) from error
+            raise
+        self._writer.execute("PRAGMA busy_timeout=0")
         self._opened = True
 
     async def aclose(self) -> None:
@@ -77,11 +90,38 @@ class SQLiteConnections:
         async with self._turn:
             await self._begin()
             try:
-                yield self._writer
-                await self._in(self._writing, self._writer.commit)
+                with self._noting_trouble():
+                    yield self._writer
+                    await self._in(self._writing, self._writer.commit)
             except BaseException:
                 self._writer.rollback()
                 raise
+            self._trouble = None
+
+    @contextlib.contextmanager
+    def _noting_trouble(self) -> Iterator[None]:
+        """What is wrong with the file and not with what was to be written."""
+        try:
+            yield
+        except sqlite3.DatabaseError as error:
+            if not (isinstance(error, sqlite3.OperationalError) or is_damaged(error)):
+                raise
+            self._trouble = self._unavailable(error)
+            raise self._trouble from error
+        except Unavailable as error:
+            self._trouble = error
+            raise
+
+    async def ready(self) -> None:
+        """Return if the last transaction went well, or one would now."""
+        if self._trouble is not None:
+            await asyncio.shield(self._try_to_write())
+
+    async def _try_to_write(self) -> None:
+        await self._in(self._writing, lambda: try_disk(self._path))
+        async with self.transaction() as writer:
+            (version,) = writer.execute("PRAGMA user_version").fetchone()
+            writer.execute(f"PRAGMA user_version = {int(version)}")
 
     async def write(self, sql: str, params: Sequence[object]) -> None:
         """Run one statement in a transaction of its own."""
@@ -128,8 +168,9 @@ class SQLiteConnections:
     async def _in(self, thread: ThreadPoolExecutor, work: Callable[[], T]) -> T:
         try:
             return await asyncio.get_running_loop().run_in_executor(thread, work)
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
             raise self._unavailable(error) from error
 
-    def _unavailable(self, reason: object) -> Unavailable:
-        return Unavailable(f"SQLite file {self._path}: {reason}")
+    def _unavailable(self, reason: BaseException | str) -> Unavailable:
+        public = "" if isinstance(reason, str) else public_reason(reason)
+        return Unavailable(f"SQLite file {self._path}: {reason}", public=public)

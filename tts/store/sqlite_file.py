@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import os
 import sqlite3
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +17,7 @@ from tts.ports.schema import Migrated, Schema
 
 BUSY_SECONDS = 5.0  # a statement waits this long for another process's transaction
 RETRY_SECONDS = 0.02
+ROOM_BYTES = 2_000_000
 
 
 def connect(path: Path, *, synchronous: Literal["FULL", "NORMAL"]) -> sqlite3.Connection:
@@ -96,6 +100,35 @@ def look(path: Path, schema: Schema) -> int:
     if word != "ok":
         raise Unfit(f"SQLite file {path}: malformed: {word}")
     return version
+
+
+def is_damaged(error: BaseException) -> bool:
+    """Whether the error says that the file is no database, or a broken one."""
+    return _code(error) in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
+
+
+def public_reason(error: BaseException) -> str:
+    """The reason as anybody may read it; empty for one that is only for the log."""
+    if is_damaged(error):
+        return "the file is damaged: restore it from a backup"
+    full = _code(error) == sqlite3.SQLITE_FULL or getattr(error, "errno", 0) == errno.ENOSPC
+    return "the disk is full: make room on it" if full else ""
+
+
+def try_disk(path: Path) -> None:
+    """Return if there is room for some more writing beside the file.
+
+    A small write proves nothing: it may find its place in a file that is there.
+
+    Raises:
+        OSError: there is none.
+    """
+    with tempfile.TemporaryFile(dir=path.parent) as file:
+        os.posix_fallocate(file.fileno(), 0, ROOM_BYTES)
+
+
+def _code(error: BaseException) -> int:
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF  # without what SQLite adds to it
 
 
 def _version(connection: sqlite3.Connection, schema: Schema, path: Path) -> int:

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from gateway.access import keys
 from gateway.access.admission import check_exposure
-from gateway.app import bind
 from tts.cli.data_folder import check_folder, readable_by_others
 from tts.cli.doctor.findings import Finding, note, ok, wrong
 from tts.config import ConfigError, Settings, strange_names
+from tts.http.listening import bind
 from tts.ports.errors import Unavailable
 
 FEW_FILES = 1024
@@ -92,11 +92,11 @@ async def look_at_ports(settings: Settings) -> Iterable[Finding]:
 
 def _port(name: str, host: str, port: int) -> Finding:
     try:
-        bind(host, port).close()
+        bind(host, port, name).close()
     except Unavailable as error:
         if _is_ours(host, port):
             return ok(name, f"a process of this service listens on {host}:{port}")
-        return wrong(name, str(error).removeprefix("PORT: "))
+        return wrong(name, str(error))
     return ok(name, f"{host}:{port} is free")
 
 
