@@ -19,10 +19,12 @@ from tts.application.dead_letters import NotADeadLetter
 from tts.application.tasks import IdempotencyMismatch, TaskNotFound
 from tts.domain.errors import NewerEvent, TaskErased, TransitionRefused
 from tts.domain.failures import StepError
+from tts.observability.repeated import Repeated
 from tts.ports.errors import Conflict, Unavailable
 from tts.wire import Refusal
 
 logger = logging.getLogger(__name__)
+_said = Repeated()
 
 RETRY_AFTER_SECONDS = 2
 
@@ -248,7 +250,8 @@ def refusal(error: Exception, what: str) -> tuple[HTTPStatus, Refusal]:
         message = "internal error"
     for kind, sentence in SENTENCES.items():
         if isinstance(error, kind):
-            logger.warning("%s failed: %s", what, error)
+            if _said.is_news(f"{kind.__name__}: {error}"):  # not for each request of an outage
+                logger.warning("%s failed: %s", what, error)
             message = sentence
     body: Refusal = {"success": False, "error": message, "code": code}
     task_id = getattr(error, "task_id", None)

@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from tts.observability.repeated import Repeated
 from tts.ports.errors import Unavailable
 from tts.wire import Health, Healthy, Service, Unhealthy
 
 logger = logging.getLogger(__name__)
 
 PROBE_SECONDS = 2.0
-QUIET_SECONDS = 10.0  # anybody may ask, and must not fill the log
 NOT_READY = "not ready; the log of this process says why"
 
-_told: dict[str, tuple[str, float]] = {}  # what was logged last of each part, and when
+_said = Repeated()
 
 Probe = Callable[[], Awaitable[None]]
 """Returns while a needed part answers; raises :class:`tts.ports.errors.Unavailable` otherwise."""
@@ -62,11 +61,8 @@ async def ask(name: str, probe: Probe) -> str:
         async with asyncio.timeout(PROBE_SECONDS):
             await probe()
     except Unavailable as error:
-        reason, now = str(error), time.monotonic()
-        before, when = _told.get(name, ("", now))
-        if reason != before or now - when >= QUIET_SECONDS:
-            _told[name] = reason, now
-            logger.warning("Not ready: %s: %s", name, reason)
+        if _said.is_news(f"{name}: {error}"):  # anybody may ask, and must not fill the log
+            logger.warning("Not ready: %s: %s", name, error)
         return error.public or NOT_READY
     except TimeoutError:
         return f"no answer within {PROBE_SECONDS:g} s"
