@@ -13,6 +13,7 @@ from gateway.models import CancelRequest, RetryRequest, SpeechRequest, speech_re
 from gateway.services import Services
 from gateway.taken import UNCOUNTED, Place
 from gateway.tasks import task_id_of
+from tts.application.tasks import Receipt
 from tts.domain.task import Task
 from tts.ports.errors import Unavailable
 from tts.wire import Accepted, CancelAccepted, RetryAccepted
@@ -34,8 +35,8 @@ class Commands:
 
     async def generate(
         self, order: SpeechRequest, access: Access, *, idempotency_key: str | None
-    ) -> tuple[Task, int]:
-        """Accept a text; returns the task and the position of its newest event.
+    ) -> tuple[Receipt, int]:
+        """Accept a text; returns which task it got and the position of the task's newest event.
 
         Raises:
             InvalidRequest, IdempotencyMismatch, QueueFull, TooManyTasks, CharactersExhausted
@@ -45,7 +46,7 @@ class Commands:
             raise InvalidRequest("Idempotency-Key: must be 1 to 255 visible ASCII characters")
         began = perf_counter()
         with await self._place(access, len(order.tts_text), idempotency_key) as place:
-            task, position = await self._application.request(
+            receipt, position = await self._application.request(
                 template_id=order.template_id,
                 text=order.tts_text,
                 instruction=order.instruction or "",
@@ -54,10 +55,10 @@ class Commands:
                 priority=order.priority.value,
                 callback_url=order.callback_url,
             )
-            if task.version == task.INITIAL_VERSION:
+            if receipt.version == Task.INITIAL_VERSION:
                 place.recorded(position)
         REQUESTS.accepted(perf_counter() - began)
-        return task, position
+        return receipt, position
 
     async def retry(self, order: RetryRequest, access: Access) -> RetryAccepted:
         """Give a failed task another round of attempts; returns the answer.
@@ -132,10 +133,10 @@ class Commands:
             raise
 
 
-def started(task: Task, position: int) -> Accepted:
+def started(receipt: Receipt, position: int) -> Accepted:
     """The answer to a request that was accepted and goes on."""
     return {
-        "taskId": str(task.id),
+        "taskId": str(receipt.id),
         "message": "Audio generation started",
         "status": "started",
         "position": position,

@@ -207,6 +207,11 @@ class StrictProtocol(HttpProtocol):
     __slots__ = ()
     HTTP_CLASS = StrictHttp
 
+    def __init__(self, **parts: Any) -> None:
+        connection: Any = super()
+        connection.__init__(**parts)
+        self.request_handler: Any = handle
+
     def connection_made(self, transport: Any) -> None:
         """Called by the loop."""
         connection: Any = super()
@@ -221,6 +226,21 @@ class StrictProtocol(HttpProtocol):
         self.app.ctx.door.leave(self)
         connection: Any = super()
         connection.connection_lost(exc)
+
+
+async def handle(request: Any) -> None:
+    """Have a request answered, as Sanic does it for apps without middleware, signals and hosts."""
+    app, http = request.app, request.stream
+    try:
+        route, handler, parameters = app.router.get(request.path, request.method, None)
+        request.route, request._match_info = route, parameters  # noqa: SLF001 -- as Sanic does
+        if http.request_body and not route.extra.ignore_body:
+            await request.receive_body()
+        response = http.respond(await handler(request, **parameters))
+        request.responded = True
+        await response.send(end_stream=True)
+    except Exception as error:  # noqa: BLE001 -- Sanic has an answer to each
+        await app.handle_exception(request, error)
 
 
 class WholeResponse(HTTPResponse):

@@ -180,8 +180,8 @@ class Session:
         """Accept a text."""
         order = parse_body(self._commands.speech_request, raw)
         key = parse_body(Key, raw).idempotency_key
-        task, position = await self._commands.generate(order, self._access, idempotency_key=key)
-        self._ack(request_id, started(task, position))
+        receipt, position = await self._commands.generate(order, self._access, idempotency_key=key)
+        self._ack(request_id, started(receipt, position))
 
     async def retry(self, request_id: RequestId, raw: bytes) -> None:
         """Give a failed task another round of attempts."""

@@ -159,7 +159,8 @@ class World:
 
     async def request(self, text=TEXT, template="template1") -> Task:
         """A new task."""
-        task, _ = await self.application.request(template_id=template, text=text)
+        receipt, _ = await self.application.request(template_id=template, text=text)
+        task, _ = await self.application.load(receipt.id)
         return task
 
     async def ended(self, task: Task, seconds: float = 20) -> Task:

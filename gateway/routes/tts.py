@@ -67,13 +67,13 @@ class Tts:
         """Accept a text. When the answer leaves, its event is on disk."""
         order = parse_body(self._commands.speech_request, endpoint.json_of(request))
         access, key = request.ctx.access, request.headers.get("idempotency-key")
-        task, position = await self._commands.generate(order, access, idempotency_key=key)
+        receipt, position = await self._commands.generate(order, access, idempotency_key=key)
         prefer = request.headers.get("prefer")
         if prefer is not None and (wait := PREFER_WAIT.search(prefer)):
             seconds = min(int(wait[1]), self._services.settings.wait_max_seconds)
-            if (end := await self._services.hub.wait_final(task.id, seconds)) is not None:
-                return Success(self._outcome(task.id, end))
-        return Success(started(task, position), HTTPStatus.ACCEPTED)
+            if (end := await self._services.hub.wait_final(receipt.id, seconds)) is not None:
+                return Success(self._outcome(receipt.id, end))
+        return Success(started(receipt, position), HTTPStatus.ACCEPTED)
 
     async def retry(self, request: Request) -> HTTPResponse:
         """Give a failed task another round of attempts."""

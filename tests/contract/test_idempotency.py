@@ -16,8 +16,8 @@ REQUEST = {"template_id": "t1", "text": "你好", "owner": "shop", "idempotency_
 
 async def requested(store) -> Task:
     """The task of the one request."""
-    task, _ = await application(store).request(**REQUEST)
-    return task
+    receipt, _ = await application(store).request(**REQUEST)
+    return (await application(store).load(receipt.id))[0]
 
 
 async def test_all_processes_of_a_log_share_one_secret(backend):

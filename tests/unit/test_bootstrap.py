@@ -14,7 +14,8 @@ async def test_a_part_that_is_given_is_the_one_that_all_others_use(tmp_path):
         assert parts.resources.predictions is given["predictions"]
         assert parts.resources.templates is given["templates"]
         assert (parts.processor()._consumer, parts.processor()._worker) == (given["queue"], "w7")
-        task, _ = await parts.application.request(template_id="t1", text="x")
+        receipt, _ = await parts.application.request(template_id="t1", text="x")
+        task, _ = await parts.application.load(receipt.id)
     assert task.created_on == NOW
 
 

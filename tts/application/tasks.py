@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
 from uuid import UUID
 
 import orjson
@@ -32,6 +33,13 @@ class TaskNotFound(Exception):
 
 class IdempotencyMismatch(Exception):
     """The idempotency key was used before, for another request."""
+
+
+class Receipt(NamedTuple):
+    """Which task a request got, and the version that the task is at."""
+
+    id: UUID
+    version: int
 
 
 def utc_now() -> datetime:
@@ -73,8 +81,8 @@ class Application:
         idempotency_key: str | None = None,
         priority: str = Priority.NORMAL.value,
         callback_url: str | None = None,
-    ) -> tuple[Task, int]:
-        """Accept a request; returns the task and the position of its newest event.
+    ) -> tuple[Receipt, int]:
+        """Accept a request; returns which task it got and the position of the task's newest event.
 
         With an ``idempotency_key`` the owner's second request of that key gets the first's task.
 
@@ -91,7 +99,7 @@ class Application:
             for each in older:
                 if await self.store.events(each):
                     return await self._repeated(each, template_id, text, instruction)
-        task = Task.request(
+        requested = Task.requested(
             id=task_id,
             template_id=template_id,
             text_hash=hash_payload(text, instruction, lot.salt),
@@ -107,8 +115,10 @@ class Application:
             callback_url=callback_url,
             now=now,
         )
+        event = self._mapper.to_stored_event(requested)
         try:
-            return task, await self.save(task, Payload(text, instruction, lot.salt))
+            position = await self.store.append([event], Payload(text, instruction, lot.salt))
+            return Receipt(task_id, Task.INITIAL_VERSION), position
         except Conflict:
             if idempotency_key is None:
                 raise
@@ -116,7 +126,7 @@ class Application:
 
     async def _repeated(
         self, task_id: UUID, template_id: str, text: str, instruction: str
-    ) -> tuple[Task, int]:
+    ) -> tuple[Receipt, int]:
         existing, position = await self.load(task_id)
         payload = await self.store.payload(task_id)
         # After an erasure nobody can tell what was said; the key still stands for the task.
@@ -124,7 +134,7 @@ class Application:
         if not same or existing.template_id != template_id:
             key = existing.idempotency_key
             raise IdempotencyMismatch(f"Idempotency-Key {key!r} has another request")
-        return existing, position
+        return Receipt(task_id, existing.version), position
 
     async def is_repeated(self, owner: str, idempotency_key: str | None) -> bool:
         """Whether a request of that key has been accepted already."""

@@ -124,6 +124,23 @@ class Task(Aggregate):
     # --- commands
 
     @classmethod
+    def requested(
+        cls,
+        *,
+        id: UUID,  # noqa: A002 -- eventsourcing's name for the aggregate's id
+        now: datetime,
+        **facts: Unpack[events.RequestedFacts],
+    ) -> events.Requested:
+        """The event that begins a task: all that is needed to accept one."""
+        return cls.Requested.of(
+            originator_id=id,
+            originator_version=cls.INITIAL_VERSION,
+            timestamp=now,
+            originator_topic=cls.TOPIC,
+            **facts,
+        )
+
+    @classmethod
     def request(
         cls,
         *,
@@ -132,13 +149,7 @@ class Task(Aggregate):
         **facts: Unpack[events.RequestedFacts],
     ) -> Task:
         """A new task."""
-        requested = cls.Requested.of(
-            originator_id=id,
-            originator_version=cls.INITIAL_VERSION,
-            timestamp=now,
-            originator_topic=cls.TOPIC,
-            **facts,
-        )
+        requested = cls.requested(id=id, now=now, **facts)
         task: Task = requested.mutate(None)
         task.pending_events.append(requested)
         return task
