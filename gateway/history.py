@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from gateway.errors import InvalidRequest
@@ -25,11 +25,16 @@ Tasks = frozenset[UUID] | None
 
 @dataclass(frozen=True)
 class Start:
-    """Where a stream starts: after ``cursor``; a ``reason`` says why not after ``requested``."""
+    """Where a stream starts: after ``cursor``; a ``reason`` says why not after ``requested``.
+
+    What is ``known`` already of what comes next is all of it up to the position ``known_to``.
+    """
 
     cursor: int
     reason: ResetReason | None = None
     requested: str = ""
+    known: list[Recorded] = field(default_factory=list)
+    known_to: int = 0
 
 
 class History:
@@ -40,13 +45,17 @@ class History:
         self._hub = services.hub
         self._replay_limit = services.settings.sse_replay_limit
 
-    async def start(self, tasks: Tasks, last: str | None, begin: str | None) -> Start:
+    async def start(
+        self, tasks: Tasks, scope: str | None, last: str | None, begin: str | None
+    ) -> Start:
         """Resume after the position ``last``, or else start at ``begin``: now, start, a position.
 
         A cursor that cannot be served is no error: the subscription says so and goes on from now.
+        ``scope`` is the owner whose tasks are meant if all are; None means everybody's.
 
         Raises:
             InvalidRequest: ``begin`` means nothing.
+            Unavailable: it is long ago, and the read model of tasks cannot be read.
         """
         hub = self._hub
         requested = last
@@ -69,20 +78,35 @@ class History:
             epochs.check(cursor)
         except WentBack:  # a future that will not come any more
             return Start(hub.position, "future", requested)
+        start: Start | None = Start(cursor)
         if tasks is None and epochs.span(cursor, hub.position) > self._replay_limit:
-            return Start(hub.position, "too_old", requested)
-        return Start(cursor)
+            start = await self._after_others(scope, cursor) if scope is not None else None
+        return start or Start(hub.position, "too_old", requested)
+
+    async def _after_others(self, scope: str, cursor: int) -> Start | None:
+        """Resume one owner's stream however much others have done; None for too much of its own."""
+        limit = self._replay_limit
+        changed = await self._services.tasks.changed(scope, cursor, limit + 1)
+        if self._services.log.epochs.span(changed.position, self._hub.position) > limit:
+            return None  # the read model is far behind
+        known: list[Recorded] = []
+        for task_id in changed.task_ids:
+            events = await self._services.application.store.events(task_id)
+            known += [e for e in events if cursor < e.position <= changed.position]
+            if len(known) > limit:
+                return None
+        known.sort(key=lambda event: event.position)
+        return Start(cursor, known=known, known_to=changed.position)
 
     async def events(
-        self, tasks: Tasks, scope: str | None, after: int, until: int
+        self, tasks: Tasks, scope: str | None, start: Start, until: int
     ) -> AsyncIterator[list[Recorded]]:
-        """Everything with ``after`` < position <= ``until`` about the tasks, in order.
-
-        ``scope`` is the owner whose tasks are meant if all are; None means everybody's.
+        """Everything about the tasks from the ``start`` on, up to ``until``, in order.
 
         Raises:
             NewerEvent: the next one cannot be shown; all before it were.
         """
+        after = start.cursor
         if tasks is not None:
             read = self._services.application.store.events
             events = [event for task in tasks for event in await read(task)]
@@ -91,6 +115,13 @@ class History:
             yield (known := readable(events))
             _refuse_rest(events, known)
             return
+        if start.known_to > after:
+            events = [event for event in start.known if event.position <= until]
+            after = start.known_to
+            for n in range(0, len(events), BATCH):
+                batch = events[n : n + BATCH]
+                yield (known := readable(batch))
+                _refuse_rest(batch, known)
         while after < until:
             batch = await self._services.log.read(after, BATCH)
             if not batch:  # the log has just gone back; the hub is about to say so

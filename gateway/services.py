@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import UUID
 
 from gateway.access.admission import Admission
 from gateway.queue_limit import QueueLimit
@@ -66,6 +67,20 @@ class TaskPage(Protocol):
         ...
 
 
+class ChangedTasks(Protocol):
+    """Tasks that something has happened to, as of a ``position`` in the log or later."""
+
+    @property
+    def task_ids(self) -> Sequence[UUID]:
+        """The tasks, in no order."""
+        ...
+
+    @property
+    def position(self) -> int:
+        """All that happened up to there is in."""
+        ...
+
+
 class TaskQueries(Protocol):
     """The read model of tasks."""
 
@@ -91,6 +106,14 @@ class TaskQueries(Protocol):
 
         Raises:
             ValueError: the cursor is none of ours.
+        """
+        ...
+
+    async def changed(self, owner: str, after: int, limit: int) -> ChangedTasks:
+        """The owner's tasks that something has happened to since a position, at most ``limit``.
+
+        Raises:
+            Unavailable: the read model cannot be read.
         """
         ...
 

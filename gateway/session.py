@@ -140,9 +140,8 @@ class Session:
         together = _union(self._socket.tasks, tasks)
         for task_id in tasks or ():
             await self._services.application.history(task_id, self._access.scope)
-        start = await self._history.start(
-            tasks, _text(subscription.last_event_id), _text(subscription.begin)
-        )
+        last, begin = _text(subscription.last_event_id), _text(subscription.begin)
+        start = await self._history.start(tasks, self._access.scope, last, begin)
         # From here to the end of history everything live waits, whatever it belongs to. The hub
         # sends what comes after this position, and nothing else does.
         socket, until = self._socket, self._hub.position
@@ -154,7 +153,7 @@ class Session:
             head += ws_messages.reset(request_id, start.reason, start.requested, start.cursor)
         try:
             await socket.write(head)
-            async for batch in self._history.events(tasks, socket.scope, start.cursor, until):
+            async for batch in self._history.events(tasks, socket.scope, start, until):
                 await socket.write(b"".join(map(self._hub.message, batch)))
             await socket.go_live()
         except NewerEvent as error:

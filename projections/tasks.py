@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from uuid import UUID
 
 import orjson
 
@@ -169,6 +170,14 @@ class TaskPage:
     position: int
 
 
+@dataclass(frozen=True, slots=True)
+class ChangedTasks:
+    """Tasks that something has happened to; all of it up to ``position`` is in."""
+
+    task_ids: list[UUID]
+    position: int
+
+
 class TaskQueries:
     """What the gateway asks the read model for."""
 
@@ -219,6 +228,13 @@ class TaskQueries:
         more = len(rows) > limit
         following = encode(tasks[-1]["createdAt"], tasks[-1]["taskId"]) if more else None
         return TaskPage(tasks, following, position)
+
+    async def changed(self, owner: str, after: int, limit: int) -> ChangedTasks:
+        """Up to ``limit`` of the owner's tasks that something has happened to since a position."""
+        position = await self.position()
+        sql = "SELECT task_id FROM rm_tasks WHERE owner = ? AND position > ? LIMIT ?"
+        rows = await self._database.fetch(sql, (owner, after, limit))
+        return ChangedTasks([UUID(task_id) for (task_id,) in rows], position)
 
     async def counts(self) -> dict[str, int]:
         """How many tasks there are in each status that has any."""

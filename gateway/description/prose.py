@@ -32,9 +32,11 @@ data: {"timestamp":"…","position":57}
 
 Reconnect with the last `id`, of whatever event, as `Last-Event-ID`, days later and to any gateway,
 and nothing is missed; `EventSource` in browsers does so by itself. A stream of named tasks resumes
-however old the `id` is. A stream of everything does while at most SSE_REPLAY_LIMIT events (10000
-unless configured), of whomever, have happened since: while connected, heartbeats keep the `id`
-fresh even if nothing concerns you; after being offline for longer, expect a `reset`.
+however old the `id` is. A stream of all tasks of one owner, as every `app` key's is, does while at
+most SSE_REPLAY_LIMIT events (10000 unless configured) have happened to that owner's tasks since.
+A stream of everybody's tasks does while as many have happened at all: a few minutes of being
+offline under load. Then expect a `reset`. While connected, heartbeats keep the `id` fresh even if
+nothing concerns you.
 
 A reader that falls far behind is cut off and resumes in the same way. Take a snapshot and follow
 it: `GET /api/tts/task/{taskId}`, then `/events?taskId=…&from=<position>`.

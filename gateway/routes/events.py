@@ -45,7 +45,8 @@ class Events:
         async with self._hub.following():
             # The header goes first: a browser that reconnects sends it with the URL it began with.
             last = request.headers.get("last-event-id") or request.args.get("lastEventId")
-            start = await self._history.start(tasks, last, request.args.get("from"))
+            scope = request.ctx.access.scope
+            start = await self._history.start(tasks, scope, last, request.args.get("from"))
             if request.method == "HEAD":
                 return _HeadOnly(headers=dict(HEADERS), content_type=HEADERS[0][1])
             in_chunks = request.version != "1.0"
@@ -63,9 +64,7 @@ class Events:
             if start.reason:
                 first.append(sse.reset(start.reason, start.requested, start.cursor))
             await stream.write_frames(first, head=head)
-            async for batch in self._history.events(
-                stream.tasks, stream.scope, start.cursor, until
-            ):
+            async for batch in self._history.events(stream.tasks, stream.scope, start, until):
                 await stream.write_frames(map(self._hub.frame, batch))
             await stream.go_live()
         except ConnectionError:

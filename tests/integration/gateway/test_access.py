@@ -30,7 +30,7 @@ from tests.integration.gateway.gateway_under_test import (
 )
 from tests.integration.gateway.guarded_gateway import becomes, guarded
 from tests.integration.gateway.socket_client import client_of
-from tests.read_models import projecting
+from tests.read_models import caught_up, projecting
 from tts.cli.commands import main
 from tts.config import ConfigError, load
 from tts.ports.log import Recorded
@@ -215,6 +215,31 @@ class TestOwnership:
             async with site.its.stream("", headers | {"Last-Event-ID": beat.id}) as stream:
                 assert (await stream.next()).event == "connected"
                 assert (await stream.next()).json()["taskId"] == str(mine)
+
+    async def test_what_others_do_makes_no_cursor_too_old(self, tmp_path: Path):
+        """An owner that was away gets what concerns it, in order, of old tasks and new ones."""
+        async with (
+            guarded(tmp_path, sse_replay_limit=4) as site,
+            open_database(site.its.settings.store_url) as base,
+            projecting(site.its.store, base),
+        ):
+            old = await site.task()
+            headers = dict(site.headers["app"]) | {"Last-Event-ID": "1"}
+            for _ in range(10):
+                await site.task(owner="bakery")
+            await fail(site.its.application, old, permanent=True)
+            new = await site.task()
+            await caught_up(site.its.store, base)
+            await site.task(owner="bakery")
+            async with site.its.stream("", headers) as stream:
+                assert (await stream.next()).event == "connected"
+                updates = await stream.updates(4)
+                assert [u["taskId"] for u in updates] == [str(old)] * 3 + [str(new)]
+                late = await site.task()
+                assert (await stream.updates(1))[0]["taskId"] == str(late)
+            await caught_up(site.its.store, base)
+            async with site.its.stream("", headers) as stream:  # and that one is too much
+                assert (await stream.of("reset")).json()["reason"] == "too_old"
 
     async def test_an_owners_events_come_in_order_in_a_storm(self, tmp_path: Path):
         """His updates go out together, with none of another's among them, over either kind."""
