@@ -114,7 +114,7 @@ async def _answer(request: Request, error: Exception) -> HTTPResponse:
             response.headers["Allow"] = _allowed(request)
     if cors is not None:
         cors.add_to(response, request)
-    REQUESTS.answered("any", "none", response.status)
+    REQUESTS.answered("any", "none", response.status, 0.0)
     return response
 
 
@@ -167,6 +167,7 @@ class Gateway:
             events=application.store.events,
             audio_url=audio.url,
             heartbeat_seconds=settings.sse_heartbeat_interval_ms / 1000,
+            now=application.now,
         )
         self._queue_limit = QueueLimit(tasks.counts, settings.queue_max_tasks)
         self._quotas = Quotas(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -34,6 +35,7 @@ def add(app: Sanic[Any, Any], method: str, path: str, handler: Handler, *, need:
     unguarded = admission.unguarded or need is Need.NOTHING
 
     async def endpoint(request: Request, **parameters: str) -> HTTPResponse:
+        began = time.perf_counter()
         try:
             request.ctx.access = ANYBODY if unguarded else admission.admit(request, need)
             response = await handler(request, **parameters)
@@ -42,9 +44,11 @@ def add(app: Sanic[Any, Any], method: str, path: str, handler: Handler, *, need:
             report(error, getattr(request.ctx, "access", None), request.client_ip, path)
         if cors is not None:
             cors.add_to(response, request)
-        REQUESTS.answered(request.method, path, response.status)
+        seconds = time.perf_counter() - began
+        REQUESTS.answered(request.method, path, response.status, seconds)
         return response
 
+    REQUESTS.expect(method, path)
     app.ctx.needs[method, path] = need
     name = f"{method}_{path.translate(_NAME)}"
     methods = ["GET", "HEAD"] if method == "GET" else [method]

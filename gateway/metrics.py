@@ -7,7 +7,7 @@ from collections import Counter as Counts
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 
-from prometheus_client import Counter, Gauge
+from prometheus_client import Counter, Gauge, Histogram
 from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
@@ -19,6 +19,12 @@ SLOW_STREAMS = Counter(
 )
 FRAMES = Counter(
     "tts_stream_frames_total", "Frames handed to streams, heartbeats left out.", registry=GATEWAY
+)
+DELAY = Histogram(
+    "tts_stream_delay_seconds",
+    "Time from an event to its frames, of the oldest event that went out together.",
+    buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+    registry=GATEWAY,
 )
 HUB_POSITION = Gauge(
     "tts_hub_position",
@@ -35,15 +41,26 @@ class Requests(Collector):
     """
 
     buckets = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 5.0)
+    route_buckets = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
 
     def __init__(self) -> None:
+        self._routes: dict[tuple[str, str], tuple[list[int], list[float]]] = {}
         self._answered: Counts[tuple[str, str, int]] = Counts()
         self._accepted = [0] * (len(self.buckets) + 1)
         self._accept_seconds = 0.0
 
-    def answered(self, method: str, route: str, status: int) -> None:
+    def expect(self, method: str, route: str) -> None:
+        """There is such a route: its failures count from zero."""
+        for status in (200, 500, 503):
+            self._answered.setdefault((method, route, status), 0)
+        self._routes.setdefault((method, route), ([0] * (len(self.route_buckets) + 1), [0.0]))
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """A request got its answer; a stream gets it when it begins."""
         self._answered[method, route, status] += 1
+        if (times := self._routes.get((method, route))) is not None:
+            times[0][bisect_left(self.route_buckets, seconds)] += 1
+            times[1][0] += seconds
 
     def accepted(self, seconds: float) -> None:
         """A text was accepted, ``seconds`` after its request was read."""
@@ -60,13 +77,25 @@ class Requests(Collector):
         for (method, route, status), count in self._answered.items():
             answered.add_metric((method, route, str(int(status))), count)
         yield answered
-        bounds: Sequence[str] = (*map(str, self.buckets), "+Inf")
+        latency = HistogramMetricFamily(
+            "tts_http_request_seconds",
+            "Time from a request to its answer, by route.",
+            labels=("method", "route"),
+        )
+        for (method, route), (counts, (total,)) in self._routes.items():
+            latency.add_metric((method, route), _buckets(self.route_buckets, counts), total)
+        yield latency
         yield HistogramMetricFamily(
             "tts_accept_seconds",
             "Time from a parsed POST /api/tts to its event on disk.",
-            buckets=list(zip(bounds, accumulate(self._accepted), strict=True)),
+            buckets=_buckets(self.buckets, self._accepted),
             sum_value=self._accept_seconds,
         )
+
+
+def _buckets(bounds: Sequence[float], counts: Sequence[int]) -> list[tuple[str, float]]:
+    """As Prometheus has them: each with what is in the smaller ones."""
+    return list(zip((*map(str, bounds), "+Inf"), accumulate(counts), strict=True))
 
 
 REQUESTS = Requests()

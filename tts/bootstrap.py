@@ -30,6 +30,8 @@ from tts.observability.metrics import (
     observe_step,
     observe_storing,
 )
+from tts.observability.metrics.calls import timed
+from tts.observability.metrics.tasks import witness
 from tts.parts.audio import Audio, audio_store
 from tts.parts.event_store import Store, open_store
 from tts.parts.replicate import account_secret, replicate_predictions
@@ -237,9 +239,9 @@ class Composition:
         )
         return Resources(
             log=self.store,
-            templates=self.templates,
-            predictions=self.predictions,
-            audio=self.audio,
+            templates=timed("templates", self.templates),
+            predictions=timed("replicate", self.predictions),
+            audio=timed("audio", self.audio),
             gate=self.gate,
             storing=self.storing,
             kept=KeptAudio(
@@ -256,6 +258,7 @@ class Composition:
             segment_concurrency=settings.segment_concurrency,
             prediction_owners=PredictionOwners(self.documents),
             observe=observe_step,
+            witnesses=witness,
         )
 
     def relay(self) -> Relay:

@@ -8,14 +8,18 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from datetime import datetime
 from itertools import chain
 from uuid import UUID
 
-from gateway.metrics import HUB_POSITION
+import orjson
+
+from gateway.metrics import DELAY, HUB_POSITION
 from gateway.streams import sse, ws_messages
 from gateway.streams.newer import Newer, readable
 from gateway.streams.owners import Owners
 from gateway.streams.subscribers import CHUNKED, Subscriber, Subscribers
+from tts.application.tasks import utc_now
 from tts.domain.task import Task
 from tts.domain.values import FINAL
 from tts.ports.epochs import WentBack
@@ -46,6 +50,7 @@ class Hub:
         events: Callable[[UUID], Awaitable[list[Recorded]]],
         audio_url: Callable[[str], str],
         heartbeat_seconds: float,
+        now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.position = 0  # of the last event handed out; only true while following
         self.streams = Subscribers(self.frame, sse.heartbeat, CHUNKED)
@@ -58,6 +63,7 @@ class Hub:
         self._events = events
         self._audio_url = audio_url
         self._heartbeat_seconds = heartbeat_seconds
+        self._now = now
         self._final: dict[UUID, set[asyncio.Future[Recorded | None]]] = {}
         self._reached: set[tuple[int, asyncio.Future[None]]] = set()
         self._followers = 0
@@ -181,6 +187,8 @@ class Hub:
                 # No stream of one owner can have come since, unless the owners are known.
                 self._hand_out(events, owners)
                 self._arrived(events)
+                if any(self.readers):
+                    self._observe_delay(events[0])
                 await asyncio.sleep(0)  # the loop writes at the end of its turn
                 # Handing out takes at most a third of the time. What happens in the rest goes out
                 # together: one write a reader. Requests are served meanwhile. An event that comes
@@ -220,6 +228,12 @@ class Hub:
             if position <= self.position and not reached.done():
                 reached.set_result(None)
         HUB_POSITION.set(self.position)
+
+    def _observe_delay(self, event: Recorded) -> None:
+        at = orjson.loads(event.state).get("timestamp")
+        if at is not None:  # one of a newer version may have none
+            seconds = (self._now() - datetime.fromisoformat(at)).total_seconds()
+            DELAY.observe(max(seconds, 0.0))
 
     async def _beat(self) -> None:
         while True:

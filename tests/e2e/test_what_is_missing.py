@@ -2,13 +2,17 @@
 
 import re
 import signal
+import time
 from contextlib import contextmanager
 
 import httpx
+import psycopg
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from tests.services.distributed import PARTS, Distributed
 from tests.waiting import wait_until
+from tts.gate.state import GateState
 from tts.observability.overview import SILENT_SECONDS
 from tts.observability.remedies import REMEDIES
 
@@ -127,4 +131,86 @@ def test_an_audio_store_that_is_away_is_told_by_the_processors(service):
         assert "1 of 1 processes" in trouble["message"]
     finally:
         service.audio.heal()
+        service.wait_for_troubles()
+
+
+OWN = {
+    "gateway": {"tts_open_streams", "tts_http_requests_total", "tts_parts_alive", "tts_gate_state"},
+    "relay": {"tts_unfinished_tasks", "tts_backlog_tasks", "tts_rescued_tasks_total"},
+    "processor": {
+        "tts_step_failures_total",
+        "tts_tasks_finished_total",
+        "tts_call_seconds_count",
+        "tts_places",
+        "tts_gate_state",
+        "tts_audio_store_away",
+    },
+    "projector": {"tts_tasks", "tts_lag_events"},
+}
+
+
+def samples(service, part):
+    """What the part's process exports now, by name."""
+    text = httpx.get(service.metrics_urls[part], trust_env=False).text
+    found = [each for family in text_string_to_metric_families(text) for each in family.samples]
+    return {name: [s for s in found if s.name == name] for name in {s.name for s in found}}
+
+
+def test_each_process_shows_its_own_metrics_and_nobody_elses(service):
+    """And what all have: build, needs, who leads."""
+    others = set().union(*OWN.values())
+    for part, names in OWN.items():
+        wait_until(lambda p=part, n=names: n <= samples(service, p).keys(), f"{part} shows {names}")
+        shown = samples(service, part)
+        assert shown.keys() & (others - names) == set(), part
+        assert "tts_build_info" in shown
+        assert {s.labels["need"]: s.value for s in shown["tts_ready"]}["store"] == 1
+    everybody = dict.fromkeys(PARTS, 1)
+    wait_until(lambda: alive_by_metrics(service) == everybody, "the gateway shows all")
+    assert all(each.value == 0 for each in samples(service, "gateway")["tts_trouble"])
+
+
+def alive_by_metrics(service):
+    found = samples(service, "gateway").get("tts_parts_alive", [])
+    return {each.labels["part"]: each.value for each in found}
+
+
+def test_the_gates_state_moves_by_itself(service):
+    """At a gateway nobody asks for /system, and at a processor that has nothing to do."""
+    with psycopg.connect(service.store_url, autocommit=True) as connection:
+        state = GateState(
+            open_until=time.time() + 50, since=time.time(), code="replicate_throttled"
+        )
+        connection.execute(
+            "INSERT INTO shared_documents VALUES ('gate', %s, 99) ON CONFLICT (name) "
+            "DO UPDATE SET body = excluded.body, version = 99",
+            (state.as_json(),),
+        )
+
+        def is_open(part):
+            states = samples(service, part)["tts_gate_state"]
+            return {s.labels["state"]: s.value for s in states}["open"] == 1
+
+        for part in ("gateway", "processor"):
+            wait_until(lambda p=part: is_open(p), f"the {part} shows it")
+        connection.execute("DELETE FROM shared_documents WHERE name = 'gate'")
+        for part in ("gateway", "processor"):
+            wait_until(lambda p=part: not is_open(p), f"the {part} shows its end")
+
+
+def test_a_relay_that_stands_by_shows_no_figures(service):
+    """Those of the one who leads would be counted twice, and stay when it is gone."""
+    second = service.start_more("relay")
+    url = service.metrics_urls["relay-2"]
+    try:
+        wait_until(lambda: service.health().json()["data"]["service"]["parts"]["relay"] == 2, "two")
+        wait_until(lambda: "tts_leader" in httpx.get(url, trust_env=False).text, "it stands by")
+        shown = samples(service, "relay-2")
+        assert [s.value for s in shown["tts_leader"]] == [0]
+        assert "tts_unfinished_tasks" not in shown
+        service.parts["relay"]._process.stop(signal.SIGTERM)
+        wait_until(lambda: "tts_unfinished_tasks" in samples(service, "relay-2"), "it takes over")
+    finally:
+        service.parts["relay"].start()
+        second._process.stop(signal.SIGTERM)
         service.wait_for_troubles()

@@ -19,6 +19,7 @@ from tests.waiting import wait_until
 from tts.cli.deployments import Role
 from tts.client import Client
 from tts.domain.failures import TABLE, Treatment
+from tts.observability.remedies import REMEDIES
 
 FOLDER = OPS / "prometheus"
 GROUPS = document(FOLDER / "alerts.yml")["groups"]
@@ -72,7 +73,7 @@ class TestAlerts:
         configuration = {
             code for (code, _), row in TABLE.items() if row.treatment is Treatment.CONFIGURATION
         }
-        assert named <= codes
+        assert named <= codes | {code for code, _ in REMEDIES}
         assert configuration <= named
         events = re.findall(r'event=~?"([^"]+)"', expressions)
         assert {name for each in events for name in each.split("|")} <= {

@@ -10,6 +10,7 @@ from tests.ops.files import OPS, ROOT, SETTINGS
 from tests.ops.test_prometheus import ALERTS
 from tts.cli.commands import main
 from tts.domain.failures import TABLE
+from tts.observability.remedies import REMEDIES, Remedy
 
 TEXT = (OPS / "README.md").read_text()
 ENGLISH, CHINESE = TEXT.split("\n# 中文\n")
@@ -40,6 +41,13 @@ def test_what_waits_for_an_operator_is_said_to():
             assert said[code] == "waits for you", code
         else:
             assert said[code] == "by itself", code
+
+
+def test_what_is_missing_is_explained_as_the_service_explains_it():
+    """Each row of its table, in the same words."""
+    rows_of = re.findall(r"^\| `(\w+) (\w+)` \| (.+) \| (.+) \|$", ENGLISH, re.MULTILINE)
+    explained = {(code, subject): Remedy(*words) for code, subject, *words in rows_of}
+    assert explained == dict(REMEDIES)
 
 
 def test_every_alert_is_explained_in_both_languages():

@@ -74,10 +74,14 @@ class Distributed:
         what = f"the troubles are {expected}"
         wait_until(lambda: self.troubles() == set(expected), what, seconds=40)
 
-    def _start(self, part: str, port: int) -> Tts:
+    def start_more(self, part: str) -> Tts:
+        """One more process of the part; its metrics are those of ``<part>-2``."""
+        return self._start(part, 0, f"{part}-2")
+
+    def _start(self, part: str, port: int, name: str = "") -> Tts:
         port = port if part == "gateway" else free_port()
         where = {"PORT" if part == "gateway" else "METRICS_PORT": str(port)}
         process = Tts(part, env=self._env | where)
-        self.metrics_urls[part] = f"http://127.0.0.1:{port}/metrics"
+        self.metrics_urls[name or part] = f"http://127.0.0.1:{port}/metrics"
         self._stack.callback(process.stop)
         return process

@@ -21,6 +21,7 @@ from projections.runner import Projector
 from projections.tasks import TaskQueries, TasksProjection
 from projections.usage import UsageProjection
 from projections.usage_queries import UsageQueries
+from tts.application.dead_letters import Selection
 from tts.audio.folder import FolderAudio
 from tts.audio.minio import MinioAudio
 from tts.bootstrap import Composition, compose
@@ -33,9 +34,21 @@ from tts.config import ConfigError, Settings
 from tts.domain.failures import StepError, Treatment
 from tts.http.listening import bind
 from tts.observability.health import Notes, Probe
-from tts.observability.metrics.registries import GATE, PROCESS, PROCESSOR, RELAY, show
+from tts.observability.metrics.gate import forget_gate
+from tts.observability.metrics.lists import forget_lists, observe_lists
+from tts.observability.metrics.process import DISK
+from tts.observability.metrics.registries import (
+    GATE,
+    PROCESS,
+    PROCESSOR,
+    PROJECTOR,
+    RELAY,
+    show,
+)
+from tts.observability.metrics.roster import forget_roster, look_at_roster
 from tts.observability.monitor import monitor
 from tts.observability.presence import Presence, Tell
+from tts.observability.watch import Watch, kept
 from tts.parts.event_store import START_PATIENCE_SECONDS
 from tts.patience import Outage, first_of
 from tts.ports.errors import Unavailable
@@ -68,6 +81,7 @@ class Deployment:
     noted: list[Notes] = field(default_factory=list)
     leading: Callable[[], bool] | None = None
     facts: dict[str, Tell] = field(default_factory=dict)
+    watches: list[Watch] = field(default_factory=list)
 
     def notes(self) -> list[str]:
         """What an operator should mend although everything works."""
@@ -96,6 +110,8 @@ async def deploy(
         compose(settings, alone=alone, gateway=Role.GATEWAY in roles)
     )
     show(PROCESS)
+    if not {Role.GATEWAY, Role.PROCESSOR}.isdisjoint(roles):
+        DISK.folder = settings.data_dir
     deployment = Deployment(composition, stack, rebuild, listener)
     if settings.minio_endpoint and not {Role.GATEWAY, Role.PROCESSOR}.isdisjoint(roles):
         await _watch_bucket(deployment)
@@ -105,6 +121,7 @@ async def deploy(
     parts = [await PARTS[role](deployment) for role in Role if role in roles]
     presence = Presence(composition.roster, composition.worker, deployment.probes, deployment.facts)
     await stack.enter_async_context(presence.shown())
+    await stack.enter_async_context(kept(deployment.watches))
     if Role.GATEWAY in roles:
         if settings.misleading_audio:
             logger.warning("%s", settings.misleading_audio)
@@ -120,7 +137,8 @@ async def _gateway(deployment: Deployment) -> Part:
     parts = deployment.composition
     database = await _open_read_models(deployment)
     gateway = compose_gateway(parts, database, deployment.probes, deployment.notes)
-    show(GATE)
+    _watch_gate(deployment)
+    deployment.watches.append(Watch(partial(look_at_roster, parts.roster), forget_roster))
     deployment.facts[Role.GATEWAY] = facts.of_gateway(gateway.hub)
     return partial(gateway.run, deployment.listener)
 
@@ -162,10 +180,18 @@ async def _processor(deployment: Deployment) -> Part:
     if isinstance(parts.audio, MinioAudio):
         deployment.probes["audio"] = parts.audio.ready
     deployment.probes["workplace"] = parts.workplace.ready
-    show(PROCESSOR, GATE)
+    show(PROCESSOR)
+    _watch_gate(deployment)
     processor = parts.processor()
     deployment.facts[Role.PROCESSOR] = facts.of_processor(processor)
     return processor.run
+
+
+def _watch_gate(deployment: Deployment) -> None:
+    show(GATE)
+    watch = Watch(deployment.composition.gate.state, forget_gate)
+    if watch not in deployment.watches:  # gateway and processor in one process have one gate
+        deployment.watches.append(watch)
 
 
 async def _watch_bucket(deployment: Deployment) -> None:
@@ -221,6 +247,16 @@ async def _projector(deployment: Deployment) -> Part:
     projector = Projector(store, store, database, [TasksProjection(), UsageProjection()])
     deployment.probes["projector"] = projector.ready
     deployment.leading = lambda: projector.leading
+    show(PROJECTOR)
+    tasks, letters = TaskQueries(database), DeadLetterQueries(database)
+
+    async def look() -> None:
+        if projector.leading:
+            observe_lists(await tasks.counts(), await letters.counts(Selection()))
+        else:
+            forget_lists()
+
+    deployment.watches.append(Watch(look, forget_lists))
     now = deployment.composition.now
     deployment.facts[Role.PROJECTOR] = facts.of_projector(projector, store, now)
     return projector.run

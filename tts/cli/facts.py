@@ -9,6 +9,8 @@ from typing import Any, Literal
 from gateway.streams.hub import Hub
 from projections.runner import Projector
 from tts.observability.lag import lag
+from tts.observability.metrics.process import observe_leader, observe_standby
+from tts.observability.metrics.processor import observe_places
 from tts.observability.presence import Tell
 from tts.ports.log import Log
 from tts.processor.processor import Processor
@@ -32,6 +34,7 @@ def of_processor(processor: Processor) -> Tell:
     """How many of its places are taken."""
 
     async def tell() -> Mapping[str, Any]:
+        observe_places(processor.busy, processor.places)
         return {"busy": processor.busy, "places": processor.places}
 
     return tell
@@ -42,11 +45,13 @@ def of_relay(relay: Relay, log: Log, now: Now) -> Tell:
 
     async def tell() -> Mapping[str, Any]:
         if not relay.leading:
+            observe_standby("relay")
             return {"role": role(leading=False)}
         facts: dict[str, Any] = {"role": role(leading=True)}
         if relay.figures is not None:
             facts["queue"] = depth(relay.figures)
-        facts["lag"] = await lag(log, relay.followed, now(), FOLLOWED)
+        facts["lag"] = behind = await lag(log, relay.followed, now(), FOLLOWED)
+        observe_leader("relay", behind)
         return facts
 
     return tell
@@ -57,8 +62,10 @@ def of_projector(projector: Projector, log: Log, now: Now) -> Tell:
 
     async def tell() -> Mapping[str, Any]:
         if not projector.leading:
+            observe_standby("projector")
             return {"role": role(leading=False)}
         behind = await lag(log, projector.position, now())
+        observe_leader("projector", behind)
         return {"role": role(leading=True), "lag": behind}
 
     return tell

@@ -12,6 +12,7 @@ from typing import Any
 
 from tts.observability.health import Probe, ask
 from tts.observability.last_problem import LAST_PROBLEM
+from tts.observability.metrics.process import observe_needs
 from tts.patience import first_of
 from tts.ports.errors import Unavailable
 from tts.ports.roster import Notice, Roster
@@ -80,6 +81,7 @@ class Presence:
         while True:
             answers = await asyncio.gather(*(ask(*each) for each in self._probes.items()))
             self._needs = dict(zip(self._probes, answers, strict=True))
+            observe_needs(self._needs)
             now = _now()
             self._away_since = {
                 need: self._away_since.get(need, now)

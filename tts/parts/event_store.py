@@ -5,19 +5,27 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import TypedDict
 
 from tts.config import ConfigError
-from tts.observability.metrics import observe_loss
+from tts.observability.metrics import observe_commit, observe_loss
 from tts.patience import Outage
 from tts.ports.errors import Unfit
 from tts.ports.schema import Migrated
 from tts.store import postgres, sqlite, sqlite_file
+from tts.store.group_commit import ObserveCommit
+from tts.store.losses import ObserveLoss
 from tts.store.postgres_server import PostgresServer
 from tts.store.postgres_url import parameters
 
 START_PATIENCE_SECONDS = 60.0  # a supervisor may start us before the database, or while it restarts
 
 Store = sqlite.SQLiteStore | postgres.PostgresStore
+
+
+class _Hooks(TypedDict):
+    observe_loss: ObserveLoss
+    observe_commit: ObserveCommit
 
 
 @contextlib.asynccontextmanager
@@ -45,12 +53,13 @@ def store_at(url: str, direct: str = "") -> Store:
     Raises:
         ConfigError: a URL cannot be read.
     """
+    hooks: _Hooks = {"observe_loss": observe_loss, "observe_commit": observe_commit}
     if url.startswith("sqlite:"):
-        return sqlite.SQLiteStore(_path(url), observe_loss=observe_loss)
+        return sqlite.SQLiteStore(_path(url), **hooks)
     for name, each in (("EVENT_STORE_URL", url), ("EVENT_STORE_DIRECT_URL", direct)):
         with _named(each, name):
             parameters(each)
-    return postgres.PostgresStore(url, direct=direct, observe_loss=observe_loss)
+    return postgres.PostgresStore(url, direct=direct, **hooks)
 
 
 @contextlib.contextmanager

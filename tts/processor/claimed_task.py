@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -22,6 +22,7 @@ from tts.domain.failures import StepError
 from tts.domain.task import Task
 from tts.patience import Outage
 from tts.ports.errors import Conflict, Unavailable
+from tts.ports.log import Recorded
 from tts.processor.resources import Resources, StepOutcome
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,7 @@ class ClaimedTask:
         *,
         worker: str,
         changed: asyncio.Event,
+        history: Sequence[Recorded] = (),
     ) -> None:
         self.task = task
         self.changed = changed
@@ -50,6 +52,7 @@ class ClaimedTask:
         self._application = application
         self._resources = resources
         self._worker = worker
+        self._witness = resources.witnesses(history)
         self._lease: int | None = None
         self._ahead = False  # the task has an event that is perhaps not in the log
         self._appended: list[StoredEvent] = []
@@ -116,6 +119,7 @@ class ClaimedTask:
                     continue
                 self._ahead = False
                 self._appended += events
+                self._witness(events)
                 return
 
     def interrupt(self) -> None:

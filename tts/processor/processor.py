@@ -217,7 +217,12 @@ class Processor:
             return pause
         busy.begun = True
         run = TaskRun(
-            self._application, self._resources, task, worker=self._worker, changed=busy.changed
+            self._application,
+            self._resources,
+            task,
+            worker=self._worker,
+            changed=busy.changed,
+            history=events,
         )
         await run.finish()
         return None

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+
+from eventsourcing.persistence import StoredEvent
 
 from tts.domain.retry import RetryPolicy
 from tts.gate.gate import Gate
 from tts.gate.storing import Storing
 from tts.ports.audio import AudioStore
-from tts.ports.log import Log
+from tts.ports.log import Log, Recorded
 from tts.ports.speech import Predictions, Templates
 from tts.processor.kept_audio import KeptAudio
 from tts.processor.prediction_owners import PredictionOwners
@@ -26,6 +28,18 @@ class StepOutcome:
     code: str
 
 
+Witness = Callable[[Sequence[StoredEvent]], None]
+"""Sees what one run of a task has appended, each time."""
+
+Witnesses = Callable[[Sequence[Recorded]], Witness]
+"""Makes one for the run of a task with that history."""
+
+
+def nobody(_history: Sequence[Recorded]) -> Witness:
+    """Sees nothing."""
+    return lambda _events: None
+
+
 @dataclass(frozen=True)
 class Resources:
     """The parts that a run needs, and how patient it is with them; times in seconds.
@@ -33,7 +47,7 @@ class Resources:
     Whoever waits for a prediction looks at it each ``poll_interval``, or when ``wakeups`` says that
     its webhook came. The model speaks at most ``segment_max_chars`` characters at a time;
     ``segment_concurrency`` bounds the predictions of one task that are under way together;
-    ``observe`` learns how each step went.
+    ``observe`` learns how each step went, and ``witnesses`` what becomes of each task.
     """
 
     log: Log
@@ -52,4 +66,5 @@ class Resources:
     segment_concurrency: int
     observe: Callable[[StepOutcome], None]
     prediction_owners: PredictionOwners
+    witnesses: Witnesses = nobody
     wakeups: Wakeups = field(default_factory=Wakeups)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from tts.application.tasks import Application
 from tts.domain.errors import LeaseLost, TransitionRefused
@@ -22,6 +23,7 @@ from tts.domain.steps import (
     next_step,
 )
 from tts.domain.task import Task
+from tts.ports.log import Recorded
 from tts.processor.assembly import Assembly
 from tts.processor.claimed_task import ClaimedTask
 from tts.processor.concurrently import concurrently
@@ -46,8 +48,11 @@ class TaskRun:
         *,
         worker: str,
         changed: asyncio.Event,
+        history: Sequence[Recorded] = (),
     ) -> None:
-        self._claimed = ClaimedTask(application, resources, task, worker=worker, changed=changed)
+        self._claimed = ClaimedTask(
+            application, resources, task, worker=worker, changed=changed, history=history
+        )
         self._resources = resources
         self._script = Script(application.store, resources, task)
         self._settlement = Settlement(application, resources, task)

@@ -7,6 +7,7 @@ of durability is shared, and a lone append waits for nobody.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from uuid import UUID
@@ -48,11 +49,20 @@ written; any other error says that the batch as a whole does not fit, and each a
 alone."""
 
 
+ObserveCommit = Callable[[int, float], None]
+"""Is told of each commit: how many appends went into it, and how many seconds it took."""
+
+
+def nobody(_appends: int, _seconds: float) -> None:
+    """Is told in vain."""
+
+
 class GroupCommit:
     """The one writer of a process."""
 
-    def __init__(self, commit: Commit) -> None:
+    def __init__(self, commit: Commit, observe: ObserveCommit = nobody) -> None:
         self._commit = commit
+        self._observe = observe
         self._waiting: list[Append] = []
         self._draining: asyncio.Task[None] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -81,6 +91,7 @@ class GroupCommit:
             self._draining = None
 
     async def _settle(self, batch: list[Append]) -> None:
+        began = time.perf_counter()
         try:
             positions = await self._commit(batch)
         except Exception as error:  # noqa: BLE001 -- handed to whom it concerns
@@ -93,6 +104,7 @@ class GroupCommit:
                 for append in batch:
                     await self._settle([append])
             return
+        self._observe(len(batch), time.perf_counter() - began)
         for append, position in zip(batch, positions, strict=True):
             if append.done.done():
                 # The caller was canceled; its events are in the log all the same.

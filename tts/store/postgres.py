@@ -20,7 +20,7 @@ from tts.patience import Outage
 from tts.ports.epochs import Epoch, Epochs, WentBack
 from tts.ports.log import SECRET_BYTES, LogSecret, Payload, Recorded
 from tts.ports.schema import Schema
-from tts.store.group_commit import Append, GroupCommit
+from tts.store.group_commit import Append, GroupCommit, ObserveCommit, nobody
 from tts.store.losses import Losses, ObserveLoss
 from tts.store.postgres_bounds import PATIENCE_SECONDS, bounded, notices
 from tts.store.postgres_clock import ServerClock
@@ -86,11 +86,12 @@ class PostgresStore:
         direct: str = "",
         readers: int = 4,
         observe_loss: ObserveLoss = lambda _: None,
+        observe_commit: ObserveCommit = nobody,
     ) -> None:
         self.server = PostgresServer(url, direct=direct, size=readers)
         self._losses = Losses(observe_loss)
         self._writer: AsyncConnection | None = None
-        self._group = GroupCommit(self._commit)
+        self._group = GroupCommit(self._commit, observe_commit)
         self._bell = Bell()
         self.clock = ServerClock()
         self._clock: asyncio.Task[None] | None = None

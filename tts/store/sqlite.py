@@ -19,7 +19,7 @@ from tts.ports.epochs import Epochs
 from tts.ports.log import SECRET_BYTES, LogSecret, Payload, Recorded
 from tts.ports.schema import Schema
 from tts.store import sqlite_epochs
-from tts.store.group_commit import Append, GroupCommit
+from tts.store.group_commit import Append, GroupCommit, ObserveCommit, nobody
 from tts.store.losses import Losses, ObserveLoss
 from tts.store.sqlite_connections import SQLiteConnections
 from tts.store.tailer import Bell, Stretch, follow
@@ -82,10 +82,16 @@ _EVENTS = (
 class SQLiteStore:
     """Implements EventStore, Log and Coordination of :mod:`tts.ports` on one file."""
 
-    def __init__(self, path: Path, *, observe_loss: ObserveLoss = lambda _: None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        observe_loss: ObserveLoss = lambda _: None,
+        observe_commit: ObserveCommit = nobody,
+    ) -> None:
         self._path = path
         self._connections = SQLiteConnections(path)
-        self._group = GroupCommit(self._commit)
+        self._group = GroupCommit(self._commit, observe_commit)
         self._bell = Bell()
         self._watching: asyncio.Task[None] | None = None
         self._losses = Losses(observe_loss)

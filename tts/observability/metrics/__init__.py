@@ -9,10 +9,11 @@ from tts.observability.metrics.callbacks import observe_callbacks
 from tts.observability.metrics.gate import observe_gate
 from tts.observability.metrics.processor import observe_kept, observe_step, observe_storing
 from tts.observability.metrics.relay import observe_relay
-from tts.observability.metrics.store import observe_loss
+from tts.observability.metrics.store import observe_commit, observe_loss
 
 __all__ = [
     "observe_callbacks",
+    "observe_commit",
     "observe_gate",
     "observe_kept",
     "observe_loss",

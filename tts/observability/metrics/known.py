@@ -33,6 +33,10 @@ class Known(Collector):
         """Know it from now on."""
         self._samples[labels] = value
 
+    def drop(self, *labels: str) -> None:
+        """Know this one no longer."""
+        self._samples.pop(labels, None)
+
     def replace(self, values: dict[str, float]) -> None:
         """Know these by their only label, and no others."""
         self._samples = {(label,): value for label, value in values.items()}

@@ -6,6 +6,7 @@ from prometheus_client import Counter, Gauge, Histogram
 
 from tts.domain.failures import TABLE
 from tts.gate import facts
+from tts.observability.metrics.known import Known
 from tts.observability.metrics.registries import PROCESSOR
 from tts.processor.resources import StepOutcome
 
@@ -49,6 +50,16 @@ KEPT_BYTES = Gauge(
     "Audio in DATA_DIR that the audio store has not taken yet.",
     registry=PROCESSOR,
 )
+
+
+PLACES = Known("tts_places", "Tasks that this processor works on at most.", registry=PROCESSOR)
+BUSY = Known("tts_places_busy", "Tasks that this processor works on.", registry=PROCESSOR)
+
+
+def observe_places(busy: int, places: int) -> None:
+    """Show how many places are taken."""
+    BUSY.set(busy)
+    PLACES.set(places)
 
 
 def observe_step(outcome: StepOutcome) -> None:
