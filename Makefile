@@ -50,7 +50,7 @@ servers:
 # More at once than there are cores: tests wait more than they compute.
 WORKERS ?= 3
 test: setup servers ## Run all tests against real servers, which the tests start and stop
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 lint: setup ## Check style, types and who imports whom
 	$(BIN)/ruff check .
