@@ -110,8 +110,6 @@ async def deploy(
         compose(settings, alone=alone, gateway=Role.GATEWAY in roles)
     )
     show(PROCESS)
-    if not {Role.GATEWAY, Role.PROCESSOR}.isdisjoint(roles):
-        DISK.folder = settings.data_dir
     deployment = Deployment(composition, stack, rebuild, listener)
     if settings.minio_endpoint and not {Role.GATEWAY, Role.PROCESSOR}.isdisjoint(roles):
         await _watch_bucket(deployment)
@@ -137,7 +135,7 @@ async def _gateway(deployment: Deployment) -> Part:
     parts = deployment.composition
     database = await _open_read_models(deployment)
     gateway = compose_gateway(parts, database, deployment.probes, deployment.notes)
-    _watch_gate(deployment)
+    _watch_outside(deployment)
     deployment.watches.append(Watch(partial(look_at_roster, parts.roster), forget_roster))
     deployment.facts[Role.GATEWAY] = facts.of_gateway(gateway.hub)
     return partial(gateway.run, deployment.listener)
@@ -181,14 +179,16 @@ async def _processor(deployment: Deployment) -> Part:
         deployment.probes["audio"] = parts.audio.ready
     deployment.probes["workplace"] = parts.workplace.ready
     show(PROCESSOR)
-    _watch_gate(deployment)
+    _watch_outside(deployment)
     processor = parts.processor()
     deployment.facts[Role.PROCESSOR] = facts.of_processor(processor)
     return processor.run
 
 
-def _watch_gate(deployment: Deployment) -> None:
+def _watch_outside(deployment: Deployment) -> None:
+    """Show the gate and the disk of the data, of which gateways and processors know."""
     show(GATE)
+    DISK.folder = deployment.composition.settings.data_dir
     watch = Watch(deployment.composition.gate.state, forget_gate)
     if watch not in deployment.watches:  # gateway and processor in one process have one gate
         deployment.watches.append(watch)
