@@ -44,7 +44,9 @@ class Control:
             ("/sandbox/faults", self._faults, ["GET", "PUT", "POST", "DELETE"]),
             ("/sandbox/crowd", self._crowd, ["POST"]),
         ):
-            app.add_route(handler, path, methods=methods, name=handler.__name__)
+            app.add_route(
+                handler, path, methods=methods, name=handler.__name__, error_format="json"
+            )
 
     async def _help(self, _request: Request) -> HTTPResponse:
         rules = inspect.cleandoc(faults.__doc__ or "")

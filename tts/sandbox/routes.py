@@ -98,7 +98,8 @@ class Routes:
             return await REPLIES[name_of_fault](Call(request, proceed), **args)
 
         methods = ["GET", "HEAD"] if method == "GET" else [method]
-        self._app.add_route(handle, path, methods=methods, name=name)
+        # Without a format Sanic would read the source of each handler, to guess one for errors.
+        self._app.add_route(handle, path, methods=methods, name=name, error_format="json")
 
 
 def now() -> float:

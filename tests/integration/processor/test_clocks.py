@@ -14,7 +14,7 @@ from tts.queue.memory import MemoryQueue
 from tts.sandbox import Behaviour, start_sandbox
 from tts.store.sqlite import SQLiteStore
 
-WAIT_SECONDS = 5.0  # of a template host that is away
+WAIT_SECONDS = 2.0  # of a template host that is away
 SOON = timedelta(seconds=15)  # on a busy machine; a clock that blocks does so for minutes
 
 
