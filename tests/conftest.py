@@ -22,6 +22,20 @@ from tests.services.tls import Authority
 # Reading the authorities of the world takes 20 ms of a core, and every httpx client would do it.
 httpx_transports.create_ssl_context = cache(httpx_transports.create_ssl_context)
 
+# The last file to begin is the one that every worker waits for: these take long.
+_FIRST = (
+    "tests/chaos/",
+    "tests/clients/test_browser.py",
+    "tests/integration/processor/",
+    "tests/integration/gateway/test_description.py",
+    "tests/unit/test_config_values.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first."""
+    items.sort(key=lambda item: not item.nodeid.startswith(_FIRST))
+
 
 @pytest.fixture(autouse=True)
 def umask() -> Iterator[None]:
