@@ -35,6 +35,7 @@ from tts.observability.metrics.tasks import witness
 from tts.parts.audio import Audio, audio_store
 from tts.parts.event_store import Store, open_store
 from tts.parts.replicate import account_secret, replicate_predictions
+from tts.parts.trust import trust_of
 from tts.ports.coordination import SharedDocument, Signals
 from tts.ports.speech import Predictions, Templates
 from tts.processor.kept_audio import KeptAudio
@@ -169,7 +170,9 @@ class Composition:
         """The host of the reference voices."""
         return self._closing(
             HttpTemplates(
-                self.settings.template_base_url, cache_seconds=self.settings.template_cache_seconds
+                self.settings.template_base_url,
+                cache_seconds=self.settings.template_cache_seconds,
+                trust=trust_of(self.settings),
             )
         )
 
@@ -194,12 +197,12 @@ class Composition:
     def gate(self) -> Gate:
         """The gate before Replicate: one for all processes on a PostgreSQL, else one for each."""
         limits = Limits(self.settings.creates_per_minute, self.settings.max_in_flight)
-        return Gate(self.documents, limits, observe=observe_gate)
+        return Gate(self.documents, limits, observe=observe_gate, clock=self._seconds)
 
     @cached_property
     def storing(self) -> Storing:
         """What finished audio passes on its way into its store."""
-        return Storing(self.audio.ready, observe=observe_storing)
+        return Storing(self.audio.ready, observe=observe_storing, now=self.now)
 
     @cached_property
     def signals(self) -> Signals | None:
@@ -279,7 +282,7 @@ class Composition:
         delivery = Delivery(
             self.application,
             self.callback_table,
-            self._closing(HttpCallbackSender(reach)),
+            self._closing(HttpCallbackSender(reach, trust=trust_of(self.settings))),
             audio_url=self.audio.url,
             observe=observe_callbacks,
         )
@@ -300,6 +303,9 @@ class Composition:
             grace_seconds=self.settings.shutdown_seconds,
             signals=self.signals,
         )
+
+    def _seconds(self) -> float:
+        return self.now().timestamp()
 
     def _closing(self, part: P) -> P:
         self._stack.push_async_callback(part.aclose)

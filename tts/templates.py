@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
+import ssl
 from collections import OrderedDict
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -83,6 +84,7 @@ class HttpTemplates:
         max_transcript_bytes: int = 64 * 1024,
         max_audio_bytes: int = 50_000_000,
         cache_size: int = 1000,
+        trust: ssl.SSLContext | None = None,
     ) -> None:
         self._base_url = base_url.rstrip("/")
         self._cache_seconds = cache_seconds
@@ -92,7 +94,7 @@ class HttpTemplates:
         self._cache_size = cache_size
         self._cache: OrderedDict[str, _Known | _Refused] = OrderedDict()
         self._under_way: dict[str, asyncio.Task[Template]] = {}
-        self._client = httpx.AsyncClient(transport=AiohttpTransport(), timeout=timeout)
+        self._client = httpx.AsyncClient(transport=AiohttpTransport(trust=trust), timeout=timeout)
 
     async def fetch(self, template_id: str) -> Template:
         """The template; those who ask for one at the same time share one look at it.

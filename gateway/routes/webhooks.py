@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 from sanic import HTTPResponse, Request, Sanic
@@ -31,7 +30,8 @@ def add_to(app: Sanic[Any, Any], services: Services) -> None:
         """
         if webhooks is None:
             raise RouteNotFound("webhooks are off here")
-        check_time(request.headers, time.time())  # first: the key may have to be asked for
+        now = services.application.now().timestamp()
+        check_time(request.headers, now)  # first: the key may have to be asked for
         check_signature(request.headers, request.body, await webhooks.secret.key())
         news = parse_body(PredictionNews, request.body)
         over = news.status in OVER

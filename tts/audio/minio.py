@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import ssl
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -57,10 +58,12 @@ class MinioAudio:
         presign_seconds: int = 0,
         knows_readers: bool = True,
         threads: int = 8,
+        trust: ssl.SSLContext | None = None,
     ) -> None:
         # minio-py's own would wait for 300 s, five times.
         self._pool = PoolManager(
             maxsize=threads,
+            ssl_context=trust,
             timeout=Timeout(connect=2, read=10),
             retries=Retry(total=1, backoff_factor=0.2, status_forcelist=[500, 502, 503, 504]),
         )

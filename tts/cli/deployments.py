@@ -53,6 +53,7 @@ from tts.parts.event_store import START_PATIENCE_SECONDS
 from tts.patience import Outage, first_of
 from tts.ports.errors import Unavailable
 from tts.queue.rabbitmq import RabbitMQ
+from tts.store.postgres import PostgresStore
 
 logger = logging.getLogger(__name__)
 
@@ -116,18 +117,26 @@ async def deploy(
     if Role.PROCESSOR in roles:
         deployment.noted.append(composition.storing.notes)
     deployment.probes["store"] = composition.store.ready
+    _note(deployment, is_gateway=Role.GATEWAY in roles)
     parts = [await PARTS[role](deployment) for role in Role if role in roles]
     presence = Presence(composition.roster, composition.worker, deployment.probes, deployment.facts)
     await stack.enter_async_context(presence.shown())
     await stack.enter_async_context(kept(deployment.watches))
     if Role.GATEWAY in roles:
-        if settings.misleading_audio:
-            logger.warning("%s", settings.misleading_audio)
-            deployment.noted.append(lambda: [settings.misleading_audio])
         _greet(settings)
     elif settings.metrics_port:
         await _monitored(deployment)
     return parts
+
+
+def _note(deployment: Deployment, *, is_gateway: bool) -> None:
+    """Have health say what is wrong around this process, though it works."""
+    settings, store = deployment.composition.settings, deployment.composition.store
+    if isinstance(store, PostgresStore):
+        deployment.noted.append(store.clock.notes)
+    if is_gateway and settings.misleading_audio:
+        logger.warning("%s", settings.misleading_audio)
+        deployment.noted.append(lambda: [settings.misleading_audio])
 
 
 async def _gateway(deployment: Deployment) -> Part:

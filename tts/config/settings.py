@@ -100,6 +100,9 @@ class Settings(BaseSettings):
     event_store_direct_url: DirectUrl = SecretStr("")
     rabbitmq_url: BrokerUrl = SecretStr("")
 
+    # who vouches for the servers behind https, besides the machine's own authorities
+    tls_ca_file: Folder | None = None
+
     # audio
     minio_endpoint: Endpoint = ""
     minio_access_key: KeyName = ""

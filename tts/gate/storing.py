@@ -45,7 +45,8 @@ class Storing:
 
     ``ready`` returns if an audio can be stored. Nothing that fails here for the store's sake is
     lost or paid for twice: audio waits, and so does whatever would be paid for next. After an
-    outage one goes first, and twice as many with each that succeeds.
+    outage one goes first, and twice as many with each that succeeds. ``now`` is the clock of the
+    deadlines that it waits for.
     """
 
     def __init__(
@@ -53,8 +54,10 @@ class Storing:
         ready: Callable[[], Awaitable[None]],
         *,
         observe: Callable[[Stores], None] = lambda _: None,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._ready = ready
+        self._now = now
         self._observe = observe
         self._away: _Away | None = None
         self._heard = float("-inf")  # when the store last did what it was asked
@@ -187,7 +190,7 @@ class Storing:
         news = asyncio.ensure_future(changed.wait())
         try:
             while not holds():
-                seconds = (until - datetime.now(UTC)).total_seconds()
+                seconds = (until - self._now()).total_seconds()
                 if changed.is_set() or seconds <= 0:
                     return False
                 if self._away is not None:
@@ -263,7 +266,7 @@ class Storing:
             self._away.failure = failure
             return
         self._outages += 1
-        self._away = _Away(datetime.now(UTC), asyncio.get_running_loop().time(), failure)
+        self._away = _Away(self._now(), asyncio.get_running_loop().time(), failure)
         logger.log(
             logging.WARNING if self._outages == 1 else logging.INFO,
             "Finished audio waits, and nothing new is paid for: %s",

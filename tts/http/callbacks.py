@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -52,9 +53,9 @@ class CallbackReach(Reach):
 class HttpCallbackSender:
     """Implements CallbackSender of :mod:`tts.ports.callbacks`; ``reach`` says where it may go."""
 
-    def __init__(self, reach: Reach) -> None:
+    def __init__(self, reach: Reach, *, trust: ssl.SSLContext | None = None) -> None:
         self._client = httpx.AsyncClient(
-            transport=AiohttpTransport(max_bytes=REPLY_MAX_BYTES, reach=reach),
+            transport=AiohttpTransport(max_bytes=REPLY_MAX_BYTES, reach=reach, trust=trust),
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
             headers={"User-Agent": "tts-backend"},
             trust_env=False,

@@ -13,6 +13,7 @@ from __future__ import annotations
 import contextlib
 import resource
 import socket
+import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -50,15 +51,23 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     """For one event loop; proxies come from the environment, but none stands before this machine.
 
     ``max_bytes`` bounds each body whose request has no limit of its own. With ``reach``, nothing
-    is connected to that it does not admit.
+    is connected to that it does not admit. ``trust`` says who vouches for servers; without one the
+    machine does.
 
     Raises httpx's errors: ``ConnectError`` and ``ConnectTimeout`` only when nothing was sent; and
     :class:`FetchError` for what must not be fetched or read.
     """
 
-    def __init__(self, *, max_bytes: int = JSON_BYTES, reach: Reach | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        max_bytes: int = JSON_BYTES,
+        reach: Reach | None = None,
+        trust: ssl.SSLContext | None = None,
+    ) -> None:
         self._max_bytes = max_bytes
         self._reach = reach
+        self._trust = trust
         self._session: aiohttp.ClientSession | None = None
         self._proxies = bool(getproxies())  # else the environment is read at every request
 
@@ -131,7 +140,9 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(limit=_most(), socket_factory=self._socket),
+                connector=aiohttp.TCPConnector(
+                    limit=_most(), socket_factory=self._socket, ssl=self._trust or True
+                ),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 auto_decompress=False,
                 skip_auto_headers=AUTOMATIC_HEADERS,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from tts.audio.folder import FolderAudio
 from tts.audio.minio import MinioAudio
 from tts.config import ConfigError, Settings
+from tts.parts.trust import trust_of
 
 Audio = FolderAudio | MinioAudio
 
@@ -38,6 +39,7 @@ def bucket(settings: Settings, *, knows_readers: bool) -> MinioAudio:
             presign_seconds=settings.presign_seconds,
             knows_readers=knows_readers,
             threads=settings.tts_concurrency,
+            trust=trust_of(settings),
         )
     except ValueError as error:
         raise ConfigError(f"MINIO_ENDPOINT: {error}") from error

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypedDict
 
 from tts.config import ConfigError
-from tts.observability.metrics import observe_commit, observe_loss
+from tts.observability.metrics import observe_commit, observe_loss, observe_skew
 from tts.patience import Outage
 from tts.ports.errors import Unfit
 from tts.ports.schema import Migrated
@@ -59,7 +59,7 @@ def store_at(url: str, direct: str = "") -> Store:
     for name, each in (("EVENT_STORE_URL", url), ("EVENT_STORE_DIRECT_URL", direct)):
         with _named(each, name):
             parameters(each)
-    return postgres.PostgresStore(url, direct=direct, **hooks)
+    return postgres.PostgresStore(url, direct=direct, observe_skew=observe_skew, **hooks)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 
 from tts.config import ConfigError, Settings
+from tts.parts.trust import trust_of
 from tts.replicate.predictions import ReplicatePredictions
 from tts.replicate.webhook_secret import AccountSecret
 
@@ -33,6 +34,7 @@ def replicate_predictions(settings: Settings, *, webhook: str) -> ReplicatePredi
         max_bytes=settings.audio_max_bytes,
         webhook=webhook,
         output_hosts=settings.output_hosts,
+        trust=trust_of(settings),
     )
 
 
@@ -48,4 +50,5 @@ def account_secret(settings: Settings) -> AccountSecret:
         base_url=settings.replicate_base_url,
         token=token or SANDBOX_TOKEN,
         timeout=settings.replicate_timeout_ms / 1000,
+        trust=trust_of(settings),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 from collections.abc import AsyncIterator
 from http import HTTPStatus
 from io import BytesIO
@@ -39,12 +40,14 @@ class Outputs:
     a client may read about a failure tells nothing of who answered: the log has the details.
     """
 
-    def __init__(self, *, max_bytes: int, timeout: float, reach: Reach) -> None:
+    def __init__(
+        self, *, max_bytes: int, timeout: float, reach: Reach, trust: ssl.SSLContext | None = None
+    ) -> None:
         self._max_bytes = max_bytes
         self._timeout = timeout
         self._listed = bool(reach.hosts)
         self._client = httpx.AsyncClient(
-            transport=AiohttpTransport(max_bytes=max_bytes, reach=reach),
+            transport=AiohttpTransport(max_bytes=max_bytes, reach=reach, trust=trust),
             timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)),
         )
 

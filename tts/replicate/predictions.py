@@ -8,6 +8,7 @@ passed by, because it refuses the status ``aborted`` and drops ``data_removed``,
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import AsyncIterator, Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -62,7 +63,8 @@ class ReplicatePredictions:
     ``webhook`` is where Replicate tells that a prediction is over; empty for nowhere.
     ``max_bytes`` bounds an output, for which ``download_timeout`` applies, and which is fetched
     from ``output_hosts``, what is below them and ``base_url`` alone. With none of them that is any
-    public address, and what is as near to us as ``base_url`` is: see :class:`Reach`.
+    public address, and what is as near to us as ``base_url`` is: see :class:`Reach`. ``trust`` as
+    in :class:`AiohttpTransport`.
     """
 
     def __init__(
@@ -76,13 +78,14 @@ class ReplicatePredictions:
         webhook: str = "",
         output_hosts: Collection[str] = (),
         download_timeout: float = 60.0,
+        trust: ssl.SSLContext | None = None,
     ) -> None:
         self._version = model_version
         self._timeout = timeout
         self._webhook = (
             {"webhook": webhook, "webhook_events_filter": ["completed"]} if webhook else {}
         )
-        self._transport = _NoHiddenRetries()
+        self._transport = _NoHiddenRetries(trust=trust)
         self._client = Client(
             api_token=token,
             base_url=base_url,
@@ -90,7 +93,9 @@ class ReplicatePredictions:
             transport=self._transport,
         )
         reach = Reach(frozenset(output_hosts), own=httpx.URL(base_url))
-        self._outputs = Outputs(max_bytes=max_bytes, timeout=download_timeout, reach=reach)
+        self._outputs = Outputs(
+            max_bytes=max_bytes, timeout=download_timeout, reach=reach, trust=trust
+        )
 
     async def create(self, speech: Speech, *, seconds_left: float) -> Prediction:
         """Create one; whatever else Replicate says about it is for :meth:`get` to read."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import time
 from collections.abc import Callable
 
@@ -47,6 +48,7 @@ class AccountSecret:
         token: str,
         timeout: float,
         clock: Callable[[], float] = time.monotonic,
+        trust: ssl.SSLContext | None = None,
     ) -> None:
         self._timeout = timeout
         self._clock = clock
@@ -54,7 +56,7 @@ class AccountSecret:
             base_url=base_url,
             headers={"Authorization": f"Bearer {token}"},
             timeout=httpx.Timeout(timeout),
-            transport=AiohttpTransport(max_bytes=SECRET_BYTES),
+            transport=AiohttpTransport(max_bytes=SECRET_BYTES, trust=trust),
         )
         self._asking = asyncio.Lock()
         self._key: bytes | None = None

@@ -23,7 +23,7 @@ from tts.ports.schema import Schema
 from tts.store.group_commit import Append, GroupCommit, ObserveCommit, nobody
 from tts.store.losses import Losses, ObserveLoss
 from tts.store.postgres_bounds import PATIENCE_SECONDS, bounded, notices
-from tts.store.postgres_clock import ServerClock
+from tts.store.postgres_clock import ObserveSkew, ServerClock
 from tts.store.postgres_errors import translated
 from tts.store.postgres_leadership import SessionLeadership, session_leadership
 from tts.store.postgres_server import PostgresServer
@@ -87,13 +87,14 @@ class PostgresStore:
         readers: int = 4,
         observe_loss: ObserveLoss = lambda _: None,
         observe_commit: ObserveCommit = nobody,
+        observe_skew: ObserveSkew = lambda _: None,
     ) -> None:
         self.server = PostgresServer(url, direct=direct, size=readers)
         self._losses = Losses(observe_loss)
         self._writer: AsyncConnection | None = None
         self._group = GroupCommit(self._commit, observe_commit)
         self._bell = Bell()
-        self.clock = ServerClock()
+        self.clock = ServerClock(observe_skew)
         self._clock: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
         self._channels: frozenset[str] = frozenset()

@@ -22,6 +22,8 @@ SKEW_SECONDS = 1.0  # that a machine's clock may be off without a word
 
 Ask = Callable[[], Awaitable[float]]
 """The server's time in seconds since 1970."""
+ObserveSkew = Callable[[float], None]
+"""Is told by how many seconds this machine's clock is ahead."""
 
 
 class ServerClock:
@@ -31,7 +33,7 @@ class ServerClock:
     by how many seconds this machine's own clock is ahead; ``observe`` is told of it.
     """
 
-    def __init__(self, observe: Callable[[float], None] = lambda _: None) -> None:
+    def __init__(self, observe: ObserveSkew = lambda _: None) -> None:
         self.skew = 0.0
         self._observe = observe
         self._start: float | None = None  # the server's time at zero of the monotonic clock

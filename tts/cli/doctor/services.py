@@ -13,6 +13,7 @@ from tts.http.transport import AiohttpTransport
 from tts.parts.audio import bucket
 from tts.parts.replicate import replicate_predictions
 from tts.parts.store_look import look_at_store
+from tts.parts.trust import trust_of
 from tts.ports.errors import Unavailable, Unfit
 from tts.queue.rabbitmq import RabbitMQ
 
@@ -139,10 +140,10 @@ async def look_at_templates(settings: Settings) -> Iterable[Finding]:
     """Whether the host answers; which templates there are, it does not say."""
     if settings.sandboxed and "template_base_url" not in settings.model_fields_set:
         return [ok("TEMPLATE_BASE_URL", "not set: the sandbox has templates of its own")]
-    url = settings.template_base_url
+    url, transport = settings.template_base_url, AiohttpTransport(trust=trust_of(settings))
     try:
         async with (
-            httpx.AsyncClient(transport=AiohttpTransport(), timeout=TEMPLATE_SECONDS) as client,
+            httpx.AsyncClient(transport=transport, timeout=TEMPLATE_SECONDS) as client,
             client.stream("GET", f"{url}/") as answer,
         ):
             status = answer.status_code

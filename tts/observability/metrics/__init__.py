@@ -9,7 +9,7 @@ from tts.observability.metrics.callbacks import observe_callbacks
 from tts.observability.metrics.gate import observe_gate
 from tts.observability.metrics.processor import observe_kept, observe_step, observe_storing
 from tts.observability.metrics.relay import observe_relay
-from tts.observability.metrics.store import observe_commit, observe_loss
+from tts.observability.metrics.store import observe_commit, observe_loss, observe_skew
 
 __all__ = [
     "observe_callbacks",
@@ -18,6 +18,7 @@ __all__ = [
     "observe_kept",
     "observe_loss",
     "observe_relay",
+    "observe_skew",
     "observe_step",
     "observe_storing",
 ]

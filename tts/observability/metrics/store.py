@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Histogram
 
+from tts.observability.metrics.known import Known
 from tts.observability.metrics.registries import PROCESS
 
 LOST_POSITIONS = Counter(
@@ -36,3 +37,15 @@ def observe_commit(appends: int, seconds: float) -> None:
 def observe_loss(positions: int) -> None:
     """Count what the log has lost."""
     LOST_POSITIONS.inc(positions)
+
+
+CLOCK_SKEW = Known(
+    "tts_clock_skew_seconds",
+    "By how many seconds the clock of this machine is ahead of PostgreSQL's.",
+    registry=PROCESS,
+)
+
+
+def observe_skew(seconds: float) -> None:
+    """Know it as of now."""
+    CLOCK_SKEW.set(seconds)
