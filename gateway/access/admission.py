@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from sanic import Request
 
 from gateway import security
+from gateway.access import keys
 from gateway.access.credentials import Credentials
 from gateway.access.keyring import Keyring
 from gateway.access.limits import Places, RateLimit
@@ -78,7 +79,7 @@ class Admission:
     """
 
     def __init__(self, settings: Settings) -> None:
-        check_exposure(settings)
+        check_credentials(settings)
         path = settings.tts_api_keys_file
         self._token_seconds = settings.stream_token_seconds
         self.keys = Keyring(path, token_seconds=self._token_seconds) if path else None
@@ -166,13 +167,15 @@ class Admission:
         raise Unauthorized("a key is needed: Authorization: Bearer <key>")
 
 
-def check_exposure(settings: Settings) -> None:
+def check_credentials(settings: Settings) -> None:
     """Return if there are keys, or nobody needs one.
 
     Raises:
-        ConfigError: others than this machine can reach the gateway.
+        ConfigError: they cannot be read; or others than this machine can reach the gateway.
     """
-    if not (settings.tts_api_keys_file or settings.tts_allow_anonymous) and settings.exposure:
+    if settings.tts_api_keys_file:
+        keys.load(settings.tts_api_keys_file)
+    elif settings.exposure and not settings.tts_allow_anonymous:
         raise ConfigError(
             f"{settings.exposure}, and no keys are configured: "
             "set TTS_API_KEYS_FILE (`tts keys add` makes it), or TTS_ALLOW_ANONYMOUS=1 if "

@@ -238,3 +238,19 @@ def test_what_others_can_read_is_named(tmp_path, taken):
     for path, mode in ((keys, 0o600), (env, 0o600), (data, 0o700)):
         path.chmod(mode)
     assert "others can read" not in run(tmp_path, "up", **settings).stderr
+
+
+def test_what_the_greeting_shows_works_with_keys_too(start, tmp_path):
+    """Pasted as it stands: a key is made, a text is taken, and the stream tells of it."""
+    keys = tmp_path / "my keys.json"
+    run(tmp_path, "keys", "add", "--owner", "me", "--file", str(keys))
+    port = free_port()
+    process = start("up", "--port", str(port), TTS_API_KEYS_FILE=str(keys), SANDBOX_PORT="0")
+    process.wait_for(f"http://127.0.0.1:{port}/health")
+    _, _, commands = process.log.partition(f"{GREETING}:\n")
+    commands = commands.partition("\n\n{")[0].replace("curl -N", "curl -N --max-time 4")
+    done = subprocess.run(
+        ["bash", "-c", commands], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert '"status":"started"' in done.stdout, done.stdout + done.stderr
+    assert '"status":"starting"' in done.stdout

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 
+from gateway.access.admission import check_credentials
 from gateway.app import Gateway
 from gateway.hosts import Hosts
 from gateway.services import Webhooks
@@ -27,7 +28,7 @@ from tts.audio.minio import MinioAudio
 from tts.bootstrap import Composition, compose
 from tts.cli import facts
 from tts.cli.data_folder import check_folder, check_store, claim
-from tts.cli.output import echo
+from tts.cli.greeting import greet
 from tts.cli.process import Part
 from tts.cli.sandboxes import with_sandbox
 from tts.config import ConfigError, Settings
@@ -96,6 +97,7 @@ async def deploy(
     _need_shared_queue(settings, roles)
     listener = None
     if Role.GATEWAY in roles:
+        check_credentials(settings)
         listener = bind(settings.host, settings.port)
         stack.callback(listener.close)
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
@@ -123,7 +125,7 @@ async def deploy(
     await stack.enter_async_context(presence.shown())
     await stack.enter_async_context(kept(deployment.watches))
     if Role.GATEWAY in roles:
-        _greet(settings)
+        greet(settings)
     elif settings.metrics_port:
         await _monitored(deployment)
     return parts
@@ -307,23 +309,3 @@ def _need_shared_queue(settings: Settings, roles: Collection[Role]) -> None:
             f"RABBITMQ_URL is not set: `tts {ends[0]}` shares its queue with other processes "
             "(`tts up` runs everything in one)"
         )
-
-
-def _greet(settings: Settings) -> None:
-    url = settings.gateway_url
-    echo(
-        f"""
-  Watch    {url}/
-  Try it   {url}/sse-client-example.html
-  Docs     {url}/docs
-  API      {url}/api/tts
-  Stream   {url}/events
-  Health   {url}/health
-
-From a terminal:
-
-  curl -s {url}/api/tts -H 'Content-Type: application/json' \\
-       -d '{{"templateId": "template1", "tts_text": "你好，欢迎使用语音合成服务。"}}'
-  curl -N '{url}/events?from=start'
-"""
-    )

@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gateway.access import keys
-from gateway.access.admission import check_exposure
+from gateway.access.admission import check_credentials
 from tts.cli.data_folder import check_folder, readable_by_others
 from tts.cli.doctor.findings import Finding, note, ok, wrong
 from tts.config import ConfigError, Settings, strange_names
@@ -69,7 +69,7 @@ async def look_at_keys(settings: Settings) -> Iterable[Finding]:
     """Whether they can be read, and whether others come in without any."""
     path = settings.tts_api_keys_file
     try:
-        check_exposure(settings)
+        check_credentials(settings)
         known = keys.load(path).keys if path else ()
     except ConfigError as error:
         return [wrong("Keys", str(error))]
