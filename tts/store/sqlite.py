@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import json
 import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -49,7 +50,11 @@ _INSERT = (
     "INSERT INTO stored_events (rowid, originator_id, originator_version, topic, state) "
     "VALUES (?, ?, ?, ?, ?)"
 )
-_VERSION = "SELECT coalesce(max(originator_version), 0) FROM stored_events WHERE originator_id = ?"
+# One statement for a whole batch, most of whose tasks are new.
+_VERSIONS = (
+    "SELECT originator_id, max(originator_version) "
+    "FROM json_each(?) CROSS JOIN stored_events ON originator_id = value GROUP BY originator_id"
+)
 _INSERT_PAYLOAD = "INSERT INTO payloads VALUES (?, ?, ?, ?)"
 _PAYLOAD = (
     "SELECT text, instruction, salt FROM payloads "
@@ -266,10 +271,10 @@ def _insert_all(writer: sqlite3.Connection, batch: list[Append]) -> list[int | N
     rows: list[tuple[object, ...]] = []
     payloads: list[tuple[object, ...]] = []
     positions: list[int | None] = []
-    for append in batch:
-        task_id = append.task_id.hex
-        (version,) = writer.execute(_VERSION, (task_id,)).fetchone()
-        if append.events[0].originator_version != version + 1:
+    task_ids = [append.task_id.hex for append in batch]
+    versions = dict(writer.execute(_VERSIONS, (json.dumps(task_ids),)))
+    for append, task_id in zip(batch, task_ids, strict=True):
+        if append.events[0].originator_version != versions.get(task_id, 0) + 1:
             positions.append(_same(writer, append))
             continue
         for event in append.events:
