@@ -50,10 +50,10 @@ TEMPLATES = [
 ]
 DAILY = [
     Outage("postgres", "postgres", healthy=False),
-    Outage("s3", "s3"),  # a gateway does without it; the processors report it
     Outage("throttled", rules=refusal(429, retry_after=1)),
 ]
 THOROUGH = [
+    Outage("s3", "s3"),  # a gateway does without it; the processors report it
     Outage("rabbitmq", "rabbitmq"),
     Outage("rabbitmq-wiped", "rabbitmq", end="wipe"),
     Outage("templates", rules=TEMPLATES),
