@@ -172,7 +172,7 @@ def test_each_process_shows_its_own_metrics_and_nobody_elses(service):
 
 def alive_by_metrics(service):
     found = samples(service, "gateway").get("tts_parts_alive", [])
-    return {each.labels["part"]: each.value for each in found}
+    return {each.labels["kind"]: each.value for each in found}
 
 
 def test_the_gates_state_moves_by_itself(service):

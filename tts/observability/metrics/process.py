@@ -25,17 +25,17 @@ READY = Known(
 LEADER = Known(
     "tts_leader",
     "1 for the process that leads, 0 for one that stands by.",
-    ["part"],
+    ["kind"],
     registry=PROCESS,
 )
 LAG_SECONDS = Known(
     "tts_lag_seconds",
     "Age of the next event that the one who leads has to do.",
-    ["part"],
+    ["kind"],
     registry=PROCESS,
 )
 LAG_EVENTS = Known(
-    "tts_lag_events", "Events that the read models are behind the log.", ["part"], registry=PROCESS
+    "tts_lag_events", "Events that the read models are behind the log.", ["kind"], registry=PROCESS
 )
 
 

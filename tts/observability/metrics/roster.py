@@ -11,7 +11,7 @@ from tts.ports.roster import Roster
 ALIVE = Known(
     "tts_parts_alive",
     "Processes of each part that tell of themselves; the same at every gateway.",
-    ["part"],
+    ["kind"],
     registry=GATEWAY,
 )
 TROUBLES = Known(
