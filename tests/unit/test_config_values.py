@@ -15,6 +15,7 @@ from projections.database import open_database
 from tts.bootstrap import Composition, retry_policy
 from tts.config import ConfigError, Settings, load, strange_names
 from tts.parts.event_store import store_at
+from tts.parts.trust import trust_of
 
 FIELDS = {name.upper(): field for name, field in sorted(Settings.model_fields.items())}
 NAMES = list(FIELDS)
@@ -83,6 +84,9 @@ def use(settings: Settings) -> None:
         store_at(settings.store_url)
     if settings.store_url.startswith("sqlite:"):
         open_database(settings.store_url)
+    with contextlib.suppress(ConfigError):
+        trust_of(settings)
+    settings = settings.model_copy(update={"tls_ca_file": None})  # a part of it would say the same
     parts = Composition(settings, contextlib.AsyncExitStack(), {}, alone=True)
     if settings.rabbitmq_url.get_secret_value():
         assert parts.queue
