@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -13,6 +14,7 @@ from tts.cli.output import echo
 from tts.config import ENV_FILE, ConfigError, Settings, load
 
 LOCK = "tts.lock"
+LOW_BYTES = 1_000_000_000
 OTHERS = 0o055  # to read a file, or to enter a folder: group and everybody
 
 
@@ -46,6 +48,21 @@ def check_folder(folder: Path, name: str = "DATA_DIR") -> None:
             f"{name}: no file can be made in the folder {folder}: {error.strerror}; "
             "name another folder, or change its owner"
         ) from error
+
+
+def free_bytes(folder: Path) -> int:
+    """What is left on its disk."""
+    return shutil.disk_usage(folder).free
+
+
+def disk_notes(folder: Path) -> list[str]:
+    """A sentence while little is left."""
+    try:
+        free = free_bytes(folder)
+    except OSError:  # whoever needs it says so
+        return []
+    left = f"Only {free / 1e9:.2f} GB are free on the disk of DATA_DIR: make room"
+    return [left] if free < LOW_BYTES else []
 
 
 def claim(settings: Settings, stack: AsyncExitStack) -> bool:

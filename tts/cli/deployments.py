@@ -27,7 +27,7 @@ from tts.audio.folder import FolderAudio
 from tts.audio.minio import MinioAudio
 from tts.bootstrap import Composition, compose
 from tts.cli import facts
-from tts.cli.data_folder import check_folder, check_store, claim
+from tts.cli.data_folder import check_folder, check_store, claim, disk_notes
 from tts.cli.greeting import greet
 from tts.cli.process import Part
 from tts.cli.sandboxes import with_sandbox
@@ -114,6 +114,7 @@ async def deploy(
     )
     show(PROCESS)
     deployment = Deployment(composition, stack, rebuild, listener)
+    deployment.noted.append(partial(disk_notes, settings.data_dir))
     if settings.minio_endpoint and not {Role.GATEWAY, Role.PROCESSOR}.isdisjoint(roles):
         await _watch_bucket(deployment)
     if Role.PROCESSOR in roles:

@@ -68,11 +68,13 @@ def test_this_machine(doctor: Doctor, tmp_path: Path, taken: str):
     """A folder that is a file, no keys, a port that is taken, a name that is no setting."""
     (tmp_path / "a-file").touch()
     (tmp_path / ".env").write_text("REPLICATE_API_TOKN=x\n")
-    code, wrong = doctor(DATA_DIR="a-file/data", PORT=taken, TTS_API_KEYS_FILE="keys.json")
+    settings = {"DATA_DIR": "a-file/data", "PORT": taken, "TTS_API_KEYS_FILE": "keys.json"}
+    code, wrong = doctor(**settings, TLS_CA_FILE="a-file", TEMPLATE_BASE_URL="https://x.example")
     assert code == 1
     assert "no file can be made in the folder" in wrong["DATA_DIR"]
     assert "stop what listens there" in wrong["PORT"]
     assert "tts keys add" in wrong["Keys"]
+    assert "cannot be read as certificates" in wrong["TLS_CA_FILE"]
     assert "is REPLICATE_API_TOKEN meant?" in wrong["Settings"]
 
 

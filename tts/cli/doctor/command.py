@@ -24,6 +24,7 @@ LOOKS: tuple[tuple[str, Look], ...] = (
     ("Open files", machine.look_at_files),
     ("DATA_DIR", machine.look_at_folder),
     ("Keys", machine.look_at_keys),
+    ("TLS_CA_FILE", machine.look_at_authority),
     ("PORT", machine.look_at_ports),
     ("Event store", services.look_at_event_store),
     ("RABBITMQ_URL", services.look_at_broker),
@@ -96,5 +97,7 @@ async def _bounded(subject: str, look: Any) -> Iterable[Finding]:
         async with asyncio.timeout(LOOK_SECONDS):
             findings: Iterable[Finding] = await look
             return findings
+    except ConfigError as error:
+        return [wrong(subject, str(error))]
     except TimeoutError:
         return [wrong(subject, f"no answer for {LOOK_SECONDS:g} s: is the address right?")]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import json
 import resource
-import shutil
 import socket
 import urllib.error
 import urllib.request
@@ -14,14 +13,15 @@ from pathlib import Path
 
 from gateway.access import keys
 from gateway.access.admission import check_credentials
-from tts.cli.data_folder import check_folder, readable_by_others
+from tts.cli.data_folder import LOW_BYTES, check_folder, free_bytes, readable_by_others
 from tts.cli.doctor.findings import Finding, note, ok, wrong
 from tts.config import ConfigError, Settings, strange_names
 from tts.http.listening import bind
+from tts.parts.trust import trust_of
 from tts.ports.errors import Unavailable
 
 FEW_FILES = 1024
-LOW_BYTES, FULL_BYTES = 2_000_000_000, 200_000_000
+FULL_BYTES = 100_000_000
 HEALTH_SECONDS = 3
 
 
@@ -58,7 +58,7 @@ async def look_at_folder(settings: Settings) -> Iterable[Finding]:
 
 
 def _disk(folder: Path) -> Finding:
-    free = shutil.disk_usage(folder).free
+    free = free_bytes(folder)
     left = f"{free / 1e9:.1f} GB are free where {folder} is"
     if free < FULL_BYTES:
         return wrong("Disk", f"only {left}: make room, or name another DATA_DIR")
@@ -80,6 +80,17 @@ async def look_at_keys(settings: Settings) -> Iterable[Finding]:
             wrong("Keys", f"{path} holds none: tts keys add --owner … --role app --file {path}")
         ]
     return [ok("Keys", f"{len(known)} in {path}")]
+
+
+async def look_at_authority(settings: Settings) -> Iterable[Finding]:
+    """Whether the certificates of an authority of one's own can be read."""
+    try:
+        trust_of(settings)
+    except ConfigError as error:
+        return [wrong("TLS_CA_FILE", str(error))]
+    if settings.tls_ca_file is None:
+        return []
+    return [ok("TLS_CA_FILE", f"{settings.tls_ca_file} is believed, too")]
 
 
 async def look_at_ports(settings: Settings) -> Iterable[Finding]:
