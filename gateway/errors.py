@@ -186,7 +186,7 @@ TABLE: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
     Forbidden: (HTTPStatus.FORBIDDEN, "forbidden"),
     TooManyRequests: (HTTPStatus.TOO_MANY_REQUESTS, "rate_limited"),
     TooManyStreams: (HTTPStatus.TOO_MANY_REQUESTS, "too_many_streams"),
-    NoRoom: (HTTPStatus.SERVICE_UNAVAILABLE, "too_many_streams"),
+    NoRoom: (HTTPStatus.SERVICE_UNAVAILABLE, "no_room"),
     TooManyTasks: (HTTPStatus.TOO_MANY_REQUESTS, "too_many_tasks"),
     CharactersExhausted: (HTTPStatus.TOO_MANY_REQUESTS, "characters_exhausted"),
     QueueFull: (HTTPStatus.SERVICE_UNAVAILABLE, "queue_full"),

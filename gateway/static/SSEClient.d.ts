@@ -243,7 +243,7 @@ export class TTSError extends Error {
    * The service's code (`invalid_request`, `task_not_found`, …) or `no_answer`, `bad_answer`,
    * `stream_broken`, `stream_silent`, `offline`, `not_followed`, `timeout`, `aborted`, `closed`,
    * `no_event_source`, `cors` (the service lets no page of this origin read its answers: see
-   * `CORS_ORIGINS` there); of a task that ended without audio its code, `canceled` or
+   * its setting CORS_ORIGINS); of a task that ended without audio its code, `canceled` or
    * `task_erased`.
    */
   readonly code?: string;

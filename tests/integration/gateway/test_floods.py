@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import orjson
 import pytest
 from websockets.frames import Frame, Opcode
 
@@ -166,6 +167,7 @@ async def test_streams_leave_files_for_tasks(tmp_path: Path, monkeypatch):
             answer = await stack.enter_async_context(its.client.stream("GET", "/events"))
             statuses.append(answer.status_code)
         assert (statuses[0], statuses[-1]) == (200, 503)
+        assert orjson.loads(await answer.aread())["code"] == "no_room"
         assert int(answer.headers["retry-after"]) > 0
         assert statuses == sorted(statuses)
         await its.post()
