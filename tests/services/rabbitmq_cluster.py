@@ -57,7 +57,7 @@ class RabbitMQCluster:
 
         One that loses its quorum while it leads goes on to say that it leads.
         """
-        vhost = self.nodes[0].vhost(url)
+        vhost = self.nodes[0].vhost(url).replace("/", "%2F")
         state = f"ets:lookup(ra_state, '{vhost}_{queue}')."  # what the replica says of itself
         leaders = [node for node in self.awake if "leader" in node.evaluate(state)]
         return leaders[0] if len(leaders) == 1 else None
