@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
+from prometheus_client import generate_latest
 from sanic import HTTPResponse, Request, Sanic
 from sanic.exceptions import MethodNotAllowed, NotFound, SanicException
 from sanic.log import logger as sanic_logger
@@ -39,7 +40,15 @@ from gateway.routes import (
     ws,
 )
 from gateway.sanic_internals import Server, skip_second_touch_up
-from gateway.services import AudioFile, Services, TaskQueries, Upstream, UsageQueries, Webhooks
+from gateway.services import (
+    AudioFile,
+    Metrics,
+    Services,
+    TaskQueries,
+    Upstream,
+    UsageQueries,
+    Webhooks,
+)
 from gateway.slow_requests import SlowRequests
 from gateway.streams import credentials
 from gateway.streams.hub import Hub
@@ -134,6 +143,11 @@ def _is_served(request: Request, method: str) -> bool:
     return True
 
 
+async def own_metrics() -> bytes:
+    """Those of this process."""
+    return generate_latest()
+
+
 class Gateway:
     """The HTTP API and the streams.
 
@@ -157,6 +171,7 @@ class Gateway:
         notes: Notes = tuple,
         webhooks: Webhooks | None = None,
         callback_table: CallbackTable,
+        metrics: Metrics = own_metrics,
         upstream: Upstream,
         roster: Roster,
     ) -> None:
@@ -197,6 +212,7 @@ class Gateway:
             quotas=self._quotas,
             webhooks=webhooks,
             callbacks=callback_table,
+            metrics=metrics,
         )
         self._app = create_app(services)
         self._server: Server | None = None

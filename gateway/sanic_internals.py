@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import time
 from collections.abc import Iterable
 from typing import Any, Protocol
 
@@ -316,6 +317,9 @@ def time_out(connection: Any) -> None:
         task.cancel()
 
 
+NEW_SECONDS = 1.0  # so long a connection may be there before its first request comes
+
+
 class Server:
     """A Sanic app, served within the running event loop; its ``ctx.door`` is a :class:`Door`."""
 
@@ -340,9 +344,15 @@ class Server:
         self._server.server.close()
 
     def close_idle(self) -> None:
-        """Close the connections on which nothing is asked now."""
+        """Close the connections on which nothing is asked now.
+
+        The request of a new one may be on its way: who has just connected is heard first.
+        """
+        now = time.monotonic()
         for connection in self.connections:
-            connection.close_if_idle()
+            asked = connection.state["requests_count"]
+            if asked or now - connection._time > NEW_SECONDS:  # noqa: SLF001 -- Sanic's own mark
+                connection.close_if_idle()
 
     async def abort(self) -> None:
         """Cut off the connections that are left, and forget the app."""

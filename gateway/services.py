@@ -28,6 +28,10 @@ Upstream = Callable[[], Awaitable[Gate]]
 """The state of the gate before Replicate, as ``/system`` shows it."""
 
 
+Metrics = Callable[[], Awaitable[bytes]]
+"""What ``/metrics`` answers, as Prometheus reads it."""
+
+
 class Secret(Protocol):
     """What webhooks are signed with."""
 
@@ -181,3 +185,4 @@ class Services:
     quotas: Quotas
     webhooks: Webhooks | None
     callbacks: CallbackTable
+    metrics: Metrics

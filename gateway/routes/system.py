@@ -8,7 +8,7 @@ from importlib.metadata import version
 from typing import Any, Literal
 
 import orjson
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from sanic import HTTPResponse, Request, Sanic
 
 from gateway import endpoint
@@ -79,8 +79,9 @@ class System:
         return Success(answer)
 
     async def metrics(self, _request: Request) -> HTTPResponse:
-        """Prometheus metrics of the whole process."""
-        return HTTPResponse(generate_latest(), headers=HEADERS, content_type=CONTENT_TYPE_LATEST)
+        """Prometheus metrics of the process, or of all workers on its port."""
+        body = await self._services.metrics()
+        return HTTPResponse(body, headers=HEADERS, content_type=CONTENT_TYPE_LATEST)
 
 
 def _deployment(settings: Settings) -> wire.Deployment:

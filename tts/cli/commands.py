@@ -19,10 +19,18 @@ from tts.cli.process import run_process
 from tts.cli.retry_policy import retry_policy_command
 from tts.cli.sandboxes import sandbox as sandbox_alone
 from tts.cli.webhooks import webhooks
+from tts.cli.workers import supervise
 from tts.sandbox import BadRule
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 data_folder = data_option("the SQLite files and the audio")
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes that serve the port; SIGHUP restarts them one by one.",
+)
 host_option = click.option("--host", help="Address to listen on (HOST, default 127.0.0.1).")
 port_option = click.option("--port", type=int, help="Port to listen on (PORT, default 3002).")
 
@@ -44,22 +52,30 @@ def main() -> None:
 @host_option
 @port_option
 @data_folder
-def up(**overrides: Any) -> None:
+@workers_option
+def up(*, workers: int, **overrides: Any) -> None:
     """Run gateway, relay, processor and projector in one process.
 
     Without EVENT_STORE_URL, RABBITMQ_URL and MINIO_ENDPOINT it keeps everything in the data folder.
     Without REPLICATE_API_TOKEN it starts the sandbox as well: it speaks locally and costs nothing.
     """
-    run_process(partial(deploy, roles=list(Role)), overrides)
+    if workers > 1:
+        supervise("up", workers, overrides)
+    else:
+        run_process(partial(deploy, roles=list(Role)), overrides)
 
 
 @main.command()
 @host_option
 @port_option
 @data_folder
-def gateway(**overrides: Any) -> None:
+@workers_option
+def gateway(*, workers: int, **overrides: Any) -> None:
     """Serve the HTTP API and the streams. Run as many as you like."""
-    run_process(partial(deploy, roles=[Role.GATEWAY]), overrides)
+    if workers > 1:
+        supervise("gateway", workers, overrides)
+    else:
+        run_process(partial(deploy, roles=[Role.GATEWAY]), overrides)
 
 
 @main.command()

@@ -10,11 +10,12 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
+from pathlib import Path
 
 from gateway.access.admission import check_credentials
-from gateway.app import Gateway
+from gateway.app import Gateway, own_metrics
 from gateway.hosts import Hosts
-from gateway.services import Webhooks
+from gateway.services import Metrics, Webhooks
 from projections.database import open_database
 from projections.dead_letters import DeadLetterQueries
 from projections.ports import Database
@@ -31,6 +32,7 @@ from tts.cli.data_folder import check_folder, check_store, claim, disk_notes
 from tts.cli.greeting import greet
 from tts.cli.process import Part
 from tts.cli.sandboxes import with_sandbox
+from tts.cli.worker import Worker, inherited
 from tts.config import ConfigError, Settings
 from tts.domain.failures import StepError, Treatment
 from tts.http.listening import bind
@@ -49,6 +51,7 @@ from tts.observability.metrics.registries import (
 from tts.observability.metrics.roster import forget_roster, look_at_roster
 from tts.observability.monitor import monitor
 from tts.observability.presence import Presence, Tell
+from tts.observability.siblings import Siblings
 from tts.observability.watch import Watch, kept
 from tts.parts.event_store import START_PATIENCE_SECONDS
 from tts.patience import Outage, first_of
@@ -71,6 +74,10 @@ class Role(StrEnum):
     PROJECTOR = "projector"
 
 
+EMBEDDED = frozenset({Role.PROCESSOR, Role.RELAY, Role.PROJECTOR})
+"""What `tts up` has in one process, whether or not gateways are processes of their own."""
+
+
 @dataclass
 class Deployment:
     """A process under construction: each role adds its part, and probes of what it needs."""
@@ -79,6 +86,7 @@ class Deployment:
     stack: AsyncExitStack
     rebuild: bool
     listener: socket.socket | None
+    siblings: Siblings | None
     probes: dict[str, Probe] = field(default_factory=dict)
     noted: list[Notes] = field(default_factory=list)
     leading: Callable[[], bool] | None = None
@@ -93,18 +101,18 @@ class Deployment:
 async def deploy(
     settings: Settings, stack: AsyncExitStack, roles: Collection[Role], *, rebuild: bool = False
 ) -> list[Part]:
-    """The parts of a process with these roles; with ``rebuild`` the relay first fills the queue."""
-    _need_shared_queue(settings, roles)
-    listener = None
-    if Role.GATEWAY in roles:
-        check_credentials(settings)
-        listener = bind(settings.host, settings.port)
-        stack.callback(listener.close)
+    """The parts of a process with these roles; with ``rebuild`` the relay first fills the queue.
+
+    One of several workers leaves the gateway to those that have a socket for it.
+    """
+    worker = inherited()
+    if worker is not None and worker.listener is None:
+        roles = [role for role in roles if role is not Role.GATEWAY]
+    listener = _listener(settings, stack, worker) if Role.GATEWAY in roles else None
+    if listener is not None:
         settings = settings.model_copy(update={"port": listener.getsockname()[1]})
-    check_store(settings)
-    if not settings.minio_endpoint and not {Role.GATEWAY, Role.PROCESSOR}.isdisjoint(roles):
-        check_folder(settings.data_dir)
-    if len(roles) == len(Role):
+    _check(settings, roles)
+    if EMBEDDED.issubset(roles):
         unshared = claim(settings, stack)
         if settings.sandboxed:
             settings = await with_sandbox(settings, stack, keep=unshared)
@@ -113,21 +121,22 @@ async def deploy(
         compose(settings, alone=alone, gateway=Role.GATEWAY in roles)
     )
     show(PROCESS)
-    deployment = Deployment(composition, stack, rebuild, listener)
+    siblings = Siblings(Path(worker.folder), worker.number) if worker else None
+    if siblings is not None:
+        await stack.enter_async_context(siblings.offered())
+    deployment = Deployment(composition, stack, rebuild, listener, siblings)
     deployment.noted.append(partial(disk_notes, settings.data_dir))
     if settings.minio_endpoint and not {Role.GATEWAY, Role.PROCESSOR}.isdisjoint(roles):
         await _watch_bucket(deployment)
-    if Role.PROCESSOR in roles:
-        deployment.noted.append(composition.storing.notes)
     deployment.probes["store"] = composition.store.ready
     _note(deployment, is_gateway=Role.GATEWAY in roles)
     parts = [await PARTS[role](deployment) for role in Role if role in roles]
     presence = Presence(composition.roster, composition.worker, deployment.probes, deployment.facts)
     await stack.enter_async_context(presence.shown())
     await stack.enter_async_context(kept(deployment.watches))
-    if Role.GATEWAY in roles:
+    if worker is None and Role.GATEWAY in roles:
         greet(settings)
-    elif settings.metrics_port:
+    elif worker is None and settings.metrics_port:
         await _monitored(deployment)
     return parts
 
@@ -146,7 +155,9 @@ async def _gateway(deployment: Deployment) -> Part:
     # What it accepts is in the log, so it needs neither the broker nor the audio's place.
     parts = deployment.composition
     database = await _open_read_models(deployment)
-    gateway = compose_gateway(parts, database, deployment.probes, deployment.notes)
+    siblings = deployment.siblings
+    metrics = siblings.metrics if siblings else own_metrics
+    gateway = compose_gateway(parts, database, deployment.probes, deployment.notes, metrics)
     _watch_outside(deployment)
     deployment.watches.append(Watch(partial(look_at_roster, parts.roster), forget_roster))
     deployment.facts[Role.GATEWAY] = facts.of_gateway(gateway.hub)
@@ -163,7 +174,11 @@ async def _open_read_models(deployment: Deployment) -> Database:
 
 
 def compose_gateway(
-    parts: Composition, database: Database, probes: Mapping[str, Probe], notes: Notes = tuple
+    parts: Composition,
+    database: Database,
+    probes: Mapping[str, Probe],
+    notes: Notes = tuple,
+    metrics: Metrics = own_metrics,
 ) -> Gateway:
     """A gateway over the read models in the database."""
     return Gateway(
@@ -181,6 +196,7 @@ def compose_gateway(
         roster=parts.roster,
         webhooks=Webhooks(parts.webhook_secret, parts.signals) if parts.signals else None,
         callback_table=parts.callback_table,
+        metrics=metrics,
     )
 
 
@@ -300,6 +316,20 @@ async def _monitored(deployment: Deployment) -> None:
         leading=deployment.leading,
     )
     await deployment.stack.enter_async_context(monitoring)
+
+
+def _listener(settings: Settings, stack: AsyncExitStack, worker: Worker | None) -> socket.socket:
+    check_credentials(settings)
+    listener = worker.socket() if worker else bind(settings.host, settings.port)
+    stack.callback(listener.close)
+    return listener
+
+
+def _check(settings: Settings, roles: Collection[Role]) -> None:
+    _need_shared_queue(settings, roles)
+    check_store(settings)
+    if not settings.minio_endpoint and not {Role.GATEWAY, Role.PROCESSOR}.isdisjoint(roles):
+        check_folder(settings.data_dir)
 
 
 def _need_shared_queue(settings: Settings, roles: Collection[Role]) -> None:

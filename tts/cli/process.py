@@ -15,6 +15,7 @@ from typing import Any
 import uvloop
 
 from tts.cli.data_folder import readable_by_others
+from tts.cli.worker import Worker, inherited
 from tts.config import ConfigError, Settings, load, strange_names
 from tts.observability.logs import configure_logging
 
@@ -38,7 +39,7 @@ def run_process(build: Build, overrides: dict[str, Any]) -> None:
         logger.warning("%s", trouble)
     _raise_file_limit()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(_until_stopped(build, settings))
+        runner.run(_until_stopped(build, settings, inherited()))
 
 
 def _raise_file_limit() -> None:
@@ -61,8 +62,10 @@ def _spare_the_collector() -> None:
     gc.set_threshold(COLLECT_AFTER_OBJECTS)
 
 
-async def _until_stopped(build: Build, settings: Settings) -> None:
+async def _until_stopped(build: Build, settings: Settings, worker: Worker | None) -> None:
     stop = asyncio.Event()
+    if worker is not None:
+        worker.watch(stop.set)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
@@ -80,6 +83,8 @@ async def _until_stopped(build: Build, settings: Settings) -> None:
             return
         _spare_the_collector()
         parts = [asyncio.create_task(part()) for part in building.result()]
+        if worker is not None:
+            worker.say_ready()
         try:
             await asyncio.wait([*parts, stopped], return_when=asyncio.FIRST_COMPLETED)
         finally:

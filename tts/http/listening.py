@@ -12,11 +12,12 @@ EVERY_IPV6 = "::"
 _TAKEN = {errno.EADDRINUSE, errno.EACCES}
 
 
-def bind(host: str, port: int, setting: str = "PORT") -> socket.socket:
+def bind(host: str, port: int, setting: str = "PORT", *, shared: bool = False) -> socket.socket:
     """A socket that has the address, and refuses connections until somebody listens.
 
     ``::`` is every address of this machine, IPv4 as well; any other is that one and no second.
-    ``setting`` is the one that names the port.
+    ``setting`` is the one that names the port. A ``shared`` one may be bound as often as one likes:
+    the kernel shares out the connections.
 
     Raises:
         Unavailable: the address cannot be had.
@@ -30,6 +31,7 @@ def bind(host: str, port: int, setting: str = "PORT") -> socket.socket:
         raise _refusal(error, host, port, setting) from error
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
         if family == socket.AF_INET6:
             listener.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, host != EVERY_IPV6)
         listener.bind(address)

@@ -16,6 +16,7 @@ from sanic.response.types import BaseHTTPResponse
 from sanic.server.async_server import AsyncioServer
 from sanic.server.protocols.http_protocol import HttpProtocol
 
+from gateway import sanic_internals
 from gateway.sanic_internals import (
     Handover,
     Server,
@@ -307,6 +308,24 @@ async def test_a_stop_ends_idle_connections_and_leaves_busy_ones():
         small.server.close_idle()
         writer.write(b"TP/1.1\r\nhost: x\r\n\r\n")
         assert (await reader.readuntil(b"hi")).endswith(b"hi")
+        small.server.close_idle()
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_a_stop_hears_who_has_just_connected(monkeypatch):
+    """The request may be on its way; who says nothing for long is no reason to wait."""
+    async with asyncio.timeout(PATIENCE_SECONDS), serving("new") as small:
+        reader, writer = await small.connect()
+        await small.connection()
+        small.server.close_idle()
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        assert (await reader.readuntil(b"hi")).endswith(b"hi")
+        writer.close()
+    monkeypatch.setattr(sanic_internals, "NEW_SECONDS", 0.0)
+    async with asyncio.timeout(PATIENCE_SECONDS), serving("silent") as small:
+        reader, writer = await small.connect()
+        await small.connection()
         small.server.close_idle()
         assert await reader.read() == b""
         writer.close()
