@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from uuid import uuid4
 
 import psycopg
@@ -17,6 +17,7 @@ from tests.builders import application
 from tests.read_models import caught_up, projecting
 from tests.services.pgbouncer import PgBouncer
 from tests.services.postgres import Postgres
+from tests.waiting import until
 from tts.ports.errors import Unavailable, Unfit
 from tts.store.documents import PostgresDocuments
 from tts.store.postgres import PostgresStore
@@ -55,6 +56,30 @@ async def refusal(url: str, direct: str = "") -> str:
         async with opened(url, direct):
             pass
     return str(caught.value)
+
+
+@contextlib.asynccontextmanager
+async def busy(url: str, clients: int) -> AsyncIterator[None]:
+    """Others who never rest use the same pooler."""
+
+    async def work() -> None:
+        async with await psycopg.AsyncConnection.connect(url, autocommit=True) as connection:
+            while True:
+                await connection.execute("SELECT pg_sleep(0.001)")
+
+    working = [asyncio.create_task(work()) for _ in range(clients)]
+    yield
+    for each in working:
+        each.cancel()
+    await asyncio.gather(*working, return_exceptions=True)
+
+
+async def succeeds(work: Awaitable[object]) -> bool:
+    try:
+        await work
+    except Unavailable:
+        return False
+    return True
 
 
 def event() -> StoredEvent:
@@ -109,6 +134,20 @@ class TestTransactionMode:
         direct = postgres.create_database()
         await everything_works(pooler("transaction", default_pool_size=3).through(direct), direct)
 
+    async def test_a_pooler_that_comes_back_is_used_again(self, postgres: Postgres, pooler):
+        """Appends, reads and read models go on, without a word of the direct connections."""
+        direct = postgres.create_database()
+        between = pooler("transaction")
+        async with opened(between.through(direct), direct) as (store, database):
+            await store.append([event()])
+            between.halt()
+            with pytest.raises(Unavailable):
+                await store.append([event()])
+            await asyncio.to_thread(between.start)
+            await until(lambda: succeeds(store.append([event()])), "appends again")
+            await until(lambda: succeeds(database.fetch("SELECT 1")), "read models again")
+            assert await store.read(0, 1)
+
     async def test_it_leaves_no_setting_behind(self, postgres: Postgres, pooler):
         """The sessions are other services', too."""
         direct = postgres.create_database()
@@ -119,13 +158,15 @@ class TestTransactionMode:
                 for name in ("statement_timeout", "idle_session_timeout"):
                     assert connection.execute(f"SHOW {name}").fetchone() == ("0",)
 
-    @pytest.mark.parametrize("size", [1, 3])
+    @pytest.mark.parametrize(("size", "others"), [(1, 0), (3, 0), (2, 3), (3, 3)])
     async def test_without_one_a_sentence_says_what_to_do(
-        self, postgres: Postgres, pooler, size: int
+        self, postgres: Postgres, pooler, size: int, others: int
     ):
-        """Before anything is made, and whoever has the sessions."""
+        """Before anything is made, and whoever has the sessions meanwhile."""
         url = postgres.create_database()
-        said = await refusal(pooler("transaction", default_pool_size=size).through(url))
+        pooled = pooler("transaction", default_pool_size=size).through(url)
+        async with busy(pooled, others):
+            said = await refusal(pooled)
         assert "EVENT_STORE_DIRECT_URL" in said
         assert "pool_mode = session" in said
         with psycopg.connect(url) as connection:

@@ -29,6 +29,7 @@ PRESENT = {
     "log-{}.sqlite.sql": sqlite.SCHEMA,
     "read-models-{}.sql": ports.SCHEMA,
 }
+TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'"
 CATALOG = (
     """
     SELECT concat_ws(' ', table_name, column_name, data_type, is_nullable, column_default)
@@ -163,6 +164,23 @@ async def test_a_newer_schema_is_refused_and_stays_as_it_is(backend: Backend, pa
     assert result.exit_code == 1
     assert f"the {part} in version {newer}" in result.output
     assert catalog(backend) == before
+
+
+async def test_each_table_is_known_by_name(backend: Backend):
+    """So that it is made anew when it is missing, and that its rights are granted."""
+    await open_all(backend.url)
+    if backend.is_sqlite:
+        parts = [(backend.path, sqlite.SCHEMA), (read_models(backend), IN_SQLITE)]
+        for path, schema in parts:
+            with sqlite3.connect(path) as connection:
+                made = {name for (name,) in connection.execute(TABLES)}
+            assert made == set(schema.tables)
+        return
+    made = {
+        name
+        for (name,) in backend.sql("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+    }
+    assert made == {*postgres.SCHEMA.tables, *ports.SCHEMA.tables, "schema_versions"}
 
 
 @pytest.mark.parametrize("table", ["rm_tasks", "shared_documents", "roster"])

@@ -103,7 +103,7 @@ class TestRoles:
             tables = {name for (name,) in connection.execute(f"{made} AND relkind IN ('r', 'v')")}
         reader = at(server.url, user="anna")
         closed = {table for table in tables if refused(reader, f"SELECT 1 FROM {table}")}  # noqa: S608
-        assert closed == {"payloads", "secrets", "shared_documents"}
+        assert closed == {"payloads", "secrets", "callbacks", "shared_documents"}
         assert refused(reader, "DELETE FROM stored_events")
         assert refused(reader, "CREATE TABLE mine ()")
 

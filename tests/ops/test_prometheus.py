@@ -105,11 +105,15 @@ class TestAlerts:
 
 
 @pytest.fixture(scope="module")
-def scraped(tmp_path_factory):
+def scraped(tmp_path_factory, postgres):
     """A Prometheus that has scraped a service, which has spoken, and the service's metrics."""
     with ExitStack() as stack:
         port = free_port()
-        env = {"SANDBOX_PORT": str(free_port()), "REPLICATE_POLL_INTERVAL_MS": "50"}
+        env = {
+            "EVENT_STORE_URL": postgres.create_database(),
+            "SANDBOX_PORT": str(free_port()),
+            "REPLICATE_POLL_INTERVAL_MS": "50",
+        }
         folder = tmp_path_factory.mktemp("data")
         service = Tts("up", "--port", str(port), "--data", str(folder), env=env)
         stack.callback(service.stop)

@@ -78,10 +78,13 @@ def test_settings_that_it_names_are_settings():
 def test_commands_that_it_names_are_commands():
     """Each `tts …` has a command and options that there are."""
     for line in re.findall(r"`tts ([a-z][^`]*)`", TEXT):
-        command = main
-        for word in shlex.split(line):
+        command, words = main, iter(shlex.split(line))
+        for word in words:
             if word.startswith("-"):
-                assert word in {each for p in command.params for each in p.opts}, line
+                options = {each: p for p in command.params for each in p.opts}
+                assert word in options, line
+                if not options[word].is_flag:
+                    next(words)  # its value
             elif isinstance(command, click.Group):
                 assert word in command.commands, line
                 command = command.commands[word]

@@ -14,7 +14,7 @@ from tts.store.postgres_bounds import bounded
 
 Connect = Callable[[], Awaitable[AsyncConnection]]
 
-ROUNDS = 5  # a busy pooler may hand out another session by chance, but not so often
+ROUNDS = 12  # a busy pooler may hand out sessions that seem to be kept, but not so often
 _STATEMENT_MODE = "statement pooling"  # as pgbouncer calls it
 _STATE = (
     "SELECT current_setting('server_encoding'), current_setting('transaction_read_only'), "
