@@ -62,6 +62,7 @@ from tts.ports.audio import AudioStore
 from tts.ports.callbacks import CallbackTable
 from tts.ports.log import Log
 from tts.ports.roster import Roster
+from tts.ports.tracing import NO_TRACING, Tracing
 
 METHODS = ("GET", "HEAD", "POST", "DELETE")  # those that any route has
 BACKLOG = 4096  # Sanic's 100 lets a thousand clients that come at once wait for seconds
@@ -174,6 +175,7 @@ class Gateway:
         metrics: Metrics = own_metrics,
         upstream: Upstream,
         roster: Roster,
+        tracing: Tracing = NO_TRACING,
     ) -> None:
         show(GATEWAY)
         self._settings = settings
@@ -206,6 +208,7 @@ class Gateway:
             notes=lambda: [*notes(), *self._admission.notes(), *self.hub.newer.notes()],
             upstream=upstream,
             roster=roster,
+            tracing=tracing,
             hub=self.hub,
             admission=self._admission,
             queue_limit=self._queue_limit,

@@ -57,7 +57,10 @@ class Commands:
             )
             if receipt.version == Task.INITIAL_VERSION:
                 place.recorded(position)
-        REQUESTS.accepted(perf_counter() - began)
+        seconds = perf_counter() - began
+        REQUESTS.accepted(seconds)
+        if receipt.version == Task.INITIAL_VERSION:
+            self._services.tracing.accepted(receipt.id, seconds)
         return receipt, position
 
     async def retry(self, order: RetryRequest, access: Access) -> RetryAccepted:

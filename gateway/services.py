@@ -22,6 +22,7 @@ from tts.ports.callbacks import CallbackTable
 from tts.ports.coordination import Signals
 from tts.ports.log import Log
 from tts.ports.roster import Roster
+from tts.ports.tracing import Tracing
 from tts.wire import Gate
 
 Upstream = Callable[[], Awaitable[Gate]]
@@ -179,6 +180,7 @@ class Services:
     notes: Notes
     upstream: Upstream
     roster: Roster
+    tracing: Tracing
     hub: Hub
     admission: Admission
     queue_limit: QueueLimit

@@ -9,7 +9,7 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Protocol, TypedDict, TypeVar, Unpack
 
@@ -35,9 +35,11 @@ from tts.observability.metrics.tasks import witness
 from tts.parts.audio import Audio, audio_store
 from tts.parts.event_store import Store, open_store
 from tts.parts.replicate import account_secret, replicate_predictions
+from tts.parts.tracing import open_telemetry, traced
 from tts.parts.trust import trust_of
 from tts.ports.coordination import SharedDocument, Signals
 from tts.ports.speech import Predictions, Templates
+from tts.ports.tracing import NO_TRACING, Tracing
 from tts.processor.kept_audio import KeptAudio
 from tts.processor.prediction_owners import PredictionOwners
 from tts.processor.processor import Processor
@@ -227,6 +229,18 @@ class Composition:
         return self._closing(account_secret(self.settings))
 
     @cached_property
+    def tracing(self) -> Tracing:
+        """Where it is written down what is done for each task.
+
+        Raises:
+            ConfigError: the extra that it takes is not installed.
+        """
+        endpoint = self.settings.otel_exporter_otlp_endpoint
+        if not endpoint:
+            return NO_TRACING
+        return self._closing(open_telemetry(endpoint, instance=self.worker))
+
+    @cached_property
     def worker(self) -> str:
         """The processor's name in the log."""
         return f"{socket.gethostname()}-{os.getpid()}"
@@ -242,9 +256,9 @@ class Composition:
         )
         return Resources(
             log=self.store,
-            templates=timed("templates", self.templates),
-            predictions=timed("replicate", self.predictions),
-            audio=timed("audio", self.audio),
+            templates=timed("templates", self.templates, self.tracing),
+            predictions=timed("replicate", self.predictions, self.tracing),
+            audio=timed("audio", self.audio, self.tracing),
             gate=self.gate,
             storing=self.storing,
             kept=KeptAudio(
@@ -261,7 +275,8 @@ class Composition:
             segment_concurrency=settings.segment_concurrency,
             prediction_owners=PredictionOwners(self.documents),
             observe=observe_step,
-            witnesses=witness,
+            witnesses=partial(witness, tracing=self.tracing),
+            tracing=self.tracing,
         )
 
     def relay(self) -> Relay:
@@ -270,7 +285,7 @@ class Composition:
             self.application,
             self.store,
             self.store,
-            self.queue,
+            traced(self.queue, self.tracing),
             window=self.settings.dispatch_window,
             watchdog_seconds=self.settings.watchdog_seconds,
             observe=observe_relay,

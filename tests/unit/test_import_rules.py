@@ -47,6 +47,7 @@ IMPORTS = [
     ("gateway/models.py", "sentencex"),
     ("tts/sandbox/stats.py", "rjieba"),
     ("gateway/app.py", "structlog"),
+    ("gateway/commands.py", "opentelemetry"),
     ("tts/processor/processor.py", "soundfile"),
     ("gateway/routes/events.py", "websockets"),
 ]

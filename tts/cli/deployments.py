@@ -194,6 +194,7 @@ def compose_gateway(
         notes=notes,
         upstream=parts.gate.state,
         roster=parts.roster,
+        tracing=parts.tracing,
         webhooks=Webhooks(parts.webhook_secret, parts.signals) if parts.signals else None,
         callback_table=parts.callback_table,
         metrics=metrics,

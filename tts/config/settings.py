@@ -152,6 +152,7 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "console"] = "auto"
     shutdown_seconds: Seconds = 10
     metrics_port: Port = 0
+    otel_exporter_otlp_endpoint: OptionalWebUrl = ""
 
     @model_validator(mode="after")
     def _whole(self) -> Self:

@@ -194,6 +194,13 @@ class ClaimedTask:
         Raises:
             DomainError, Unavailable: the log refused it, or cannot be reached.
         """
+        with self._resources.tracing.span(name) as span:
+            failure = await self._attempt(name, work)
+            if failure is not None:
+                span.fail(failure.code)
+        return failure
+
+    async def _attempt(self, name: str, work: Coroutine[Any, Any, None]) -> StepError | None:
         started = asyncio.get_running_loop().time()
         failure: StepError | None = None
         try:

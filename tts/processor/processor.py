@@ -224,7 +224,8 @@ class Processor:
             changed=busy.changed,
             history=events,
         )
-        await run.finish()
+        with self._resources.tracing.span("process", task_id=task_id, kind="consumer"):
+            await run.finish()
         return None
 
 

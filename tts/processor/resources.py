@@ -13,6 +13,7 @@ from tts.gate.storing import Storing
 from tts.ports.audio import AudioStore
 from tts.ports.log import Log, Recorded
 from tts.ports.speech import Predictions, Templates
+from tts.ports.tracing import NO_TRACING, Tracing
 from tts.processor.kept_audio import KeptAudio
 from tts.processor.prediction_owners import PredictionOwners
 from tts.processor.wakeups import Wakeups
@@ -67,4 +68,5 @@ class Resources:
     observe: Callable[[StepOutcome], None]
     prediction_owners: PredictionOwners
     witnesses: Witnesses = nobody
+    tracing: Tracing = NO_TRACING
     wakeups: Wakeups = field(default_factory=Wakeups)

@@ -10,6 +10,7 @@ from prometheus_client import Counter, Histogram
 
 from tts.domain.failures import TABLE, StepError
 from tts.observability.metrics.registries import PROCESSOR
+from tts.ports.tracing import NO_TRACING, Tracing
 
 T = TypeVar("T")
 
@@ -49,35 +50,37 @@ for _service, _operations in OPERATIONS.items():
 class Timed:
     """Stands in for a service, and times each of its operations; all else is the service's own."""
 
-    def __init__(self, service: str, inner: Any) -> None:
+    def __init__(self, service: str, inner: Any, tracing: Tracing) -> None:
         self._inner = inner
         for operation in OPERATIONS[service]:
             work = getattr(inner, operation)
-            setattr(self, operation, _timed(service, operation, work))
+            setattr(self, operation, _timed(service, operation, work, tracing))
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._inner, name)
 
 
-def timed(service: str, inner: T) -> T:
-    """The service, which is timed from now on."""
-    stand_in: Any = Timed(service, inner)
+def timed(service: str, inner: T, tracing: Tracing = NO_TRACING) -> T:
+    """The service, which is timed from now on, and whose calls are part of what is traced."""
+    stand_in: Any = Timed(service, inner, tracing)
     return stand_in  # type: ignore[no-any-return]
 
 
 def _timed(
-    service: str, operation: str, work: Callable[..., Awaitable[T]]
+    service: str, operation: str, work: Callable[..., Awaitable[T]], tracing: Tracing
 ) -> Callable[..., Awaitable[T]]:
-    seconds = CALL_SECONDS.labels(service, operation)
+    seconds, name = CALL_SECONDS.labels(service, operation), f"{service} {operation}"
 
     async def call(*args: Any, **kwargs: Any) -> T:
         began = time.perf_counter()
-        try:
-            return await work(*args, **kwargs)
-        except StepError as error:
-            CALL_FAILURES.labels(service, operation, error.code).inc()
-            raise
-        finally:
-            seconds.observe(time.perf_counter() - began)
+        with tracing.span(name, kind="client") as span:
+            try:
+                return await work(*args, **kwargs)
+            except StepError as error:
+                span.fail(error.code)
+                CALL_FAILURES.labels(service, operation, error.code).inc()
+                raise
+            finally:
+                seconds.observe(time.perf_counter() - began)
 
     return call

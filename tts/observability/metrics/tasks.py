@@ -19,6 +19,7 @@ from tts.domain.task import Task
 from tts.domain.values import Priority
 from tts.observability.metrics.registries import PROCESSOR
 from tts.ports.log import Recorded
+from tts.ports.tracing import NO_TRACING, Tracing
 from tts.processor.resources import Witness
 
 SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 30, 60, 120, 300, 600, 1500)
@@ -96,8 +97,8 @@ for _stage in (*(stage for stage, _ in STAGES.values()), "store"):
     STAGE_SECONDS.labels(_stage)
 
 
-def witness(history: Sequence[Recorded]) -> Witness:
-    """Watches one run of a task with that history."""
+def witness(history: Sequence[Recorded], tracing: Tracing = NO_TRACING) -> Witness:
+    """Watches one run of a task with that history; its trace notes what happens."""
     run = _Run()
     for event in history:
         run.see(event.topic, orjson.loads(event.state))
@@ -105,6 +106,7 @@ def witness(history: Sequence[Recorded]) -> Witness:
     def see(events: Sequence[StoredEvent]) -> None:
         for event in events:
             state = orjson.loads(event.state)
+            tracing.note(event.topic)
             run.count(event.topic, state)
             run.see(event.topic, state)
 
