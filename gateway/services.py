@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 from uuid import UUID
@@ -14,6 +13,7 @@ from gateway.queue_limit import QueueLimit
 from gateway.quotas import Quotas, Standing
 from gateway.streams.hub import Hub
 from tts.application.dead_letters import DeadLetterQueries
+from tts.application.task_list import TaskSelection
 from tts.application.tasks import Application
 from tts.config import Settings
 from tts.observability.health import Notes, Probe
@@ -97,17 +97,8 @@ class TaskQueries(Protocol):
         """
         ...
 
-    async def list(
-        self,
-        *,
-        owner: str | None,
-        status: str | None,
-        template_id: str | None,
-        since: datetime | None,
-        cursor: str | None,
-        limit: int,
-    ) -> TaskPage:
-        """The owner's tasks that match; everybody's for None.
+    async def page(self, selection: TaskSelection, *, cursor: str | None, limit: int) -> TaskPage:
+        """The tasks that match, behind the cursor.
 
         Raises:
             ValueError: the cursor is none of ours.

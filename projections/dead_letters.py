@@ -1,131 +1,103 @@
-"""The dead letters of the read model "tasks": failed, not dismissed, and not erased."""
+"""The read model "dead_letters": tasks that failed, until they are retried, dismissed or erased."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from collections import Counter
 from typing import Any
-from uuid import UUID
 
-import orjson
-
-from projections.cursor import decode, encode
-from projections.ports import Database, Transaction
-from tts.application.dead_letters import Letter, Selection
+from projections.ports import State, Transaction
+from projections.table import Table
 from tts.domain.task import Task
 from tts.ports.log import Recorded
 
-COLUMNS = (
-    "task_id",
-    "owner",
-    "template_id",
-    "failed_at",
-    "code",
-    "step",
-    "permanent",
-    "version",
+NAME = "dead_letters"
+GONE = frozenset({Task.RetryRequested.TOPIC, Task.Dismissed.TOPIC, Task.Erased.TOPIC})
+
+LETTERS = Table(
+    "dead_letters",
+    {
+        "task_id": 'text COLLATE "C"',
+        "owner": "text NOT NULL",
+        "template_id": "text NOT NULL",
+        "failed_at": 'text COLLATE "C" NOT NULL',
+        "code": "text NOT NULL",
+        "step": "text NOT NULL",
+        "permanent": "boolean NOT NULL",
+        "version": "integer NOT NULL",  # of the task when it failed
+    },
+    key=("task_id",),
+    indexes={
+        "newest": "(failed_at, task_id)",
+        "owner": "(owner, failed_at, task_id)",
+        "code": "(code, failed_at, task_id)",
+        "template": "(template_id, failed_at, task_id)",
+    },
 )
-GONE_TOPICS = frozenset({Task.RetryRequested.TOPIC, Task.Dismissed.TOPIC, Task.Erased.TOPIC})
-_UPSERT = (
-    f"INSERT INTO rm_dead_letters ({', '.join(COLUMNS)}) "  # noqa: S608 -- made of names above
-    f"VALUES ({', '.join('?' * len(COLUMNS))}) "
-    f"ON CONFLICT (task_id) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in COLUMNS[1:])}"
+COUNTS = Table(
+    "dead_letter_counts",
+    {"owner": "text NOT NULL", "code": "text NOT NULL", "letters": "bigint NOT NULL"},
+    key=("owner", "code"),
+    sums=frozenset({"letters"}),
 )
-_DELETE = "DELETE FROM rm_dead_letters WHERE task_id = ?"
+
+Letter = dict[str, Any]
 
 
-async def apply(
-    transaction: Transaction,
-    events: Sequence[Recorded],
-    tasks: Mapping[str, Mapping[str, Any]],
-) -> None:
-    """Bring the rows up to date; ``tasks`` are the rows of the events' tasks in ``rm_tasks``."""
-    letters: dict[str, list[Any] | None] = {}
-    for event in events:
-        task_id = str(event.task_id)
+class DeadLettersProjection:
+    """Sets aside what failed; it remembers a task's letter, which has a code if it is one."""
+
+    name = NAME
+    version = 1
+    tables = (LETTERS, COUNTS)
+
+    def story(self, requested: Recorded, state: State) -> Letter:
+        """See :class:`projections.ports.Projection`."""
+        return {
+            "task_id": str(requested.task_id),
+            "owner": state["owner"],
+            "template_id": state["template_id"],
+            "code": None,
+        }
+
+    def batch(self) -> DeadLettersBatch:
+        """See :class:`projections.ports.Projection`."""
+        return DeadLettersBatch()
+
+
+class DeadLettersBatch:
+    """The letters that come and go."""
+
+    def __init__(self) -> None:
+        self._letters: dict[str, Letter | None] = {}
+        self._counts: Counter[tuple[str, str]] = Counter()
+
+    def add(self, story: Letter, event: Recorded, state: State) -> None:
+        """See :class:`projections.ports.Batch`."""
         if event.topic == Task.Failed.TOPIC:
-            state = orjson.loads(event.state)
-            letters[task_id] = [
-                task_id,
-                tasks[task_id]["owner"],
-                tasks[task_id]["template_id"],
-                state["timestamp"],
-                state["code"],
-                state["step"],
-                state["permanent"],
-                event.version,
-            ]
-        elif event.topic in GONE_TOPICS:
-            letters[task_id] = None
-    if gone := [(task_id,) for task_id, letter in letters.items() if letter is None]:
-        await transaction.execute_many(_DELETE, gone)
-    if there := [letter for letter in letters.values() if letter is not None]:
-        await transaction.execute_many(_UPSERT, there)
+            story |= {
+                "failed_at": state["timestamp"],
+                "code": state["code"],
+                "step": state["step"],
+                "permanent": state["permanent"],
+                "version": event.version,
+            }
+            self._letters[story["task_id"]] = story
+            self._counts[story["owner"], story["code"]] += 1
+        elif event.topic in GONE and story["code"] is not None:
+            self._counts[story["owner"], story["code"]] -= 1
+            self._letters[story["task_id"]] = None
+            story["code"] = None
 
-
-class DeadLetterQueries:
-    """Implements :class:`tts.application.dead_letters.DeadLetterQueries`."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def page(self, selection: Selection, *, cursor: str | None, limit: int) -> list[Letter]:
-        """The dead letters behind the cursor, those that failed last first.
-
-        Raises:
-            BadCursor: ``cursor`` is no letter's.
-        """
-        where, params = _where(selection, cursor)
-        sql = (
-            "SELECT task_id, version, failed_at FROM rm_dead_letters "  # noqa: S608 -- see _where
-            f"WHERE {where} ORDER BY failed_at DESC, task_id DESC LIMIT ?"
-        )
-        rows = await self._database.fetch(sql, [*params, limit])
-        return [
-            Letter(UUID(task_id), int(version), encode(failed_at, task_id))
-            for task_id, version, failed_at in rows
+    async def write(self, transaction: Transaction, place: int) -> None:
+        """See :class:`projections.ports.Batch`."""
+        if gone := [task_id for task_id, letter in self._letters.items() if letter is None]:
+            await transaction.remove(LETTERS, place, "task_id", gone)
+        if there := [letter for letter in self._letters.values() if letter is not None]:
+            await transaction.write(LETTERS, place, there)
+        counts = [
+            {"owner": owner, "code": code, "letters": letters}
+            for (owner, code), letters in self._counts.items()
+            if letters
         ]
-
-    async def counts(self, selection: Selection, *, cursor: str | None = None) -> dict[str, int]:
-        """How many dead letters there are behind the cursor, by error code, most first.
-
-        Raises:
-            BadCursor: ``cursor`` is no letter's.
-        """
-        where, params = _where(selection, cursor)
-        sql = (
-            "SELECT code, count(*) FROM rm_dead_letters "  # noqa: S608 -- see _where
-            f"WHERE {where} GROUP BY code ORDER BY count(*) DESC, code"
-        )
-        return {code: int(count) for code, count in await self._database.fetch(sql, params)}
-
-
-def _where(selection: Selection, cursor: str | None) -> tuple[str, list[Any]]:
-    """A condition made of this function's own words, and its parameters."""
-    conditions: list[str] = []
-    params: list[Any] = []
-    equal = {
-        "owner": selection.owner,
-        "code": selection.code,
-        "step": selection.step,
-        "template_id": selection.template_id,
-        "permanent": selection.permanent,
-    }
-    for column, value in equal.items():
-        if value is not None:
-            conditions.append(f"{column} = ?")
-            params.append(value)
-    if selection.since is not None:
-        conditions.append("failed_at >= ?")
-        params.append(_time(selection.since))
-    if selection.until is not None:
-        conditions.append("failed_at < ?")
-        params.append(_time(selection.until))
-    if cursor is not None:
-        conditions.append("(failed_at, task_id) < (?, ?)")
-        params += decode(cursor)
-    return " AND ".join(conditions) or "TRUE", params
-
-
-def _time(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat()
+        if counts:
+            await transaction.write(COUNTS, place, counts)

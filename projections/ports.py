@@ -1,4 +1,4 @@
-"""What a read model needs from a database; SQLite and PostgreSQL both have it.
+"""What a read model needs from a database, and what a projection is.
 
 SQL is written once, with ``?`` for parameters. A read model can be rebuilt from the log, so that a
 commit is atomic but need not wait for the disk: after a crash a projection goes on a bit earlier.
@@ -6,15 +6,16 @@ commit is atomic but need not wait for the disk: after a crash a projection goes
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
-from importlib.resources import files
 from typing import Any, Protocol, Self
 
+from projections.table import Table
 from tts.ports.log import Recorded
-from tts.ports.schema import Schema
 
 Row = tuple[Any, ...]
+State = Mapping[str, Any]
+"""An event's JSON, decoded."""
 
 
 class Transaction(Protocol):
@@ -28,19 +29,36 @@ class Transaction(Protocol):
         """Run one statement that has no rows."""
         ...
 
-    async def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
-        """Run one statement for each row of parameters."""
+    async def write(self, table: Table, place: int, rows: Collection[Mapping[str, Any]]) -> None:
+        """Write rows, each with every column, over those of the same key (see :class:`Table`).
+
+        No two of them have the same key.
+        """
+        ...
+
+    async def remove(
+        self, table: Table, place: int, column: str, values: Collection[object]
+    ) -> None:
+        """Delete the rows that have one of the values in the column."""
+        ...
+
+    async def clear(self, table: Table, place: int) -> None:
+        """Remove all rows, and what makes it slow to write many."""
+        ...
+
+    async def complete(self, table: Table, place: int) -> None:
+        """Put up again what :meth:`clear` has removed besides."""
         ...
 
 
 class Database(Protocol):
-    """The tables of ``schema.sql``, open while the context is.
+    """The read models' tables, open while the context is.
 
     Everything raises :class:`tts.ports.errors.Unavailable` when the database cannot be reached.
     """
 
     async def open(self) -> None:
-        """Make the tables if need be, and connect."""
+        """Make what is not there yet, and connect."""
         ...
 
     async def aclose(self) -> None:
@@ -60,39 +78,43 @@ class Database(Protocol):
         ...
 
 
-SCHEMA = Schema(
-    part="read models",
-    version=1,
-    script=files(__package__).joinpath("schema.sql").read_text(),
-    tables=dict.fromkeys(
-        [
-            "rm_positions",
-            "rm_tasks",
-            "rm_dead_letters",
-            "rm_task_counts",
-            "rm_usage",
-            "rm_usage_owners",
-            "rm_usage_tasks",
-        ],
-        "SELECT, INSERT, UPDATE, DELETE",
-    ),
-)
+class Batch(Protocol):
+    """What some events add up to, until it is written."""
+
+    def add(self, story: Any, event: Recorded, state: State) -> None:
+        """Take the next event; ``story`` is that of its task, which goes on with it."""
+        ...
+
+    async def write(self, transaction: Transaction, place: int) -> None:
+        """Bring the rows of that place up to date."""
+        ...
 
 
 class Projection(Protocol):
-    """Folds events into the rows of one read model; a failure it raises stops it for good."""
+    """Folds events into the rows of one read model; a failure it raises stops it.
 
-    name: str
-    tables: Sequence[str]
-    """Those whose rows are its own alone."""
+    A ``version`` that counts or keeps something else is a higher one: the rows are made anew.
+    """
 
-    async def clear(self, transaction: Transaction) -> None:
-        """Make room for the rows of the first events; they are applied in the same transaction.
-
-        What they overwrite may stay.
-        """
+    @property
+    def name(self) -> str:
+        """What it is called."""
         ...
 
-    async def apply(self, transaction: Transaction, events: Sequence[Recorded]) -> None:
-        """Bring the rows up to date with events that were never applied before, in order."""
+    @property
+    def version(self) -> int:
+        """Which rows it makes."""
+        ...
+
+    @property
+    def tables(self) -> Sequence[Table]:
+        """Where its rows are, and no other's."""
+        ...
+
+    def story(self, requested: Recorded, state: State) -> Any:
+        """What this read model has to remember of a task while events of it may come."""
+        ...
+
+    def batch(self) -> Batch:
+        """An empty one."""
         ...

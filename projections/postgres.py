@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from typing import Any, Self
 
+import orjson
 from psycopg import AsyncConnection
 
-from projections.ports import SCHEMA, Row, Transaction
+from projections.ports import Row, Transaction
+from projections.schema import SCHEMA
+from projections.table import Table
 from tts.ports.schema import Migrated
 from tts.store.postgres_server import SETTINGS, PostgresServer
 
@@ -76,10 +79,25 @@ class PostgresTransaction:
         """See :class:`projections.ports.Transaction`."""
         await self._connection.execute(_sql(sql), params)
 
-    async def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+    async def write(self, table: Table, place: int, rows: Collection[Mapping[str, Any]]) -> None:
+        """See :class:`projections.ports.Transaction`; one statement, however many rows."""
+        given = f"SELECT * FROM json_populate_recordset(NULL::{table.at(place)}, ?)"  # noqa: S608
+        sql = table.writing(place, given)
+        await self._connection.execute(_sql(sql), (orjson.dumps(list(rows)).decode(),))
+
+    async def remove(
+        self, table: Table, place: int, column: str, values: Collection[object]
+    ) -> None:
         """See :class:`projections.ports.Transaction`."""
-        async with self._connection.cursor() as cursor:
-            await cursor.executemany(_sql(sql), rows)
+        sql = table.removal(place, column).replace("= ?", "= ANY (?)")
+        await self._connection.execute(_sql(sql), (list(values),))
+
+    async def clear(self, table: Table, place: int) -> None:
+        """See :class:`projections.ports.Transaction`; the service may not be allowed to do more."""
+        await self.execute(f"TRUNCATE {table.at(place)}")
+
+    async def complete(self, table: Table, place: int) -> None:
+        """See :class:`projections.ports.Transaction`."""
 
 
 def _sql(sql: str) -> str:

@@ -6,14 +6,17 @@ import asyncio
 import contextlib
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
-from projections.ports import SCHEMA, Row, Transaction
+from projections.ports import Row, Transaction
+from projections.schema import SCHEMA
+from projections.table import Table
 from tts.ports.errors import Unavailable
 from tts.ports.schema import Migrated
 from tts.store import sqlite_file
@@ -26,6 +29,9 @@ T = TypeVar("T")
 # SQLite compares bytes by itself, and does not know PostgreSQL's name for that order.
 IN_SQLITE = replace(SCHEMA, script=SCHEMA.script.replace('COLLATE "C"', ""))
 
+READERS = 4  # so many questions are answered at once; a slow one holds up none of the others
+CACHE_KILOBYTES = 32_000
+
 
 def migrate(path: Path) -> Migrated:
     """See :func:`projections.database.migrate_database`."""
@@ -35,20 +41,29 @@ def migrate(path: Path) -> Migrated:
 class SQLiteDatabase:
     """Implements Database in a file of its own.
 
-    It is not the event store's file, so that projecting and appending never wait for each other.
+    It is not the event store's file, so that projecting and appending never wait for each other;
+    and who reads waits neither for who writes nor for each other.
     """
 
     def __init__(self, path: Path) -> None:
-        self._connection = SQLiteConnection(path)
+        self._path = path
+        self._writer = SQLiteConnection(path)
+        self._readers = [SQLiteConnection(path, "PRAGMA query_only=ON") for _ in range(READERS)]
+        self._free: asyncio.LifoQueue[SQLiteConnection] = asyncio.LifoQueue()
         self._turn = asyncio.Lock()
 
     async def open(self) -> None:
         """See :class:`projections.ports.Database`."""
-        await self._connection.open()
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        await self._writer.open()
+        for reader in self._readers:
+            await reader.open()
+            self._free.put_nowait(reader)
 
     async def aclose(self) -> None:
         """See :class:`projections.ports.Database`."""
-        await self._connection.aclose()
+        for connection in (*self._readers, self._writer):
+            await connection.aclose()
 
     async def __aenter__(self) -> Self:
         await self.open()
@@ -59,8 +74,11 @@ class SQLiteDatabase:
 
     async def fetch(self, sql: str, params: Sequence[object] = ()) -> list[Row]:
         """See :class:`projections.ports.Database`."""
-        async with self._turn:
-            return await self._connection.fetch(sql, params)
+        reader = await self._free.get()
+        try:
+            return await reader.fetch(sql, params)
+        finally:
+            self._free.put_nowait(reader)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
@@ -68,11 +86,11 @@ class SQLiteDatabase:
         async with self._turn:
             # BEGIN stands inside: the thread runs it even when its caller is canceled meanwhile.
             try:
-                await self._connection.execute("BEGIN IMMEDIATE")
-                yield self._connection
-                await self._connection.execute("COMMIT")
+                await self._writer.execute("BEGIN IMMEDIATE")
+                yield self._writer
+                await self._writer.execute("COMMIT")
             except BaseException:
-                await self._connection.roll_back()
+                await self._writer.roll_back()
                 raise
 
 
@@ -82,15 +100,15 @@ class SQLiteConnection:
     A damaged file is removed and made anew: all that was in it comes from the log.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *pragmas: str) -> None:
         self._path = path
+        self._pragmas = (f"PRAGMA cache_size=-{CACHE_KILOBYTES}", *pragmas)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="read-models")
         self._connection: sqlite3.Connection | None = None
         self._inode = 0
 
     async def open(self) -> None:
         """Make the file and its tables if need be."""
-        self._path.parent.mkdir(parents=True, exist_ok=True)
         await self._do(self._reopen)
 
     async def aclose(self) -> None:
@@ -107,9 +125,31 @@ class SQLiteConnection:
         """See :class:`projections.ports.Transaction`."""
         await self._do(lambda: self._current.execute(sql, params))
 
-    async def execute_many(self, sql: str, rows: Sequence[Sequence[object]]) -> None:
+    async def write(self, table: Table, place: int, rows: Collection[Mapping[str, Any]]) -> None:
         """See :class:`projections.ports.Transaction`."""
-        await self._do(lambda: self._opened.executemany(sql, rows))
+        columns = list(table.columns)
+        sql = table.writing(place, f"VALUES ({', '.join('?' * len(columns))})")
+        values = list(map(itemgetter(*columns), rows))
+        await self._do(lambda: self._current.executemany(sql, values))
+
+    async def remove(
+        self, table: Table, place: int, column: str, values: Collection[object]
+    ) -> None:
+        """See :class:`projections.ports.Transaction`."""
+        sql = table.removal(place, column)
+        rows = [(value,) for value in values]
+        await self._do(lambda: self._current.executemany(sql, rows))
+
+    async def clear(self, table: Table, place: int) -> None:
+        """See :class:`projections.ports.Transaction`."""
+        for statement in table.unindexing(place):
+            await self.execute(statement)
+        await self.execute(f"DELETE FROM {table.at(place)}")  # noqa: S608 -- a name of ours
+
+    async def complete(self, table: Table, place: int) -> None:
+        """See :class:`projections.ports.Transaction`."""
+        for statement in table.indexing(place):
+            await self.execute(statement)
 
     async def roll_back(self) -> None:
         """Undo the open transaction, if there is one."""
@@ -151,6 +191,8 @@ class SQLiteConnection:
         connection = connect(self._path, synchronous="NORMAL")
         try:
             bring_up(connection, IN_SQLITE, self._path)
+            for pragma in self._pragmas:
+                connection.execute(pragma)
         except BaseException:
             connection.close()
             raise

@@ -1,68 +1,93 @@
-"""The read model "tasks": one row for each task, for lists and counts; dead letters beside them."""
+"""The read model "tasks": one row for each task, for lists, and how many are in each status."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
-import orjson
-
-from projections import dead_letters
-from projections.cursor import decode, encode
-from projections.ports import Database, Transaction
+from projections.ports import State, Transaction
+from projections.table import Table
 from tts.domain.task import Task
+from tts.domain.values import Status
 from tts.ports.log import Recorded
-from tts.wire import status_of
+from tts.wire import UPDATES
 
-# A read model that gets another shape gets another name: its position starts at zero, and so it is
-# made anew from the first event on.
-NAME = "tasks-2"
-FIXED = ("task_id", "owner", "template_id", "created_at")
-CHANGING = (
-    "status",
-    "attempt",
-    "code",
-    "step",
-    "message",
-    "object_key",
-    "size",
-    "duration",
-    "updated_at",
-    "completed_at",
-    "retry_at",
-    "position",
+NAME = "tasks"
+
+# Of which the indexes are made: with each status, PostgreSQL would write every index anew.
+PHASES = {
+    Status.STARTING.value: "starting",
+    Status.QUEUED.value: "queued",
+    Status.DEQUEUED.value: "active",
+    Status.PROCESSING.value: "active",
+    Status.PREDICTION_CREATED.value: "active",
+    Status.DOWNLOADING.value: "active",
+    Status.DOWNLOAD_COMPLETE.value: "active",
+    Status.WAITING_RETRY.value: "retry",
+    Status.RETRYING.value: "retry",
+    Status.CANCELING.value: "canceling",
+    Status.SUCCEEDED.value: "succeeded",
+    Status.FAILED.value: "failed",
+    Status.CANCELED.value: "canceled",
+}
+
+TASKS = Table(
+    "tasks",
+    # Times are ISO 8601 in UTC: their order as bytes is their order in time.
+    {
+        "task_id": 'text COLLATE "C"',
+        "owner": "text NOT NULL",
+        "template_id": "text NOT NULL",
+        "created_at": 'text COLLATE "C" NOT NULL',
+        "status": "text NOT NULL",
+        "phase": "text NOT NULL",
+        "attempt": "integer NOT NULL",
+        "code": "text",
+        "step": "text",
+        "message": "text",
+        "object_key": "text",
+        "size": "bigint",
+        "duration": "double precision",
+        "updated_at": "text NOT NULL",
+        "completed_at": "text",
+        "retry_at": "text",
+        "position": "bigint NOT NULL",
+    },
+    key=("task_id",),
+    fixed=frozenset({"owner", "template_id", "created_at"}),
+    indexes={
+        "newest": "(created_at, task_id)",
+        "phase": "(phase, created_at, task_id)",
+        "template": "(template_id, created_at, task_id)",
+        "code": "(code, created_at, task_id) WHERE code IS NOT NULL",
+        "owner": "(owner, created_at, task_id)",
+        "owner_phase": "(owner, phase, created_at, task_id)",
+        "owner_template": "(owner, template_id, created_at, task_id)",
+    },
 )
-COLUMNS = FIXED + CHANGING
-# The fixed columns are not set again, so that only the index on the status is written at a change.
-_UPSERT = (
-    f"INSERT INTO rm_tasks ({', '.join(COLUMNS)}) "  # noqa: S608 -- made of the names above
-    f"VALUES ({', '.join('?' * len(COLUMNS))}) "
-    f"ON CONFLICT (task_id) DO UPDATE SET {', '.join(f'{c} = excluded.{c}' for c in CHANGING)}"
+# Counting a million rows takes too long for a metric.
+COUNTS = Table(
+    "task_counts",
+    {"status": "text", "tasks": "bigint NOT NULL"},
+    key=("status",),
+    sums=frozenset({"tasks"}),
 )
-_COUNT = (
-    "INSERT INTO rm_task_counts (status, tasks) VALUES (?, ?) "
-    "ON CONFLICT (status) DO UPDATE SET tasks = rm_task_counts.tasks + excluded.tasks"
-)
+
+_STATUSES = {topic: status.value for topic, (status, _) in UPDATES.items() if status is not None}
 
 Values = dict[str, Any]
 
 
-def change(event: Recorded) -> Values:
-    """The columns that an event sets; a KeyError for a topic that this version does not know."""
-    state = orjson.loads(event.state)
+def change(event: Recorded, state: State) -> Values:
+    """The columns that an event sets."""
     at = state["timestamp"]
     values: Values = {
-        "status": status_of(event.topic, state),
+        "status": _STATUSES.get(event.topic) or state["status"],
         "updated_at": at,
         "position": event.position,
     }
     match event.topic:
         case Task.Requested.TOPIC:
-            values |= dict.fromkeys(COLUMNS) | values
             values |= {
                 "task_id": str(event.task_id),
                 "owner": state["owner"],
@@ -73,176 +98,66 @@ def change(event: Recorded) -> Values:
         case Task.RetryScheduled.TOPIC:
             values |= _error(state) | {"attempt": state["attempt"], "retry_at": state["due_at"]}
         case Task.Dequeued.TOPIC | Task.RetryStarted.TOPIC | Task.CancelRequested.TOPIC:
-            values |= {"retry_at": None}
+            values["retry_at"] = None
         case Task.RetryRequested.TOPIC:
             values |= {"attempt": 1, "completed_at": None}
         case Task.Failed.TOPIC:
             values |= _error(state) | {"completed_at": at}
         case Task.Canceled.TOPIC:
-            values |= {"completed_at": at}
+            values["completed_at"] = at
         case Task.Succeeded.TOPIC:
             values |= {"code": None, "step": None, "message": None, "completed_at": at}
             values |= {name: state[name] for name in ("object_key", "size", "duration")}
         case Task.Erased.TOPIC:
-            values |= {"object_key": None}
+            values["object_key"] = None
     return values
 
 
-def _error(state: Values) -> Values:
+def _error(state: State) -> Values:
     # PostgreSQL stores no NUL, and a message from elsewhere must not stop the read model.
     message = state["message"].replace("\0", "\N{REPLACEMENT CHARACTER}")
     return {"code": state["code"], "step": state["step"], "message": message}
 
 
 class TasksProjection:
-    """Folds events into ``rm_tasks``, keeps count by status, and sets the dead letters apart."""
+    """Folds events into rows; what it remembers of a task is its row."""
 
     name = NAME
-    tables: Sequence[str] = ("rm_tasks", "rm_dead_letters", "rm_task_counts")
+    version = 3
+    tables = (TASKS, COUNTS)
 
-    async def clear(self, transaction: Transaction) -> None:
-        """Nothing: each row is written anew, and the counts are kept by what the rows said."""
+    def story(self, requested: Recorded, state: State) -> Values:
+        """A row in which nothing stands yet."""
+        del requested, state
+        return dict.fromkeys(TASKS.columns)
 
-    async def apply(self, transaction: Transaction, events: Sequence[Recorded]) -> None:
-        """Bring the rows up to date with events that were not applied before."""
-        task_ids = list({str(event.task_id) for event in events})
-        rows = await self._rows(transaction, task_ids)
-        counts: Counter[str] = Counter()
-        lost: list[Recorded] = []
-        for row in rows.values():
-            counts[row["status"]] -= 1
-        for event in events:
-            task_id, values = str(event.task_id), change(event)
-            if event.topic == Task.Requested.TOPIC:
-                rows[task_id] = values
-            elif task_id in rows:
-                rows[task_id].update(values)
-            else:  # the log has lost its request: it is no task any more
-                lost.append(event)
-        for row in rows.values():
-            counts[row["status"]] += 1
-        written = [[row[column] for column in COLUMNS] for row in rows.values()]
-        await transaction.execute_many(_UPSERT, written)
-        await transaction.execute_many(_COUNT, [(s, n) for s, n in counts.items() if n])
-        known = [event for event in events if event not in lost] if lost else events
-        await dead_letters.apply(transaction, known, rows)
-
-    async def _rows(self, transaction: Transaction, task_ids: list[str]) -> dict[str, Values]:
-        marks = ", ".join("?" * len(task_ids))
-        sql = (
-            f"SELECT {', '.join(COLUMNS)} FROM rm_tasks "  # noqa: S608 -- made of names and marks
-            f"WHERE task_id IN ({marks})"
-        )
-        rows = await transaction.fetch(sql, task_ids)
-        return {row[0]: dict(zip(COLUMNS, row, strict=True)) for row in rows}
+    def batch(self) -> TasksBatch:
+        """See :class:`projections.ports.Projection`."""
+        return TasksBatch()
 
 
-# --- queries
+class TasksBatch:
+    """The rows that change, and how many tasks come to and leave each status."""
 
-_WIRE_NAMES = {
-    "task_id": "taskId",
-    "status": "status",
-    "template_id": "templateId",
-    "attempt": "attempt",
-    "message": "error",
-    "code": "code",
-    "step": "step",
-    "object_key": "objectKey",
-    "size": "bytes",
-    "duration": "duration",
-    "created_at": "createdAt",
-    "updated_at": "updatedAt",
-    "completed_at": "completedAt",
-    "retry_at": "retryAt",
-    "position": "position",
-}
+    def __init__(self) -> None:
+        self._rows: dict[str, Values] = {}
+        self._counts: Counter[str] = Counter()
 
+    def add(self, story: Values, event: Recorded, state: State) -> None:
+        """See :class:`projections.ports.Batch`."""
+        before = story["status"]
+        story.update(change(event, state))
+        status = story["status"]
+        if status != before:
+            story["phase"] = PHASES[status]
+            self._counts[status] += 1
+            if before is not None:
+                self._counts[before] -= 1
+        self._rows[story["task_id"]] = story
 
-@dataclass(frozen=True, slots=True)
-class TaskPage:
-    """Tasks under their wire names, absent values as None, and where the next page starts.
-
-    Every event up to ``position`` is in: a stream that starts there misses nothing.
-    """
-
-    tasks: list[dict[str, Any]]
-    next_cursor: str | None
-    position: int
-
-
-@dataclass(frozen=True, slots=True)
-class ChangedTasks:
-    """Tasks that something has happened to; all of it up to ``position`` is in."""
-
-    task_ids: list[UUID]
-    position: int
-
-
-class TaskQueries:
-    """What the gateway asks the read model for."""
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def list(
-        self,
-        *,
-        owner: str | None,
-        status: str | None,
-        template_id: str | None,
-        since: datetime | None,
-        cursor: str | None,
-        limit: int,
-    ) -> TaskPage:
-        """The owner's tasks, or everybody's; newest first; ``since`` is the earliest creation.
-
-        Raises:
-            BadCursor: ``cursor`` is no ``next_cursor``.
-        """
-        conditions: list[str] = []
-        params: list[Any] = []
-        if owner is not None:
-            conditions.append("owner = ?")
-            params.append(owner)
-        if status is not None:
-            conditions.append("status = ?")
-            params.append(status)
-        if template_id is not None:
-            conditions.append("template_id = ?")
-            params.append(template_id)
-        if since is not None:
-            conditions.append("created_at >= ?")
-            params.append(since.astimezone(UTC).isoformat())
-        if cursor is not None:
-            conditions.append("(created_at, task_id) < (?, ?)")
-            params += decode(cursor)
-        sql = (
-            f"SELECT {', '.join(_WIRE_NAMES)} FROM rm_tasks "  # noqa: S608 -- made of names above
-            f"WHERE {' AND '.join(conditions) or 'TRUE'} "
-            "ORDER BY created_at DESC, task_id DESC LIMIT ?"
-        )
-        # Before the rows: they may be newer than the position says, never older.
-        position = await self.position()
-        rows = await self._database.fetch(sql, [*params, limit + 1])
-        tasks = [dict(zip(_WIRE_NAMES.values(), row, strict=True)) for row in rows[:limit]]
-        more = len(rows) > limit
-        following = encode(tasks[-1]["createdAt"], tasks[-1]["taskId"]) if more else None
-        return TaskPage(tasks, following, position)
-
-    async def changed(self, owner: str, after: int, limit: int) -> ChangedTasks:
-        """Up to ``limit`` of the owner's tasks that something has happened to since a position."""
-        position = await self.position()
-        sql = "SELECT task_id FROM rm_tasks WHERE owner = ? AND position > ? LIMIT ?"
-        rows = await self._database.fetch(sql, (owner, after, limit))
-        return ChangedTasks([UUID(task_id) for (task_id,) in rows], position)
-
-    async def counts(self) -> dict[str, int]:
-        """How many tasks there are in each status that has any."""
-        rows = await self._database.fetch("SELECT status, tasks FROM rm_task_counts")
-        return {status: int(tasks) for status, tasks in rows if tasks}
-
-    async def position(self) -> int:
-        """The position up to which the read model has come."""
-        sql = "SELECT position FROM rm_positions WHERE name = ?"
-        rows = await self._database.fetch(sql, (NAME,))
-        return int(rows[0][0]) if rows else 0
+    async def write(self, transaction: Transaction, place: int) -> None:
+        """See :class:`projections.ports.Batch`."""
+        await transaction.write(TASKS, place, self._rows.values())
+        counts = [{"status": s, "tasks": n} for s, n in self._counts.items() if n]
+        if counts:
+            await transaction.write(COUNTS, place, counts)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from projections.ports import Database
+from projections.queries import Queries
 from projections.usage import NAME, SUMS
 
 _STANDING = """
 SELECT p.position, o.owner, o.unfinished, u.day, u.characters
-FROM rm_positions p
-LEFT JOIN rm_usage_owners o ON TRUE
-LEFT JOIN rm_usage u ON u.owner = o.owner AND u.day >= ?
-WHERE p.name = ? AND p.position > 0
+FROM read_models p
+LEFT JOIN read_usage_owners o ON TRUE
+LEFT JOIN read_usage_days u ON u.owner = o.owner AND u.day >= ?
+WHERE p.name = ? AND p.serving AND p.position > 0
 """
 
 
@@ -38,11 +38,10 @@ class UsagePage:
     position: int
 
 
-class UsageQueries:
+class UsageQueries(Queries):
     """What the gateway asks the read model for; a day is written as 2025-01-31."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    name = NAME
 
     async def standing(self, since: str) -> Standing:
         """Everybody's unfinished tasks, and the characters of each day from ``since`` on."""
@@ -65,12 +64,12 @@ class UsageQueries:
         """
         position = await self.position()  # before the rows, which may be newer, never older
         if owner is not None:
-            sql = "SELECT owner, unfinished FROM rm_usage_owners WHERE owner = ?"
+            sql = "SELECT owner, unfinished FROM read_usage_owners WHERE owner = ?"
             rows = await self._database.fetch(sql, (owner,)) or [(owner, 0)]
         else:
             after = ">= ?" if cursor is None else "> ?"
             sql = (
-                "SELECT owner, unfinished FROM rm_usage_owners "  # noqa: S608 -- of the words above
+                "SELECT owner, unfinished FROM read_usage_owners "  # noqa: S608 -- of the words above
                 f"WHERE owner {after} ORDER BY owner LIMIT ?"
             )
             rows = await self._database.fetch(sql, (cursor or "", limit + 1))
@@ -83,19 +82,13 @@ class UsageQueries:
         more = len(rows) > limit
         return UsagePage(owners, owners[-1]["owner"] if more else None, position)
 
-    async def position(self) -> int:
-        """The position up to which the read model has come."""
-        sql = "SELECT position FROM rm_positions WHERE name = ?"
-        rows = await self._database.fetch(sql, (NAME,))
-        return int(rows[0][0]) if rows else 0
-
     async def _days(self, owners: list[str], since: str) -> dict[str, list[dict[str, Any]]]:
         days: dict[str, list[dict[str, Any]]] = {owner: [] for owner in owners}
         if not owners:
             return days
         marks = ", ".join("?" * len(owners))
         sql = (
-            f"SELECT owner, day, {', '.join(SUMS)} FROM rm_usage "  # noqa: S608 -- see marks
+            f"SELECT owner, day, {', '.join(SUMS)} FROM read_usage_days "  # noqa: S608 -- see marks
             f"WHERE owner IN ({marks}) AND day >= ? ORDER BY day DESC"
         )
         for owner, day, *sums in await self._database.fetch(sql, [*owners, since]):

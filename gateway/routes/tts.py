@@ -26,6 +26,7 @@ from gateway.models import (
 )
 from gateway.services import Services
 from gateway.tasks import task_id_of
+from tts.application.task_list import TaskSelection
 from tts.application.tasks import TaskNotFound
 from tts.domain.errors import TaskErased
 from tts.domain.task import Task
@@ -125,13 +126,14 @@ class Tts:
         """The owner's tasks, from the read model."""
         query = parse_query(TaskFilter, endpoint.query_of(request))
         try:
-            page = await self._services.tasks.list(
+            selection = TaskSelection(
                 owner=request.ctx.access.scope,
                 status=query.status.value if query.status else None,
                 template_id=query.template_id,
                 since=query.since,
-                cursor=query.cursor,
-                limit=query.limit,
+            )
+            page = await self._services.tasks.page(
+                selection, cursor=query.cursor, limit=query.limit
             )
         except ValueError as error:
             raise InvalidCursor(f"cursor: {error}") from error

@@ -4,5 +4,5 @@
 -- Not here: payloads (what people said), secrets, callbacks (addresses of clients), shared_documents.
 GRANT SELECT ON stored_events, task_log, checkpoints, log_epochs, schema_versions TO tts_reader;
 GRANT SELECT ON roster, roster_last TO tts_reader;
-GRANT SELECT ON rm_positions, rm_tasks, rm_dead_letters, rm_task_counts TO tts_reader;
-GRANT SELECT ON rm_usage, rm_usage_owners, rm_usage_tasks TO tts_reader;
+GRANT SELECT ON read_models, read_tasks, read_task_counts, read_dead_letters, read_dead_letter_counts TO tts_reader;
+GRANT SELECT ON read_usage_days, read_usage_owners, read_stats, read_templates TO tts_reader;

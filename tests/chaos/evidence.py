@@ -77,21 +77,26 @@ def _json(state: Any) -> dict[str, Any]:
 
 def projected(url: str) -> dict[str, int]:
     """How far each read model has come."""
-    return dict(_rows(url, "SELECT name, position FROM rm_positions"))
+    return dict(_rows(url, "SELECT name, position FROM read_models WHERE serving"))
 
 
 def read_models(url: str) -> dict[str, set[tuple[Any, ...]]]:
     """Every row of every read model; a count of nothing says as much as no row."""
-    rows = {table: set(_rows(url, f"SELECT * FROM {table}")) for table in _tables(url)}  # noqa: S608
-    rows["rm_task_counts"] = {row for row in rows["rm_task_counts"] if row[1]}
+    rows = {table: set(_rows(url, f"SELECT * FROM {table}")) for table in _views(url)}  # noqa: S608
+    for counts in ("read_task_counts", "read_dead_letter_counts"):
+        rows[counts] = {row for row in rows[counts] if row[-1]}
     return rows
 
 
 def clear_models(url: str) -> None:
     """Forget all of them, and how far they have come."""
     with psycopg.connect(url, autocommit=True) as connection:
-        for table in _tables(url):
-            connection.execute(f"TRUNCATE {table}")
+        for view in _views(url):
+            connection.execute(f"DROP VIEW {view}")
+        connection.execute("DELETE FROM read_models")
+        tables = "SELECT tablename FROM pg_tables WHERE tablename ~ '^read_.*_[0-9]+$'"
+        for (table,) in connection.execute(tables).fetchall():
+            connection.execute(f"DROP TABLE {table}")
 
 
 def dump(url: str, path: Path) -> None:
@@ -101,6 +106,6 @@ def dump(url: str, path: Path) -> None:
             file.write(json.dumps(asdict(entry), ensure_ascii=False) + "\n")
 
 
-def _tables(url: str) -> list[str]:
-    sql = "SELECT tablename FROM pg_tables WHERE tablename LIKE 'rm\\_%' ORDER BY 1"
+def _views(url: str) -> list[str]:
+    sql = "SELECT viewname FROM pg_views WHERE viewname LIKE 'read\\_%' ORDER BY 1"
     return [name for (name,) in _rows(url, sql)]

@@ -16,7 +16,8 @@ from eventsourcing.persistence import StoredEvent
 from eventsourcing.utils import get_topic
 
 from projections.database import open_database
-from projections.dead_letters import DeadLetterQueries
+from projections.dead_letter_queries import DeadLetterQueries
+from projections.dead_letters import DeadLettersProjection
 from tests import builders
 from tests.histories import MAPPER
 from tests.read_models import project
@@ -256,7 +257,7 @@ async def test_an_old_idempotency_key_still_stands_for_its_task(store, applicati
 async def test_a_dead_letter_is_found_by_the_code_that_it_failed_with(old, store):
     """A code that is called otherwise by now still selects what was written with it."""
     async with open_database(old.url) as database:
-        await project(store, database)
+        await project(store, database, DeadLettersProjection())
         selection = Selection(code="store_rejected", step="store")
         letters = await DeadLetterQueries(database).page(selection, cursor=None, limit=10)
     assert [letter.task_id for letter in letters] == [the_failed_one("store_rejected")]

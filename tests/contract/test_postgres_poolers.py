@@ -100,7 +100,7 @@ async def everything_works(url: str, direct: str = "") -> None:
             apps = [application(store) for store in [one, other] * 20]
             await asyncio.gather(*(app.request(template_id="t", text="你好") for app in apps))
             await caught_up(one, database)
-            assert len(await database.fetch("SELECT * FROM rm_tasks")) == len(apps)
+            assert len(await database.fetch("SELECT * FROM read_tasks")) == len(apps)
         async with asyncio.timeout(0.9):  # sooner than it would look by itself
             assert await following
             await until_heard(one, other)
@@ -240,7 +240,7 @@ class TestSearchPath:
                 async with asyncio.timeout(5):
                     await stack.enter_async_context(store.leadership("relay"))
         with psycopg.connect(url) as connection:
-            query = "SELECT DISTINCT schemaname FROM pg_tables WHERE tablename = 'rm_tasks'"
+            query = "SELECT DISTINCT schemaname FROM pg_tables WHERE tablename = 'read_tasks_1'"
             assert sorted(connection.execute(query).fetchall()) == [("one",), ("other",)]
 
     async def test_a_schema_that_is_not_there_is_named(self, postgres: Postgres):
@@ -278,10 +278,10 @@ class TestRights:
             pass
         with psycopg.connect(url, autocommit=True) as owner:
             role = new_role(owner)
-            for name in ("stored_events", "rm_tasks"):
+            for name in ("stored_events", "read_tasks_1"):
                 said = await refusal(as_role(url, role))
                 assert name in said
-                assert "stored_events_notification_id_seq" in said or name == "rm_tasks"
+                assert "stored_events_notification_id_seq" in said or name == "read_tasks_1"
                 for statement in said[said.index("GRANT ") :].split("; "):
                     owner.execute(statement)
         await everything_works(as_role(url, role))

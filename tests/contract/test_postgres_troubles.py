@@ -78,7 +78,7 @@ class TestErrors:
         async with open_database(backend.url) as database:
             with psycopg.connect(backend.url, autocommit=True) as connection:
                 connection.execute(raising)
-                for table in ("stored_events", "checkpoints", "rm_positions"):
+                for table in ("stored_events", "checkpoints", "read_models"):
                     connection.execute(trigger.format(table))
             outcome = await asyncio.gather(
                 store.append([event()]),
@@ -104,7 +104,8 @@ class TestErrors:
 
 async def insert(database: PostgresDatabase) -> None:
     async with database.transaction() as transaction:
-        await transaction.execute("INSERT INTO rm_positions VALUES (?, 0)", (str(uuid4()),))
+        sql = "INSERT INTO read_models VALUES (?, 1, 1, 0, FALSE, NULL, '')"
+        await transaction.execute(sql, (str(uuid4()),))
 
 
 async def request(store: Store) -> None:

@@ -18,7 +18,7 @@ from gateway.history import TASKS_MAX
 from gateway.models import CancelRequest, RetryRequest, SpeechRequest
 from gateway.session import KINDS
 from gateway.ws_models import Authenticate, Key, Message, Subscribe, Unsubscribe
-from projections.tasks import _WIRE_NAMES
+from projections.task_queries import _WIRE_NAMES
 from tests.contract import wire_shapes
 from tests.contract.wire_shapes import Field, Shape, python_hint, shape, shape_of
 from tts import client, wire

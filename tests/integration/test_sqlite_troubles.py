@@ -12,7 +12,7 @@ import pytest
 
 from projections.database import open_database
 from projections.ports import Database
-from projections.tasks import TaskQueries
+from projections.task_queries import TaskQueries
 from tests.integration.gateway.gateway_under_test import Running, running
 from tests.read_models import caught_up, project, projecting
 from tests.services.disk import SmallDisk
@@ -82,7 +82,7 @@ class TestReadModels:
             await caught_up(its.store, database)
             file = tmp_path / "tts.read.db"
             before = inode(file)
-            damage(file, database._connection._opened)
+            damage(file, database._writer._opened)
             await its.post()
             await until(lambda: inode(file) not in {0, before}, "it is another file")
 

@@ -12,7 +12,7 @@ from uuid import UUID
 import click
 
 from projections.database import open_database
-from projections.dead_letters import DeadLetterQueries
+from projections.dead_letter_queries import DeadLetterQueries
 from tts.application.bulk_answer import bulk_answer
 from tts.application.dead_letters import Bulk, DeadLetters, Outcome, Selection
 from tts.bootstrap import Composition, compose

@@ -16,12 +16,12 @@ from gateway.access.admission import check_credentials
 from gateway.app import Gateway, own_metrics
 from gateway.hosts import Hosts
 from gateway.services import Metrics, Webhooks
+from projections.all_models import PROJECTIONS
 from projections.database import open_database
-from projections.dead_letters import DeadLetterQueries
+from projections.dead_letter_queries import DeadLetterQueries
 from projections.ports import Database
 from projections.runner import Projector
-from projections.tasks import TaskQueries, TasksProjection
-from projections.usage import UsageProjection
+from projections.task_queries import TaskQueries
 from projections.usage_queries import UsageQueries
 from tts.application.dead_letters import Selection
 from tts.audio.folder import FolderAudio
@@ -273,7 +273,7 @@ async def _relay(deployment: Deployment) -> Part:
 async def _projector(deployment: Deployment) -> Part:
     store = deployment.composition.store
     database = await _open_read_models(deployment)
-    projector = Projector(store, store, database, [TasksProjection(), UsageProjection()])
+    projector = Projector(store, database, PROJECTIONS)
     deployment.probes["projector"] = projector.ready
     deployment.leading = lambda: projector.leading
     show(PROJECTOR)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from projections.database import open_database
-from projections.tasks import TaskQueries
+from projections.task_queries import TaskQueries
 from tests.builders import application
 from tests.integration.gateway.gateway_under_test import running, speak
 from tests.integration.relay.relay_under_test import Broker, queued, relaying, requested
@@ -21,7 +21,7 @@ from tts.ports.epochs import WentBack
 pytestmark = pytest.mark.cluster
 
 
-async def everything(database, sql="SELECT task_id, status, position FROM rm_tasks ORDER BY 1"):
+async def everything(database, sql="SELECT task_id, status, position FROM read_tasks ORDER BY 1"):
     return await database.fetch(sql)
 
 

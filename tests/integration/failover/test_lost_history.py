@@ -12,7 +12,8 @@ import pytest
 from eventsourcing.persistence import StoredEvent
 
 from projections.database import open_database
-from projections.tasks import TaskQueries, TasksProjection
+from projections.task_queries import TaskQueries
+from projections.tasks import TasksProjection
 from projections.usage import UsageProjection
 from tests.builders import application
 from tests.histories import live, new_task, stored
@@ -172,7 +173,7 @@ def requested(task_id: UUID) -> StoredEvent:
 
 
 async def rows(database) -> list[tuple]:
-    return await database.fetch("SELECT * FROM rm_tasks ORDER BY task_id")
+    return await database.fetch("SELECT * FROM read_tasks ORDER BY task_id")
 
 
 async def until_made(store, database, expected) -> None:

@@ -17,10 +17,10 @@ from gateway.quotas import Quotas
 from gateway.streams.owners import Owners
 from projections.database import open_database
 from projections.ports import Database
-from projections.runner import Projector
 from projections.usage import UsageProjection
 from projections.usage_queries import UsageQueries
 from tests.histories import START, live, new_task, stored
+from tests.read_models import apply, standing
 from tests.services.stores import Backend, Store
 from tests.waiting import until
 from tts.domain.task import Task
@@ -79,8 +79,8 @@ async def test_the_count_is_the_same_from_wherever_it_begins(backend: Backend, p
         tasks = await fill(store, 60, seed=1)
         log = await store.read(0, 10_000)
         if part := log[: int(len(log) * projected)]:
-            usage = UsageProjection()
-            await Projector(store, store, database, [usage])._apply(usage, part)
+            group = await standing(store, database, UsageProjection())
+            await group.apply(part)
         async with counting(store, database) as quotas:
             with await quotas.take(key_of("ann"), 0):
                 pass  # and given back
@@ -145,8 +145,7 @@ async def test_what_the_log_has_lost_counts_no_longer(backend: Backend, caplog):
     async with backend.store() as store, open_database(backend.url) as database:
         log = Losing(store)
         await fill(store, 10, seed=6)
-        usage = UsageProjection()
-        await Projector(store, store, database, [usage])._apply(usage, await store.read(0, 10_000))
+        await apply(store, database, UsageProjection())
         async with counting(log, database) as quotas:
             with await quotas.take(key_of("ann"), 0):
                 pass

@@ -276,7 +276,7 @@ class TestReadModel:
                 open_database(its.settings.store_url) as database,
                 database.transaction() as transaction,
             ):
-                await transaction.execute("UPDATE rm_positions SET position = 0")
+                await transaction.execute("UPDATE read_models SET position = 0")
             assert refused(await ask(its), "characters_exhausted")
         async with running(tmp_path, **quota) as its:
             assert refused(await ask(its), "characters_exhausted")

@@ -12,11 +12,11 @@ import pytest
 
 from projections.database import open_database
 from projections.ports import Database
-from projections.runner import Projector
-from projections.usage import TABLES, UsageProjection
+from projections.usage import UsageProjection
 from projections.usage_queries import Standing, UsageQueries
 from tests.builders import bring, complete, download, fail, record, start, succeed
 from tests.histories import START, live, new_task, stored
+from tests.read_models import apply as apply_all
 from tests.services.stores import Backend, Store
 from tts.domain.task import Task
 from tts.domain.values import Status
@@ -60,20 +60,8 @@ async def fill(store: Store, count: int, seed: int) -> list[Task]:
     return tasks
 
 
-async def apply(store: Store, database: Database, *, size: int = 10_000, again: int = 0) -> None:
-    """Bring the model to the end of the log; each batch begins with the last of the one before."""
-    usage = UsageProjection()
-    projector = Projector(store, store, database, [usage])
-    log = await store.read(0, 10_000)
-    for n in range(0, len(log), size):
-        assert await projector._apply(usage, log[max(0, n - again) : n + size])
-
-
-async def rows(database: Database) -> list[list[tuple]]:
-    return [
-        sorted(await database.fetch(f"SELECT * FROM {table}"))  # noqa: S608 -- a name
-        for table in (*TABLES, "rm_positions")
-    ]
+async def apply(store: Store, database: Database, *, size: int = 10_000) -> None:
+    await apply_all(store, database, UsageProjection(), size=size)
 
 
 async def of(database: Database, owner: str, since: str = TODAY) -> dict[str, Any]:
@@ -108,26 +96,6 @@ class TestSums:
             assert day["predictions"] == count(log, Task.PredictionCreated.TOPIC, ids) > 0
             spoken = [task.duration for task in own if task.status is Status.SUCCEEDED]
             assert day["audioSeconds"] == sum(spoken) > 0
-
-    async def test_do_not_depend_on_how_events_were_batched(self, store, database):
-        """One at a time gives what one batch gives, and what is applied already adds nothing."""
-        await fill(store, 30, seed=2)
-        await apply(store, database)
-        at_once = await rows(database)
-        async with database.transaction() as transaction:
-            await transaction.execute("DELETE FROM rm_positions")
-        await apply(store, database, size=1, again=2)
-        assert await rows(database) == at_once
-
-    async def test_come_out_the_same_when_they_are_made_anew(self, store, database):
-        """A position that is set back is enough: the old rows are not added to."""
-        await fill(store, 30, seed=3)
-        await apply(store, database, size=11)
-        before = await rows(database)
-        async with database.transaction() as transaction:
-            await transaction.execute("UPDATE rm_positions SET position = 0")
-        await apply(store, database, size=7)
-        assert await rows(database) == before
 
     async def test_count_seconds_of_a_prediction_once(self, store, database):
         """An output that has moved is fetched again and paid for once; a new prediction is new."""
@@ -187,19 +155,6 @@ class TestSums:
         newest = (await of(database, "", since="2026-01-02"))["days"]
         assert [day["day"] for day in newest] == ["2026-01-02"]
 
-    async def test_forget_tasks_to_which_nothing_can_happen(self, store, database):
-        """The model grows with owners and days, not with tasks."""
-        random = Random(8)
-        spoken, erased, failed = (new_task(random) for _ in range(3))
-        bring(spoken, Status.SUCCEEDED)
-        fail(erased)
-        fail(failed)
-        erased.erase(by="a", now=START)
-        await append(store, spoken, erased, failed)
-        await apply(store, database, size=3)
-        kept = await database.fetch("SELECT task_id FROM rm_usage_tasks")
-        assert kept == [(str(failed.id),)]
-
 
 class TestQueries:
     async def test_pages_show_every_owner_once(self, store, database):
@@ -241,13 +196,5 @@ class TestQueries:
         await append(store, new_task(Random(11), owner="ann"))
         await apply(store, database)
         async with database.transaction() as transaction:
-            await transaction.execute("UPDATE rm_positions SET position = 0")
+            await transaction.execute("UPDATE read_models SET position = 0")
         assert await UsageQueries(database).standing(TODAY) == Standing(0, {}, {})
-
-
-async def test_an_event_of_a_newer_version_is_not_walked_past(database):
-    """What it may have cost must not be missing for ever."""
-    event = Recorded(1, UUID(int=1), 1, "tts.task.from_the_future", b"{}")
-    with pytest.raises(KeyError):
-        async with database.transaction() as transaction:
-            await UsageProjection().apply(transaction, [event])

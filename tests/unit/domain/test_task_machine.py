@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from projections.tasks import change
+from projections.tasks import TASKS, change
 from tests.histories import MAPPER, START, new_task, stored
 from tts.domain.errors import DomainError, LeaseLost
 from tts.domain.task import Task
@@ -357,7 +357,7 @@ class TaskLife(RuleBasedStateMachine):
 
     @invariant()
     def the_list_shows_what_the_task_says(self) -> None:
-        row: dict[str, object] = {}
+        row: dict[str, object] = dict.fromkeys(TASKS.columns.keys() - {"phase"})
         for position, event in enumerate(self.log, 1):
             recorded = Recorded(
                 position,
@@ -366,7 +366,7 @@ class TaskLife(RuleBasedStateMachine):
                 event.topic,
                 event.state,
             )
-            row |= change(recorded)
+            row |= change(recorded, orjson.loads(recorded.state))
         answer = task_answer(self.task, len(self.log), None, lambda key: key)
         assert row == {
             "task_id": answer["taskId"],

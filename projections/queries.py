@@ -1,0 +1,41 @@
+"""What all queries of a read model have in common: how far it has come."""
+
+from __future__ import annotations
+
+import asyncio
+
+from projections.ports import Database
+from projections.table import PLACES
+
+POLL_SECONDS = 0.02
+_STANDING = "SELECT position, place FROM read_models WHERE name = ? AND serving"
+
+
+class Queries:
+    """What is asked of the read model of that name."""
+
+    name: str
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def position(self) -> int:
+        """The position up to which the read model has come."""
+        position, _ = await self._standing()
+        return position
+
+    async def _standing(self) -> tuple[int, int]:
+        """The position, and the place where the rows are."""
+        rows = await self._database.fetch(_STANDING, (self.name,))
+        return (int(rows[0][0]), int(rows[0][1])) if rows else (0, PLACES[0])
+
+    async def reach(self, position: int, seconds: float) -> int:
+        """Wait until the read model has come to ``position``, for so long at most.
+
+        Returns the position that it has come to.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + seconds
+        while (there := await self.position()) < position and loop.time() < deadline:
+            await asyncio.sleep(POLL_SECONDS)
+        return there
