@@ -34,7 +34,7 @@ async function open(routes, options = {}) {
 }
 
 async function until(condition, what) {
-  const deadline = Date.now() + 5_000;
+  const deadline = Date.now() + 15_000;
   while (!condition()) {
     assert.ok(Date.now() < deadline, `not in time: ${what}`);
     await new Promise((resolve) => setTimeout(resolve, 5));
@@ -83,13 +83,13 @@ describe("the stream", () => {
   });
 
   it("gives up a connection on which no heartbeat comes", async () => {
-    const options = { heartbeatInterval: 40 };
+    const options = { heartbeatInterval: 400 };
     const { client, service } = await open(
       { "GET /events": (_, response, nth) => stream(response, connected(nth)) },
       options,
     );
     await client.connect();
-    await until(() => service.asked("GET /events").length === 2, "a second connection");
+    await until(() => service.asked("GET /events").length >= 2, "a second connection");
     assert.equal(service.asked("GET /events")[1].query.get("lastEventId"), "1");
   });
 
@@ -99,7 +99,7 @@ describe("the stream", () => {
         stream(response, connected(nth, { heartbeatInterval: 40 })),
     });
     await client.connect();
-    await until(() => service.asked("GET /events").length === 2, "a second connection");
+    await until(() => service.asked("GET /events").length >= 2, "a second connection");
   });
 
   it("resumes after a heartbeat that has an id", async () => {
@@ -144,17 +144,20 @@ describe("the stream", () => {
   });
 
   it("reads unfinished tasks again after a reset, and shows nothing older afterwards", async () => {
+    let live;
     const { client, updates } = await open({
       "GET /events": (_, response, nth) => {
         stream(response, RETRY_SOON, connected(nth === 1 ? 0 : 50));
         if (nth === 1) return response.end(update(1, "queued") + update(2, "queued", "done") + update(3, "failed", "done"));
+        live = response;
         response.write(reset(50));
-        setTimeout(() => response.write(update(55, "dequeued") + update(61, "succeeded")), 100);
       },
       "GET /api/tts/task/t": (_, response) =>
         data(response, { taskId: "t", status: "downloading", position: 60, updatedAt: "now" }),
     });
     await client.connect();
+    await until(() => updates().length === 4, "the snapshot");
+    live.write(update(55, "dequeued") + update(61, "succeeded"));
     await until(() => client.position === 61, "position 61");
     assert.deepEqual(positions(updates()), [1, 2, 3, 60, 61]);
     assert.deepEqual([updates()[3].snapshot, updates()[3].timestamp], [true, "now"]);
@@ -212,7 +215,7 @@ describe("tokens", () => {
       { apiKey: "key" },
     );
     await client.connect();
-    await until(() => service.asked("GET /events").length === 2, "a second connection");
+    await until(() => service.asked("GET /events").length >= 2, "a second connection");
     const used = service.asked("GET /events").map(({ query }) => query.get("token"));
     assert.deepEqual(used, ["token 1", "token 2"]);
   });
@@ -221,7 +224,7 @@ describe("tokens", () => {
     const ends = [];
     const { client, service, updates, types } = await open(
       {
-        "POST /api/stream-token": (_, response, nth) => token(response, `token ${nth}`, 0.4),
+        "POST /api/stream-token": (_, response, nth) => token(response, `token ${nth}`, 1.5),
         "GET /events": ({ query }, response, nth) => {
           stream(response, connected(Number(query.get("lastEventId") ?? 0)), update(nth, "queued"));
           response.on("close", () => ends.push(nth));
@@ -252,7 +255,7 @@ describe("tokens", () => {
       { apiKey: "key" },
     );
     await client.connect();
-    await until(() => service.asked("GET /events").length === 2, "a second stream");
+    await until(() => service.asked("GET /events").length >= 2, "a second stream");
     await until(() => client.state === "open", "open again");
     assert.deepEqual(types().slice(0, 3), ["open", "error", "reconnecting"]);
   });
