@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from tts.cli.backup.command import backup, restore
 from tts.cli.dead_letters import dead_letters
 from tts.cli.deployments import Role, deploy
 from tts.cli.doctor.command import doctor
@@ -122,6 +123,8 @@ def sandbox(*, faults: Path | None, **overrides: Any) -> None:
         raise click.BadParameter(str(error), param_hint="--faults") from error
 
 
+main.add_command(backup)
+main.add_command(restore)
 main.add_command(doctor)
 main.add_command(keys)
 main.add_command(dead_letters)

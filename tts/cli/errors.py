@@ -14,15 +14,21 @@ from tts.observability.visible import visible
 from tts.ports.errors import Unavailable, Unfit
 
 
-class Tools(click.Group):
-    """Commands that do one thing and end; each of these errors says what to do."""
-
+class _InSentences(click.Command):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""
         try:
             return super().invoke(ctx)
         except (ConfigError, Unavailable, Unfit, TaskNotFound, NotADeadLetter) as error:
             raise click.ClickException(visible(str(error))) from error
+
+
+class Tool(_InSentences):
+    """A command that does one thing and ends; each of these errors says what to do."""
+
+
+class Tools(_InSentences, click.Group):
+    """Several of them."""
 
 
 class Processes(click.Group):
