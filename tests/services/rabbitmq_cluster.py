@@ -9,6 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from tests.services.rabbitmq import Epmd, RabbitMQ
 from tests.waiting import wait_until
 
+WHOLE_SECONDS = 180.0  # on a busy machine, with a partition to be healed first
+
 
 class RabbitMQCluster:
     """Three nodes; a quorum queue has a replica on each.
@@ -74,7 +76,7 @@ class RabbitMQCluster:
                 node.thaw()
         if halted := [node for node in self.nodes if not node.running]:
             self.start(halted)
-        wait_until(self._whole, "the nodes see each other")
+        wait_until(self._whole, "the nodes see each other", WHOLE_SECONDS)
 
     @contextlib.contextmanager
     def without_quorum(
