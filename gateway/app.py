@@ -194,7 +194,7 @@ class Gateway:
             Quota(settings.owner_max_tasks, settings.owner_characters_per_day),
             application.now,
         )
-        self._admission = Admission(settings)
+        self._admission = Admission(settings, application.now)
         services = Services(
             settings=settings,
             application=application,

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
 
 from sanic import Request
 
@@ -17,6 +17,7 @@ from gateway.access.roles import ANYBODY, STRANGER, Access, Need, Scope
 from gateway.errors import Forbidden, Unauthorized
 from gateway.room import Room
 from gateway.security import Event
+from tts.application.tasks import utc_now
 from tts.config import ConfigError, Settings
 
 OLD_KEYS = "TTS_API_KEYS_FILE: cannot be read; the keys stay as they were, and the log says why"
@@ -78,11 +79,12 @@ class Admission:
         ConfigError: no keys are configured, and others than this machine can reach the gateway.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, now: Callable[[], datetime] = utc_now) -> None:
         check_credentials(settings)
+        self._now = now
         path = settings.tts_api_keys_file
         self._token_seconds = settings.stream_token_seconds
-        self.keys = Keyring(path, token_seconds=self._token_seconds) if path else None
+        self.keys = Keyring(path, token_seconds=self._token_seconds, now=now) if path else None
         self._credentials = Credentials(self.keys) if self.keys else None
         rate = settings.rate_limit_per_key if path else settings.rate_limit_per_address
         self._rate = RateLimit(rate) if rate else None
@@ -146,7 +148,7 @@ class Admission:
     def token(self, access: Access, scope: Scope, object_key: str = "") -> tuple[str, datetime]:
         """A token for one who is admitted, and when it ends; a mere word where nobody is asked."""
         if self.keys is None:
-            return "anonymous", datetime.now(UTC) + timedelta(seconds=self._token_seconds)
+            return "anonymous", self._now() + timedelta(seconds=self._token_seconds)
         return self.keys.token_for(access, scope, object_key)
 
     def notes(self) -> Sequence[str]:

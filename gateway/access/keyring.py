@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 from prometheus_client import Gauge
@@ -15,6 +15,7 @@ from gateway.access import keys, tokens
 from gateway.access.roles import Access, Quota, Scope, Token
 from gateway.errors import BadCredential
 from gateway.security import Event
+from tts.application.tasks import utc_now
 from tts.config import ConfigError
 from tts.observability.metrics.registries import GATEWAY
 
@@ -30,15 +31,23 @@ _Stamp = tuple[int, ...]
 class Keyring:
     """Tells keys and tokens from inventions.
 
+    ``now`` is one clock for all gateways, as each takes the tokens of all.
+
     Raises:
         ConfigError: the file cannot be used.
     """
 
     def __init__(
-        self, path: Path, *, token_seconds: int, clock: Callable[[], float] = time.monotonic
+        self,
+        path: Path,
+        *,
+        token_seconds: int,
+        now: Callable[[], datetime] = utc_now,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._path = path
         self._token_seconds = token_seconds
+        self._now = now
         self._clock = clock
         self._looked = clock()
         self._stamp = self._stat()
@@ -63,7 +72,7 @@ class Keyring:
             raise BadCredential(
                 "the key is not known", key_id=shown if self._keys.by_id(shown) else ""
             )
-        return _granted(key)
+        return _granted(key, self._now())
 
     def of_token(self, text: str) -> Access:
         """What a token lends.
@@ -76,14 +85,14 @@ class Keyring:
         key = current.by_id(key_id)
         if key is None:
             raise BadCredential("the key of the token is gone", key_id=key_id, genuine=True)
-        access = _granted(key, token)
+        access = _granted(key, self._now(), token)
         if reason := self.refusal(access):
             raise BadCredential(reason, key_id=key_id, genuine=True)
         return access
 
     def refusal(self, access: Access) -> str:
         """Why what was granted once would not be granted now; empty if it would."""
-        now = datetime.now(UTC)
+        now = self._now()
         key = self._current().by_id(access.key_id)
         if key is None:
             return "the key is gone"
@@ -95,11 +104,11 @@ class Keyring:
 
     def quotas_of(self, owner: str) -> list[Quota]:
         """The quotas of the owner's keys that are good now."""
-        return self._current().quotas_of(owner, datetime.now(UTC))
+        return self._current().quotas_of(owner, self._now())
 
     def token_for(self, access: Access, scope: Scope, object_key: str = "") -> tuple[str, datetime]:
         """A token for the key, and when it ends: never later than the key."""
-        ends = datetime.now(UTC) + timedelta(seconds=self._token_seconds)
+        ends = self._now() + timedelta(seconds=self._token_seconds)
         if access.expires is not None:
             ends = min(ends, access.expires)
         token = Token(scope, ends, object_key)
@@ -142,8 +151,8 @@ class Keyring:
         return (stat.st_ino, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size)
 
 
-def _granted(key: keys.Key, token: Token | None = None) -> Access:
-    if reason := key.refusal(datetime.now(UTC)):
+def _granted(key: keys.Key, now: datetime, token: Token | None = None) -> Access:
+    if reason := key.refusal(now):
         raise BadCredential(reason, key_id=key.id, genuine=True)
     return _access(key, token)
 

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime
 from itertools import chain
@@ -147,7 +146,7 @@ class Hub:
 
     async def end_refused(self, *, everybody: bool) -> None:
         """End the streams whose credential has ended; ``everybody`` is looked at after a change."""
-        now = time.time()
+        now = self._now().timestamp()
         for readers in self.readers:
             for n, stream in enumerate(readers):
                 if n % STREAMS_AT_ONCE == 0:
