@@ -16,7 +16,7 @@ from tts.sandbox import Behaviour, start_sandbox
 from tts.store.postgres import PostgresStore
 from tts.store.sqlite import SQLiteStore
 
-TASKS = 60  # each with two retries
+TASKS = 30  # each with two retries
 
 
 @pytest.fixture(params=["embedded", "distributed"])
@@ -34,7 +34,7 @@ async def parts(request, tmp_path):
 
 
 async def test_no_retry_starts_before_its_time(parts, tmp_path):
-    """Of more than a hundred none is early; how late they are is shown, not promised."""
+    """Of dozens none is early; how late they are is shown, not promised."""
     store, queue = parts
     async with failing(store, tmp_path) as world, world.working(queue=queue, concurrency=16):
         tasks = [await world.request() for _ in range(TASKS)]

@@ -163,12 +163,15 @@ async def test_a_broker_is_marked_when_everything_is_back_and_not_before(backend
             assert not broker.marks
             broker.publish, broker.away = publish, False
             await until(lambda: broker.marks)
-        assert {m.task_id for m in broker.messages} == set(tasks)
+            fresh, *others = tasks
+            assert set(others) <= {m.task_id for m in broker.messages}
+            await until(lambda: fresh in {m.task_id for m in broker.messages}, "its turn has come")
 
 
+@pytest.mark.parametrize("backend", ["postgres"], indirect=True)
 async def test_a_wiped_rabbitmq_gets_its_messages_back_without_an_operator(rabbitmq, backend):
     """The relay lives on, nobody publishes anything new, and the disk was replaced."""
-    queue = RabbitMQ(rabbitmq.url)
+    queue = RabbitMQ(rabbitmq.url)  # the vhost that is there again; nobody else uses it
     async with backend.store() as store, relaying(store, queue):
         app = application(store)
         tasks = await in_every_state(app, store)
@@ -183,7 +186,6 @@ async def test_a_wiped_rabbitmq_gets_its_messages_back_without_an_operator(rabbi
                     break
         await until(lambda: _marked(queue))
     await queue.aclose()
-    await asyncio.to_thread(rabbitmq.wipe)  # others find it as they left it
 
 
 async def _marked(queue) -> bool:
