@@ -89,6 +89,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("DELETE", "/api/tts/task/<task_id:str>"): Row(expect(404, 200, 403, 200), task="failed"),
     ("GET", "/api/tts/task/<task_id:str>/events"): Row(OWN, task=""),
     ("GET", "/api/tts/tasks"): Row(expect(200, 200, 200, 200)),
+    ("GET", "/api/webhooks/secret"): Row(expect(200, 200, 403, 200)),
     ("GET", "/api/dead-letters"): Row(expect(200, 200, 200, 200)),
     ("GET", "/api/dead-letters/<task_id:str>"): Row(OWN, task="failed"),
     ("POST", "/api/dead-letters/redrive"): Row(expect(200, 200, 403, 200), body=ALL),
