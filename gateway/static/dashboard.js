@@ -9,10 +9,10 @@ import { TTSEventClient } from "./client/SSEClient.mjs";
 import { refreshCounts, showCounts } from "./page/counts.js";
 import { language } from "./page/dashboard-words.js";
 import { $ } from "./page/element.js";
+import { lost, showKnown } from "./page/known.js";
 import { refreshLetters, showLetters } from "./page/letters.js";
 import { refreshTasks, showTasks, takeUpdate } from "./page/recent.js";
-import { lost, showKnown } from "./page/known.js";
-import { apiKey, askForKey, clearProblem, report, useKey } from "./page/service.js";
+import { apiKey, askForKey, clearProblem, mayAsk, report, useKey } from "./page/service.js";
 import { loseSystem, refreshSystem, showSystem } from "./page/system.js";
 
 const SYSTEM_MS = 5_000;
@@ -47,12 +47,16 @@ function refresh() {
   refreshCounts();
   refreshLetters();
   refreshSystem();
-  refreshTasks().catch((error) => error.status === 401 || report(error));
+  readTasks();
+}
+
+function readTasks() {
+  refreshTasks().catch((error) => error.status === 401 || error.status === 403 || report(error));
 }
 
 /** Nothing is known any more until it is read again. */
 function lose() {
-  lost("counts", "letters-card");
+  lost("counts", "letters-card", "tasks-card");
   loseSystem();
 }
 
@@ -77,4 +81,11 @@ language.apply(() => {
   showConnection();
 });
 start();
-setInterval(refreshSystem, SYSTEM_MS);
+setInterval(() => {
+  if (!mayAsk()) return;
+  refreshSystem();
+  const unread = (block) => $(block).dataset.read !== "yes";
+  if (unread("counts")) refreshCounts();
+  if (unread("letters-card")) refreshLetters();
+  if (unread("tasks-card")) readTasks();
+}, SYSTEM_MS);

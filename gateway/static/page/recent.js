@@ -2,6 +2,7 @@
 
 import { language, moment, say } from "./dashboard-words.js";
 import { $, element } from "./element.js";
+import { lost, read } from "./known.js";
 import { api } from "./service.js";
 
 const TASKS = 25;
@@ -10,9 +11,15 @@ const tasks = new Map();
 let drawing = false;
 
 export async function refreshTasks() {
-  for (const task of (await api("GET", `api/tts/tasks?limit=${TASKS}`)).tasks.reverse()) {
-    takeUpdate({ ...task, timestamp: task.updatedAt });
+  let page;
+  try {
+    page = await api("GET", `api/tts/tasks?limit=${TASKS}`);
+  } catch (error) {
+    lost("tasks-card");
+    throw error;
   }
+  for (const task of page.tasks.reverse()) takeUpdate({ ...task, timestamp: task.updatedAt });
+  read("tasks-card");
   showTasks();
 }
 

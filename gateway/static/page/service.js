@@ -8,11 +8,16 @@ const PATIENCE_MS = 8000; // a service that hangs answers nobody
 const SETTLE_MS = [150, 1500]; // after a change: soon, and once the read models must be there
 
 let key = sessionStorage.getItem(KEY) ?? undefined;
+let refused = false;
 
 export const apiKey = () => key;
 
+/** Whether to ask by ourselves: a page that is left open with a wrong key must not lock its address out. */
+export const mayAsk = () => !refused;
+
 export function useKey(text) {
   key = text;
+  refused = false;
   sessionStorage.setItem(KEY, key);
   $("key-form").hidden = true;
   $("key-problem").hidden = true;
@@ -21,6 +26,7 @@ export function useKey(text) {
 
 /** Ask for one, or for another one: `why` is a word of the page. */
 export function askForKey(why = key && "keyRefused") {
+  refused = true;
   $("key-form").hidden = false;
   $("key-problem").hidden = !why;
   if (why) $("key-problem").textContent = language.words[why];

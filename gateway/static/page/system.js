@@ -18,7 +18,9 @@ export async function refreshSystem() {
     system = await api("GET", "system");
   } catch (error) {
     loseSystem();
-    if (error.status >= 500) report(error);
+    // A key that is refused now has been good for what is shown; nobody reads on with it.
+    if (error.status === 401 || error.status === 403) lost(...FROM_READ_MODELS, "tasks-card");
+    else report(error);
     return;
   }
   read(...BLOCKS);

@@ -24,7 +24,7 @@ export function troubleItem(trouble) {
   const item = element("li", "trouble");
   item.dataset.code = trouble.code;
   item.dataset.subject = trouble.subject;
-  const [message, meanwhile, action] = words(trouble);
+  const [message, meanwhile, action] = words(trouble).map((text) => text.replaceAll("`", ""));
   item.append(element("strong", "", message), element("span", "", meanwhile), element("span", "action", action));
   return item;
 }
