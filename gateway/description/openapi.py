@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections import defaultdict
 from collections.abc import Mapping
@@ -14,11 +13,13 @@ from gateway import errors
 from gateway.access.roles import Need
 from gateway.description.operation import JSON, Answer, Operation
 from gateway.description.operations import OPERATIONS
+from gateway.description.samples import samples
 from gateway.description.schemas import REF, Json, Schemas, definitions, reference
 from gateway.description.webhooks import webhooks
 from gateway.models import SpeechRequest, speech_request
 from tts import wire
 from tts.config import Settings
+from tts.domain import failures
 
 LATER = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 ALWAYS = ("unavailable",)  # may befall every operation
@@ -92,6 +93,24 @@ If the service has keys, requests carry one: `Authorization: Bearer <key>`. The 
 answer 404, as if they were not there."""
 
 
+_FAILURES: dict[str, tuple[str, str]] = {}
+for _failure in failures.TABLE.values():
+    _FAILURES.setdefault(_failure.code, (_failure.meaning, _failure.action))
+FAILURES = "\n".join(
+    f"- `{code}`: {meaning} {action}" for code, (meaning, action) in sorted(_FAILURES.items())
+)
+TAGS = [
+    {"name": "Speech", "description": "Have texts spoken, and a say in what becomes of them."},
+    {
+        "name": "Tasks",
+        "description": f"What became of them. Each `code` of a failure:\n\n{FAILURES}",
+    },
+    {"name": "Dead letters", "description": "What has failed for good."},
+    {"name": "Streams", "description": "What happens, as it happens."},
+    {"name": "Operation", "description": "For those who run the service."},
+]
+
+
 def path_of(route: str) -> str:
     """Sanic's path as OpenAPI writes it, with the parameters' names as in the answers."""
     return re.sub(r"<(\w+)(?::\w+)?>", lambda match: f"{{{_camel(match[1])}}}", route)
@@ -111,6 +130,7 @@ def document(settings: Settings, served: Mapping[tuple[str, str], Need], *, guar
             )
     return {
         "openapi": "3.1.0",
+        "tags": TAGS,
         "info": {
             "title": "Text to speech",
             "version": version("tts-backend"),
@@ -146,9 +166,15 @@ class _Builder:
         entry: Json = {
             "tags": [operation.tag],
             "summary": operation.summary,
-            "operationId": _operation_id(method, path),
+            "operationId": operation.id,
             "responses": self._responses(operation, need),
-            "x-codeSamples": [{"lang": "Shell", "source": self._curl(path, operation, need)}],
+            "x-codeSamples": samples(
+                method,
+                self._base,
+                path,
+                operation,
+                guarded=self._guarded and need is not Need.NOTHING,
+            ),
         }
         if self._guarded:
             entry["security"] = SECURITY[need]
@@ -204,7 +230,7 @@ class _Builder:
         if answer.leads_to:
             response["links"] = {
                 name: {
-                    "operationId": _operation_id(*target),
+                    "operationId": OPERATIONS[target].id,
                     "parameters": {"path.taskId": "$response.body#/data/taskId"},
                 }
                 for name, target in answer.leads_to.items()
@@ -237,26 +263,6 @@ class _Builder:
             seconds = {"type": "string", "pattern": "^[0-9]+$"}
             response["headers"] = {"Retry-After": {"description": "In seconds.", "schema": seconds}}
         return response
-
-    def _curl(self, path: str, operation: Operation, need: Need) -> str:
-        for parameter in operation.parameters:
-            path = path.replace(f"{{{parameter['name']}}}", str(parameter.get("example")))
-        base = operation.scheme + self._base.removeprefix("http")
-        words = [f'{operation.curl} "{base}{operation.path_example or path}"']
-        if self._guarded and need is not Need.NOTHING:
-            words.append('-H "Authorization: Bearer $TTS_KEY"')
-        if operation.body is not None:
-            words += ["-H 'Content-Type: application/json'", f"-d '{_body(operation.example)}'"]
-        return " \\\n     ".join(words)
-
-
-def _body(example: Any) -> str:
-    return json.dumps(example, ensure_ascii=False)
-
-
-def _operation_id(method: str, path: str) -> str:
-    words = re.findall(r"\w+", path)
-    return _camel("_".join([method.lower(), *words]))
 
 
 def _camel(name: str) -> str:

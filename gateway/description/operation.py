@@ -38,12 +38,13 @@ class Answer:
 
 @dataclass(frozen=True)
 class Operation:
-    """One method of one path.
+    """One method of one path; ``id`` is what generated clients call it.
 
     ``errors`` are codes, and ``outcomes`` statuses whose codes are those that a task can fail with.
     ``curl`` comes before the URL, and ``path_example`` is the path that it is tried with.
     """
 
+    id: str
     tag: str
     summary: str
     answers: Mapping[int, Answer]

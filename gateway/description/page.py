@@ -56,6 +56,10 @@ def render(document: Json) -> str:
         f'<p>Version {escape(info["version"])}; for machines: <a href="openapi.json">OpenAPI</a>.'
         f"<ul>{links}</ul>"
         + "".join(_operation(*each) for each in operations)
+        + "".join(
+            f"<section><h2>{escape(tag['name'])}</h2>{prose(tag['description'])}</section>"
+            for tag in document["tags"]
+        )
         + "<section><h2>Schemas</h2>"
         + "".join(_schema(name, schema) for name, schema in sorted(schemas.items()))
         + "</section></html>"
@@ -82,13 +86,21 @@ def _inline(text: str) -> str:
     return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
 
 
+def _sample(sample: Json) -> str:
+    """The command is seen at once, the code of a language when it is asked for."""
+    code = f"<pre>{escape(sample['source'])}</pre>"
+    if sample["lang"] == "Shell":
+        return code
+    return f"<details><summary>{sample['lang']}</summary>{code}</details>"
+
+
 def _operation(method: str, path: str, operation: Json) -> str:
     parts = [
         f'<section id="{operation["operationId"]}">',
         f"<h3><b>{method.upper()}</b> <code>{escape(path)}</code></h3>",
         f"<p><strong>{escape(operation['summary'])}</strong>",
         prose(operation.get("description", "")),
-        *(f"<pre>{escape(sample['source'])}</pre>" for sample in operation["x-codeSamples"]),
+        *map(_sample, operation["x-codeSamples"]),
     ]
     if "parameters" in operation:
         rows = [

@@ -8,7 +8,6 @@ from gateway.description.operation import Operation
 from gateway.description.operations import (
     callbacks,
     dead_letters,
-    pages,
     speech,
     streams,
     system,
@@ -17,6 +16,6 @@ from gateway.description.operations import (
 
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
     operation: description
-    for module in (speech, callbacks, tasks, dead_letters, streams, system, pages)
+    for module in (speech, callbacks, tasks, dead_letters, streams, system)
     for operation, description in module.OPERATIONS.items()
 }

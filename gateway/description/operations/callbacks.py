@@ -9,6 +9,7 @@ from tts import wire
 
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/api/webhooks/secret"): Operation(
+        id="getCallbackSecret",
         tag="Speech",
         summary="What your callbacks are signed with",
         description=(

@@ -23,6 +23,7 @@ BULK = (
 
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/api/dead-letters"): Operation(
+        id="listDeadLetters",
         tag="Dead letters",
         summary="List what could not be spoken",
         description=(
@@ -35,6 +36,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         path_example="/api/dead-letters?code=template_not_found",
     ),
     ("GET", "/api/dead-letters/{taskId}"): Operation(
+        id="getDeadLetter",
         tag="Dead letters",
         summary="Inspect a failed task",
         description="Its error, its timeline and the predictions made; also once it is dismissed.",
@@ -43,6 +45,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         errors=(*TASK_ERRORS, "not_a_dead_letter"),
     ),
     ("POST", "/api/dead-letters/redrive"): Operation(
+        id="redriveDeadLetters",
         tag="Dead letters",
         summary="Retry failed tasks in bulk",
         description=(
@@ -56,6 +59,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         errors=(*BODY_ERRORS, *TASK_ERRORS, "invalid_cursor", "too_many_tasks"),
     ),
     ("POST", "/api/dead-letters/dismiss"): Operation(
+        id="dismissDeadLetters",
         tag="Dead letters",
         summary="Let failed tasks be",
         description=(

@@ -22,6 +22,7 @@ OF_A_TASK = {
 
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("POST", "/api/tts"): Operation(
+        id="createSpeech",
         tag="Speech",
         summary="Have a text spoken",
         description=(
@@ -69,6 +70,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         },
     ),
     ("POST", "/api/tts/retry"): Operation(
+        id="retryTask",
         tag="Speech",
         summary="Retry a failed task",
         description=(
@@ -89,6 +91,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         ),
     ),
     ("POST", "/api/tts/cancel"): Operation(
+        id="cancelTask",
         tag="Speech",
         summary="Cancel a task",
         description=(

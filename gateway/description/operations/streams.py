@@ -19,6 +19,7 @@ from tts import wire
 
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/events"): Operation(
+        id="followTasks",
         tag="Streams",
         summary="Follow tasks live (server-sent events)",
         description=SSE,
@@ -44,6 +45,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         path_example="/events?from=start",
     ),
     ("GET", "/ws"): Operation(
+        id="openSocket",
         tag="Streams",
         summary="Follow and command tasks over a WebSocket",
         description=WEBSOCKET,
@@ -53,6 +55,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         scheme="ws",
     ),
     ("POST", "/api/stream-token"): Operation(
+        id="createStreamToken",
         tag="Streams",
         summary="A short-lived token for streams and audio in browsers",
         description=TOKENS,

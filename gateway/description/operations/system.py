@@ -10,6 +10,7 @@ from tts import wire
 
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/health"): Operation(
+        id="getHealth",
         tag="Operation",
         summary="Whether every needed part answers",
         description=(
@@ -26,11 +27,13 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         errors=("unhealthy", "invalid_request"),
     ),
     ("GET", "/api/stats"): Operation(
+        id="getStats",
         tag="Operation",
         summary="Tasks by status",
         answers={200: Answer("The counts", wire.Stats)},
     ),
     ("GET", "/api/usage"): Operation(
+        id="getUsage",
         tag="Operation",
         summary="What owners take, and how much they may",
         description=(
@@ -46,6 +49,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         path_example="/api/usage?days=7",
     ),
     ("GET", "/system"): Operation(
+        id="getSystem",
         tag="Operation",
         summary="What runs here and elsewhere",
         description=(
@@ -56,11 +60,13 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         answers={200: Answer("Version, deployment, position, parts", wire.System)},
     ),
     ("GET", "/metrics"): Operation(
+        id="getMetrics",
         tag="Operation",
         summary="Metrics for Prometheus",
         answers={200: Answer("The metrics", None, "text/plain")},
     ),
     ("POST", "/webhooks/replicate"): Operation(
+        id="receiveReplicateWebhook",
         tag="Operation",
         summary="Replicate tells that a prediction is over",
         description=(

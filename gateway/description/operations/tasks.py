@@ -16,6 +16,7 @@ AUDIO_HEADERS = {
 
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
     ("GET", "/api/tts/tasks"): Operation(
+        id="listTasks",
         tag="Tasks",
         summary="List tasks",
         description=(
@@ -28,6 +29,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         path_example="/api/tts/tasks?status=failed&limit=10",
     ),
     ("GET", "/api/tts/task/{taskId}"): Operation(
+        id="getTask",
         tag="Tasks",
         summary="Look at a task",
         description=(
@@ -40,6 +42,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         errors=("invalid_request", *TASK_ERRORS),
     ),
     ("DELETE", "/api/tts/task/{taskId}"): Operation(
+        id="eraseTask",
         tag="Tasks",
         summary="Erase what was said and spoken",
         description=(
@@ -53,6 +56,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         curl="curl -s -X DELETE",
     ),
     ("GET", "/api/tts/task/{taskId}/events"): Operation(
+        id="getTimeline",
         tag="Tasks",
         summary="The timeline of a task",
         description=(
@@ -65,6 +69,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         errors=("invalid_request", *TASK_ERRORS),
     ),
     ("GET", "/audio/{key}"): Operation(
+        id="getAudio",
         tag="Tasks",
         summary="Finished audio",
         description="Where `audioUrl` points to, unless a bucket keeps the audio.",

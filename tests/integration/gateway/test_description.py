@@ -16,6 +16,7 @@ import pytest
 
 from gateway.access import keys
 from gateway.access.roles import Role
+from gateway.description.operations.pages import PAGES
 from gateway.services import Webhooks
 from projections.database import open_database
 from projections.tasks import TasksProjection
@@ -28,6 +29,7 @@ from tests.integration.gateway.gateway_under_test import (
     speak,
 )
 from tests.read_models import project
+from tts.domain.failures import TABLE
 from tts.replicate.webhook_secret import GivenSecret
 from tts.store.memory import LocalSignals
 
@@ -76,12 +78,34 @@ async def test_every_route_is_described(tmp_path: Path):
             for path, methods in (await description(its)).document["paths"].items()
             for method in methods
         }
-        routes = its.gateway._app.router.routes
-        assert described == {
-            (method, "/" + re.sub(r"<[^>]*>", "<>", route.path))
-            for route in routes
+        pages = {re.sub(r"{\w+}", "<>", path) for path in PAGES}
+        served = {
+            (method, path)
+            for route in its.gateway._app.router.routes
+            for path in ["/" + re.sub(r"<[^>]*>", "<>", route.path)]
             for method in route.methods - {"HEAD"}  # which is asked of whatever can be got
+            if path not in pages
         }
+        assert described == served
+
+
+async def test_operations_have_names_for_people(tmp_path: Path):
+    """Generated clients have methods such as createSpeech, each of its own."""
+    async with running(tmp_path) as its:
+        document = (await description(its)).document
+        ids = [
+            operation["operationId"]
+            for methods in document["paths"].values()
+            for operation in methods.values()
+        ]
+        assert len(set(ids)) == len(ids)
+        assert {"createSpeech", "getTask", "listTasks", "cancelTask"} < set(ids)
+        assert all(re.fullmatch(r"[a-z]+([A-Z][a-z]+)+", name) for name in ids), ids
+        tags = {tag["name"]: tag["description"] for tag in document["tags"]}
+        used = {o["tags"][0] for methods in document["paths"].values() for o in methods.values()}
+        assert used == set(tags)
+        for code in {failure.code for failure in TABLE.values()}:
+            assert f"`{code}`" in tags["Tasks"]
 
 
 async def test_the_page_has_every_operation_and_needs_nothing_from_elsewhere(tmp_path: Path):
@@ -100,17 +124,47 @@ async def test_the_page_has_every_operation_and_needs_nothing_from_elsewhere(tmp
             assert url.startswith(its.gateway.url)
 
 
-async def test_the_curl_of_the_page_works(tmp_path: Path):
-    """A developer who copies the first example has a task."""
+@pytest.mark.parametrize(
+    ("lang", "run"),
+    [
+        ("Shell", ["sh", "-c"]),
+        ("JavaScript", ["node", "--input-type=module", "-e"]),
+        ("Python", [sys.executable, "-c"]),
+    ],
+)
+async def test_the_samples_work(tmp_path: Path, lang: str, run: list[str]):
+    """A developer who copies the first example has a task, with a key as without one."""
+    file = tmp_path / "keys.json"
+    _, key = keys.add(file, owner="ann", role=Role.APP, expires=None)
+    before = {"JavaScript": f'const key = "{key}";\n', "Python": f'key = "{key}"\n'}
+    for guarded in (False, True):
+        settings = {"tts_api_keys_file": file} if guarded else {}
+        async with running(tmp_path / str(guarded), **settings) as its:
+            document = (await description(its)).document
+            samples = document["paths"]["/api/tts"]["post"]["x-codeSamples"]
+            (source,) = [sample["source"] for sample in samples if sample["lang"] == lang]
+            program = await asyncio.create_subprocess_exec(
+                *run,
+                before.get(lang, "") + source,
+                env={**os.environ, "TTS_KEY": key},
+                stdout=asyncio.subprocess.PIPE,
+            )
+            out, _ = await program.communicate()
+            assert b"started" in out
+            assert await its.store.position() == 1
+
+
+async def test_every_sample_can_be_read(tmp_path: Path):
+    """Python compiles, and nothing is left of a placeholder."""
     async with running(tmp_path) as its:
         document = (await description(its)).document
-        (sample,) = document["paths"]["/api/tts"]["post"]["x-codeSamples"]
-        shell = await asyncio.create_subprocess_shell(
-            sample["source"], stdout=asyncio.subprocess.PIPE
-        )
-        out, _ = await shell.communicate()
-        assert b'"status":"started"' in out
-        assert await its.store.position() == 1
+        for path, methods in document["paths"].items():
+            for operation in methods.values():
+                for sample in operation["x-codeSamples"]:
+                    assert "{taskId}" not in sample["source"], path
+                    assert "None" not in sample["source"], path
+                    if sample["lang"] == "Python":
+                        compile(sample["source"], path, "exec")
 
 
 async def test_answers_are_as_described(tmp_path: Path):
