@@ -198,6 +198,7 @@
       const parts = []; // by their number; what is not there yet is a hole
       let total = 1;
       let next = 0;
+      let asked = false;
       let end;
       let wake = () => {};
       const collect = (state) => {
@@ -228,7 +229,12 @@
           while (parts[next]) yield { url: parts[next], segment: next++, segments: total };
           if (end?.error) throw end.error;
           if (end && !next && end.audioUrl) yield { url: end.audioUrl, segment: 0, segments: 1 };
-          if (end) return;
+          if (end && (!next || next >= total || asked)) return;
+          if (end) {
+            asked = true; // what a reset has hidden, and the end came before it was read again
+            collect(await this.getTask(taskId));
+            continue;
+          }
           await new Promise((resolve) => {
             wake = resolve;
           });
@@ -410,8 +416,12 @@
       const old = position <= this._position || position <= this._unfinished.get(taskId);
       if (position > this._position || this._position === undefined) this._position = position;
       if (old) return false;
-      if (FINAL.has(status)) this._unfinished.delete(taskId);
-      else this._unfinished.set(taskId, position);
+      if (FINAL.has(status)) {
+        this._unfinished.delete(taskId);
+        this._stale.delete(taskId); // whatever is read of it now may be older
+      } else {
+        this._unfinished.set(taskId, position);
+      }
       return true;
     }
 

@@ -163,6 +163,30 @@ describe("the stream", () => {
     assert.deepEqual([updates()[3].snapshot, updates()[3].timestamp], [true, "now"]);
   });
 
+  it("shows nothing older after a task's end, however late what was read after a reset arrives", async () => {
+    let live;
+    let answered = false;
+    const { client, updates } = await open({
+      "GET /events": (_, response, nth) => {
+        stream(response, RETRY_SOON, connected(nth === 1 ? 0 : 50));
+        if (nth === 1) return response.end(update(1, "queued"));
+        live = response;
+        response.write(reset(50) + update(60, "succeeded"));
+      },
+      "GET /api/tts/task/t": (_, response) =>
+        setTimeout(() => {
+          data(response, { taskId: "t", status: "downloading", position: 50, updatedAt: "now" });
+          answered = true;
+        }, 200),
+    });
+    await client.connect();
+    await until(() => answered && live, "the answer");
+    await new Promise((resolve) => setTimeout(resolve, 50));
+    live.write(update(70, "queued", "u"));
+    await until(() => client.position === 70, "position 70");
+    assert.deepEqual(positions(updates()), [1, 60, 70]);
+  });
+
   it("shows after a reset what updates would have said: erased, dismissed, and no audio", async () => {
     const { client, updates } = await open({
       "GET /events": (_, response, nth) => {
@@ -526,16 +550,17 @@ describe("audioParts", () => {
     assert.equal(listeners(client), before);
   });
 
-  it("reads after a reset what the stream does not tell any more", async () => {
+  it("reads after a reset what the stream does not tell any more, however soon the end comes", async () => {
     const { client } = await open({
       "GET /events": (_, response, nth) => {
         if (nth === 1) return response.end(stream(response, RETRY_SOON, connected(0), part(4, 0)));
-        stream(response, connected(50), reset(50));
-        setTimeout(() => response.write(whole(60)), 50);
+        stream(response, connected(50), reset(50), whole(60));
       },
       "GET /api/tts/task/t": (_, response, nth) => {
         const there = nth === 1 ? [] : ["u0", "u1", "u2"];
-        data(response, task("downloading", nth === 1 ? 1 : 50, { segments: 3, partialAudioUrls: there }));
+        const state = task("downloading", nth === 1 ? 1 : 50, { segments: 3, partialAudioUrls: there });
+        // What was asked first is answered when the end is known, and what was asked then later still.
+        setTimeout(() => data(response, state), nth > 3 ? 0 : nth > 1 ? 1_000 : 200);
       },
     });
     assert.deepEqual(await urls(client), ["u0 0/3", "u1 1/3", "u2 2/3"]);
