@@ -16,6 +16,7 @@ from typing import cast
 from uuid import UUID
 
 from tts.application.tasks import Application
+from tts.domain.errors import NewerEvent
 from tts.domain.task import Task
 from tts.patience import Outage
 from tts.ports.coordination import Signals
@@ -146,6 +147,8 @@ class Processor:
                 )
         except Unavailable as error:
             logger.warning("Giving a message back: %s", error, extra=_about(delivery))
+        except NewerEvent as error:
+            logger.warning("Leaving a task to a newer processor: %s", error, extra=_about(delivery))
         except Exception:
             # What a step does wrong ends its attempt; this is a fault of the processor itself, and
             # perhaps of this version alone. The message stays, and the log says so each time.

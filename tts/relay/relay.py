@@ -65,7 +65,7 @@ class Relay:
         self.position = 0  # what it orders is published, up to here
         self.leading = False
         self.figures: Figures | None = None
-        self._followed = 0
+        self._followed = self._published = 0
         self._recalled = asyncio.Event()
         self._turn = asyncio.Lock()
 
@@ -102,7 +102,8 @@ class Relay:
         self.leading = True
         try:
             ordered = await self._coordination.checkpoint(NAME)
-            self.position, self._followed = ordered, await self._log.position(ordered)
+            self.position = ordered
+            self._followed = self._published = await self._log.position(ordered)
             await self._relay(*self._begin())
         except WentBack as error:  # what we know of the tasks is not so any more: begin anew
             raise Unavailable(str(error)) from error
@@ -152,7 +153,7 @@ class Relay:
             await rescue.hand_over(self._followed)
         await rescue.make_up(ordered, began)
         self._recalled.set()
-        self.position = self._followed
+        self.position = self._published
         await first_of(rescue.watch(), self._save_checkpoints())
 
     async def _follow(self, dispatch: Dispatch, rescue: Rescue) -> None:
@@ -173,8 +174,9 @@ class Relay:
                 and (message := order(event, now=None))
             ]
             await asyncio.gather(*map(self._publish, urgent))
+            self._published = events[-1].position
             if self._recalled.is_set():
-                self.position = events[-1].position
+                self.position = self._published
 
     async def _publish(self, message: Message) -> None:
         await self._outage.wait_out(

@@ -185,7 +185,7 @@ class Rescue:
             now - task.since,
             extra={
                 "task_id": str(task_id),
-                "event": task.topic,
+                "topic": task.topic,
                 "attempt": task.attempt,
                 "position": task.position,
             },
