@@ -134,8 +134,11 @@ class TestTransactionMode:
         direct = postgres.create_database()
         await everything_works(pooler("transaction", default_pool_size=3).through(direct), direct)
 
-    async def test_a_pooler_that_comes_back_is_used_again(self, postgres: Postgres, pooler):
+    async def test_a_pooler_that_comes_back_is_used_again(
+        self, postgres: Postgres, pooler, monkeypatch
+    ):
         """Appends, reads and read models go on, without a word of the direct connections."""
+        monkeypatch.setattr("tts.store.postgres.PATIENCE_SECONDS", 0.5)
         direct = postgres.create_database()
         between = pooler("transaction")
         async with opened(between.through(direct), direct) as (store, database):
@@ -207,8 +210,9 @@ class TestSessionMode:
         """With the pooler's defaults, which take none of our options at a session's start."""
         await everything_works(pooler("session").through(postgres.create_database()))
 
-    async def test_a_right_that_is_taken_away_is_waited_for(self, postgres: Postgres):
+    async def test_a_right_that_is_taken_away_is_waited_for(self, postgres: Postgres, monkeypatch):
         """Whoever took it gives it back; nothing ends meanwhile."""
+        monkeypatch.setattr("tts.store.postgres.PATIENCE_SECONDS", 0.5)
         url = postgres.create_database()
         with psycopg.connect(url, autocommit=True) as owner:
             role = new_role(owner)

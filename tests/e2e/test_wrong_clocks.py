@@ -83,6 +83,7 @@ def service(postgres, rabbitmq, tmp_path: Path) -> Iterator[Service]:
         yield Service(stack, env)
 
 
+@pytest.mark.cluster
 def test_tasks_end_in_time_and_their_history_is_true(service: Service):
     """Ten minutes ahead, and an hour back while retries wait: nothing is late, early or refused."""
     service.fault(count=4)
