@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Self, TypeVar
@@ -37,6 +38,8 @@ LIST_LIMIT_MAX = 200
 DAYS_MAX = 92  # of usage in one answer: a quarter
 NAMED_MAX = 1000  # tasks named in one request
 URL_MAX_CHARS = 2000
+PUBLIC_URL = r"^https://([A-Za-z0-9-]+\.)+[A-Za-z]{2,}(:([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}))?([/?][!-~]*)?$"
+LISTED_URL = r"^https?://[!-~]+$"
 POSITION_MAX = 2**53 - 1  # the largest integer that is one everywhere in JSON
 
 
@@ -300,23 +303,36 @@ class TimeTravel(BaseModel):
     )
 
 
+def _not_callable(reason: str) -> PydanticCustomError:
+    return PydanticCustomError(
+        "callback_url", "cannot be called back: {reason}", {"reason": reason}
+    )
+
+
+def _callback_url(hosts: frozenset[str]) -> Any:
+    """The type of an address that may be called back."""
+    reach, pattern = CallbackReach(hosts), LISTED_URL if hosts else PUBLIC_URL
+
+    def reachable(url: str) -> str:
+        if not re.fullmatch(pattern, url, re.ASCII):
+            raise _not_callable("it must be a URL such as https://app.example.com/hook")
+        try:
+            reach.check(httpx.URL(url))
+        except httpx.InvalidURL as error:
+            raise _not_callable("it is no URL") from error
+        except OutOfReach as error:
+            raise _not_callable(str(error)) from error
+        return url
+
+    long = Field(max_length=URL_MAX_CHARS)
+    return Annotated[Said, long, AfterValidator(reachable), Published(pattern)]
+
+
 def speech_request(settings: Settings) -> type[SpeechRequest]:
     """The model of ``POST /api/tts`` with the lengths that the settings allow."""
     text = Annotated[Speakable, Field(max_length=settings.text_max_chars)]
     instruction = Annotated[Said, Field(max_length=settings.instruction_max_chars)]
     how = Field(default=None, description="How to say it, such as 开心地.")
-    reach = CallbackReach(settings.callback_hosts)
-
-    def reachable(url: str) -> str:
-        try:
-            reach.check(httpx.URL(url))
-        except (OutOfReach, httpx.InvalidURL, UnicodeError) as error:
-            reason = error if isinstance(error, OutOfReach) else "it is no URL"
-            raise PydanticCustomError(
-                "callback_url", "cannot be called back: {reason}", {"reason": str(reason)}
-            ) from error
-        return url
-
     whom = Field(
         default=None,
         description="Whom to tell when the task is over: an https URL on the public net (or on "
@@ -333,7 +349,7 @@ def speech_request(settings: Settings) -> type[SpeechRequest]:
         ),
         instruction=(instruction | None, how),
         callback_url=(
-            Annotated[Said, Field(max_length=URL_MAX_CHARS), AfterValidator(reachable)] | None,
+            _callback_url(settings.callback_hosts) | None,
             whom,
         ),
     )
