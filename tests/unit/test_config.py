@@ -25,6 +25,8 @@ def test_the_example_lists_every_setting_with_its_default():
     assert set(listed) == {name.upper() for name in Settings.model_fields}
     Path(".env").write_text(EXAMPLE.read_text())
     assert load() == Settings(_env_file=None)
+    assert not load().chosen
+    assert load().sandboxed, "a copy of the example speaks like a start without it"
 
 
 @pytest.mark.parametrize(

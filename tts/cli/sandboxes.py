@@ -49,14 +49,14 @@ async def with_sandbox(settings: Settings, stack: AsyncExitStack, *, keep: bool)
         try:
             running = await start(port=settings.sandbox_port)
         except OSError as error:
-            if error.errno != EADDRINUSE or "sandbox_port" in settings.model_fields_set:
+            if error.errno != EADDRINUSE or "sandbox_port" in settings.chosen:
                 raise
             running = await start(port=0)
             echo(f"Port {settings.sandbox_port} is taken, so the sandbox takes a free one.")
     stack.push_async_callback(running.stop)
     echo(f"REPLICATE_API_TOKEN is not set: speech comes from the local sandbox at {running.url}.")
     changes = {"replicate_base_url": running.url}
-    if "template_base_url" not in settings.model_fields_set:
+    if "template_base_url" not in settings.chosen:
         changes["template_base_url"] = running.url
     return settings.model_copy(update=changes)
 

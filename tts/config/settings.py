@@ -257,10 +257,18 @@ class Settings(BaseSettings):
         return self.replicate_max_in_flight
 
     @property
+    def chosen(self) -> frozenset[str]:
+        """The settings that differ from their defaults; a copy of ``.env.example`` sets all."""
+        fields = type(self).model_fields
+        return frozenset(
+            name for name in self.model_fields_set if getattr(self, name) != fields[name].default
+        )
+
+    @property
     def sandboxed(self) -> bool:
         """Whether nothing says whom to ask for predictions, so that `tts up` brings a sandbox."""
         token = self.replicate_api_token.get_secret_value()
-        return not token and "replicate_base_url" not in self.model_fields_set
+        return not token and "replicate_base_url" not in self.chosen
 
     @property
     def webhook_url(self) -> str:

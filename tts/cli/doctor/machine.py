@@ -27,10 +27,10 @@ HEALTH_SECONDS = 3
 
 async def look_at_settings(settings: Settings) -> Iterable[Finding]:
     """How many are set, and which names in ``.env`` are none."""
-    chosen = sorted(name.upper() for name in settings.model_fields_set)
-    names = ", ".join(chosen) or "all have their defaults"
+    chosen = sorted(name.upper() for name in settings.chosen)
+    names = ", ".join(chosen) or "none"
     return [
-        ok("Settings", f"can all be read; set: {names}"),
+        ok("Settings", f"can all be read; not as by default: {names}"),
         *(note("Settings", line) for line in strange_names()),
         *(note("Permissions", line) for line in readable_by_others(settings)),
     ]
@@ -96,7 +96,7 @@ async def look_at_authority(settings: Settings) -> Iterable[Finding]:
 async def look_at_ports(settings: Settings) -> Iterable[Finding]:
     """Whether each can be listened on, or one of ours listens there."""
     ports = {"PORT": settings.port, "METRICS_PORT": settings.metrics_port}
-    if settings.sandboxed and "sandbox_port" in settings.model_fields_set:
+    if settings.sandboxed and "sandbox_port" in settings.chosen:
         ports["SANDBOX_PORT"] = settings.sandbox_port
     return [_port(name, settings.host, port) for name, port in ports.items() if port]
 

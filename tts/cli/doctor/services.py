@@ -138,7 +138,7 @@ async def look_at_replicate(settings: Settings) -> Iterable[Finding]:
 
 async def look_at_templates(settings: Settings) -> Iterable[Finding]:
     """Whether the host answers; which templates there are, it does not say."""
-    if settings.sandboxed and "template_base_url" not in settings.model_fields_set:
+    if settings.sandboxed and "template_base_url" not in settings.chosen:
         return [ok("TEMPLATE_BASE_URL", "not set: the sandbox has templates of its own")]
     url, transport = settings.template_base_url, AiohttpTransport(trust=trust_of(settings))
     try:
