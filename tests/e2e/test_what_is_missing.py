@@ -167,7 +167,11 @@ def test_each_process_shows_its_own_metrics_and_nobody_elses(service):
         assert {s.labels["need"]: s.value for s in shown["tts_ready"]}["store"] == 1
     everybody = dict.fromkeys(PARTS, 1)
     wait_until(lambda: alive_by_metrics(service) == everybody, "the gateway shows all")
-    assert all(each.value == 0 for each in samples(service, "gateway")["tts_trouble"])
+    wait_until(lambda: not troubles_by_metrics(service), "and no trouble")
+
+
+def troubles_by_metrics(service):
+    return [each for each in samples(service, "gateway")["tts_trouble"] if each.value]
 
 
 def alive_by_metrics(service):

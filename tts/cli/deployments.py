@@ -40,6 +40,7 @@ from tts.observability.health import Notes, Probe
 from tts.observability.metrics.gate import forget_gate
 from tts.observability.metrics.lists import forget_lists, observe_lists
 from tts.observability.metrics.process import DISK
+from tts.observability.metrics.processor import PRICE
 from tts.observability.metrics.registries import (
     GATE,
     PROCESS,
@@ -208,6 +209,7 @@ async def _processor(deployment: Deployment) -> Part:
         deployment.probes["audio"] = parts.audio.ready
     deployment.probes["workplace"] = parts.workplace.ready
     show(PROCESSOR)
+    PRICE.set(parts.settings.replicate_price_per_second)
     _watch_outside(deployment)
     processor = parts.processor()
     deployment.facts[Role.PROCESSOR] = facts.of_processor(processor)

@@ -129,6 +129,7 @@ class Settings(BaseSettings):
     replicate_safety_poll_ms: Milliseconds = 10_000
     replicate_creates_per_minute: NotNegative | None = None
     replicate_max_in_flight: NotNegative | None = None
+    replicate_price_per_second: Annotated[float, Field(ge=0, le=1000, allow_inf_nan=False)] = 0.0
     template_base_url: WebUrl = "https://cradleintro.top"
     template_cache_seconds: Annotated[int, Field(ge=0, le=31_536_000)] = 60
     sandbox_port: Port = 3003

@@ -55,6 +55,12 @@ KEPT_BYTES = Gauge(
 PLACES = Known("tts_places", "Tasks that this processor works on at most.", registry=PROCESSOR)
 BUSY = Known("tts_places_busy", "Tasks that this processor works on.", registry=PROCESSOR)
 
+PRICE = Known(
+    "tts_price_per_second",
+    "What a second of a prediction costs, as REPLICATE_PRICE_PER_SECOND says.",
+    registry=PROCESSOR,
+)
+
 
 def observe_places(busy: int, places: int) -> None:
     """Show how many places are taken."""
