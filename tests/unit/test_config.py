@@ -151,6 +151,24 @@ def test_a_name_that_is_nearly_ours_is_asked_about():
     assert others == ".env: not for this service: 'HOME_DIR'"
 
 
+def test_options_of_a_database_may_have_blanks():
+    """As people write them in a command; nothing else in a URL may."""
+    url = "postgresql://host/db?options=-c search_path=voice"
+    assert load(event_store_url=url).store_url == url
+    with pytest.raises(ConfigError, match=r"EVENT_STORE_URL: .* a blank at place 20"):
+        load(event_store_url="postgresql://host/d b")
+
+
+@pytest.mark.parametrize("url", ["", "sqlite:///tts.db"])
+def test_a_direct_url_goes_with_a_pooler(url):
+    """Where there is no PostgreSQL, there is nothing to go past."""
+    direct = "postgresql://user:hunter2@host/db"
+    with pytest.raises(ConfigError, match=r"^EVENT_STORE_DIRECT_URL: ") as raised:
+        load(event_store_url=url, event_store_direct_url=direct)
+    assert "hunter2" not in str(raised.value)
+    assert load(event_store_url=direct, event_store_direct_url=direct).direct_url == direct
+
+
 def test_hosts_are_listed(monkeypatch):
     """With or without a port, in any case; nothing else is a host."""
     monkeypatch.setenv("ALLOWED_HOSTS", "TTS.example.com, 10.0.0.7:3002,[::1]:80,")
