@@ -22,6 +22,7 @@ from gateway.streams import ws_messages
 from gateway.streams.socket import Socket
 from gateway.ws_models import Authenticate, Key, Message, Subscribe, Unsubscribe
 from tts.domain.errors import NewerEvent
+from tts.ports.errors import Unavailable
 from tts.wire import AckData, Authenticated, RequestId, Subscribed, Unsubscribed
 
 logger = logging.getLogger(__name__)
@@ -57,6 +58,8 @@ class Session:
         except ConnectionError:
             # The client went, as clients do, or was cut and counted.
             self._socket.abort()
+        except Unavailable as error:
+            logger.warning("A WebSocket ends in its history: %s", error)
         except Exception:
             logger.exception("A WebSocket broke off")
             self._socket.close(CloseCode.INTERNAL_ERROR, "internal error")

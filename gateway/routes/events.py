@@ -17,6 +17,7 @@ from gateway.services import Services
 from gateway.streams import sse
 from gateway.streams.stream import HEAD, HEADERS, IN_CHUNKS, Stream, take_over
 from tts.domain.errors import NewerEvent
+from tts.ports.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 
@@ -72,8 +73,11 @@ class Events:
             stream.abort()
         except NewerEvent as error:
             self._hub.end_before(error.topic, stream)
-        except Exception:
+        except Unavailable as error:
             # The answer has begun, so all that can be done is to end it; the client resumes.
+            logger.warning("A stream ends in its history: %s", error)
+            stream.abort()
+        except Exception:
             logger.exception("A stream broke off", extra={"position": start.cursor})
             stream.abort()
 
