@@ -15,6 +15,7 @@ from typing import Any
 import uvloop
 
 from tts.cli.data_folder import readable_by_others
+from tts.cli.memory import return_large_blocks
 from tts.cli.worker import Worker, inherited
 from tts.config import ConfigError, Settings, load, strange_names
 from tts.observability.logs import configure_logging
@@ -38,6 +39,7 @@ def run_process(build: Build, overrides: dict[str, Any]) -> None:
     for trouble in (*strange_names(), *readable_by_others(settings)):
         logger.warning("%s", trouble)
     _raise_file_limit()
+    return_large_blocks()
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_until_stopped(build, settings, inherited()))
 

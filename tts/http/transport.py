@@ -22,7 +22,10 @@ from urllib.request import getproxies
 
 import aiohttp
 import httpx
+from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.connector import Connection
 from aiohttp.helpers import get_env_proxy_for_url
+from aiohttp.tracing import Trace
 from yarl import URL
 
 from tts.http.errors import Coded, OutOfReach, TooLarge
@@ -140,7 +143,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:
             self._session = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
+                connector=_Connector(
                     limit=_most(), socket_factory=self._socket, ssl=self._trust or True
                 ),
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -148,6 +151,18 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 skip_auto_headers=AUTOMATIC_HEADERS,
             )
         return self._session
+
+
+class _Connector(aiohttp.TCPConnector):
+    """Takes the connection that was used last, so that those a burst has made are closed in time.
+
+    aiohttp takes the one that has rested longest: while anything is asked for, it keeps them all.
+    """
+
+    async def _get(self, key: ConnectionKey, traces: list[Trace]) -> Connection | None:
+        if waiting := self._conns.get(key):
+            waiting.rotate(1)
+        return await super()._get(key, traces)
 
 
 def _most() -> int:

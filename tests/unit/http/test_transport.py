@@ -1,5 +1,6 @@
 """Whatever comes from outside is bounded, and nothing is reached that must not be."""
 
+import asyncio
 import gzip
 import socket
 import tracemalloc
@@ -160,3 +161,22 @@ async def test_a_proxy_is_not_asked_for_what_must_not_be_reached(monkeypatch):
                 with pytest.raises(OutOfReach):
                     await http.get(f"http://{host}/")
         assert proxy.requests == []
+
+
+async def test_connections_that_a_burst_has_made_are_left_to_rest(server):
+    """Those that follow share one, so that the others are closed in time and do not add up."""
+    server.on("GET /", Reply())
+    transport = AiohttpTransport()
+
+    def used_at():
+        (idle,) = transport._opened().connector._conns.values()
+        return {at for _, at in idle}
+
+    async with httpx.AsyncClient(transport=transport, timeout=5) as http:
+        await asyncio.gather(*(http.get(server.url) for _ in range(5)))
+        burst = used_at()
+        assert len(burst) == server.connections > 1
+        for _ in range(10):
+            await http.get(server.url)
+        assert len(used_at() - burst) == 1
+        assert len(burst) == server.connections
