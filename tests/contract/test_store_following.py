@@ -328,13 +328,30 @@ async def test_a_follower_reads_no_event_again_while_its_topics_do_not_come(back
         assert index[0] < 2 * len(looks) + 2 * appends * size
 
 
-def counted(monkeypatch: pytest.MonkeyPatch, store: Store, name: str) -> list[None]:
-    """Grows with each call of the method."""
-    calls: list[None] = []
+@pytest.mark.usefixtures("no_poll")
+async def test_a_follower_of_some_topics_is_not_woken_by_others(backend, monkeypatch):
+    """It looks when there is something for it, though others in its process look each time."""
+    async with backend.store() as store:
+        looks = counted(monkeypatch, store, "_stretch")
+        everything = store.follow(0)
+        rare = asyncio.create_task(anext(store.follow(0, topics=["tts.task.canceled"])))
+        for _ in range(20):
+            await store.append(some(uuid4(), 1))
+            await take(everything, 1)
+        # Two to begin with: by itself, and when it is known to be woken from now on.
+        assert sum(bool(topics) for _, _, topics in looks) <= 3
+        end = await store.append([StoredEvent(uuid4(), 1, "tts.task.canceled", b"{}")])
+        async with asyncio.timeout(SECONDS):
+            assert [r.position for r in await rare] == [end]
+
+
+def counted(monkeypatch: pytest.MonkeyPatch, store: Store, name: str) -> list[tuple[Any, ...]]:
+    """Gets the arguments of each call of the method."""
+    calls: list[tuple[Any, ...]] = []
     method = getattr(store, name)
 
     def call(*arguments: Any, **more: Any) -> Any:
-        calls.append(None)
+        calls.append(arguments)
         return method(*arguments, **more)
 
     monkeypatch.setattr(store, name, call)

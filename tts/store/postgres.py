@@ -180,8 +180,7 @@ class PostgresStore:
     ) -> AsyncIterator[list[Recorded]]:
         """See :class:`tts.ports.log.Log`."""
         self._listen_to(topics or (EVERYTHING,))
-        read = partial(self._stretch, topics=topics)
-        return follow(read, self.position, self._bell, after, batch)
+        return follow(self._stretch, self.position, self._bell, after, batch, topics)
 
     # --- Coordination
 
@@ -253,8 +252,8 @@ class PostgresStore:
                     outage.over()
                     # What was committed before the LISTEN was announced to nobody.
                     self._bell.kick()
-                    async for _ in notices(connection):
-                        self._bell.kick()
+                    async for notice in notices(connection):
+                        self._bell.kick(notice.channel)
 
         await outage.wait_out(listen)
 

@@ -11,10 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import AsyncIterator, Mapping
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import psycopg
 from psycopg import AsyncConnection
@@ -46,6 +48,7 @@ SETTINGS = {
     "tcp_keepalives_count": "3",
 }
 LONG_LIVED = {**SETTINGS, "statement_timeout": "0"}
+RESTED_SECONDS = 0.5  # a connection that answered a moment ago is not asked whether it is there
 RECONNECT_SECONDS = 2.0  # the pool would double its pauses for minutes, and then sit one out
 _CLOCK = "SELECT extract(epoch FROM clock_timestamp())::float8"
 _MIXING = (
@@ -67,7 +70,7 @@ class PostgresServer:
     no settings then, as they would stay with whoever has the session next.
 
     ``patience`` in seconds bounds a session of the pool. With ``check`` nobody is handed a
-    connection that a restart has cut, for one round trip more.
+    connection that a restart has cut, for one round trip more where it has rested for a while.
 
     Raises:
         UnreadableUrl
@@ -88,6 +91,7 @@ class PostgresServer:
         self._mixed = bool(direct)
         self._settings = {**settings, **settings_of(self._pooled)}
         self._patience = patience
+        self._used: WeakKeyDictionary[AsyncConnection, float] = WeakKeyDictionary()
         self._pool = AsyncConnectionPool(
             kwargs=_arguments(self._pooled, prepares=not self._mixed),
             configure=None if self._mixed else self._configure,
@@ -96,7 +100,7 @@ class PostgresServer:
             open=False,
             timeout=PATIENCE_SECONDS,
             reconnect_timeout=RECONNECT_SECONDS,
-            check=hear_from if check else None,
+            check=self._check if check else None,
         )
 
     async def open(self, schema: Schema) -> None:
@@ -163,6 +167,10 @@ class PostgresServer:
             await check_database(pooled, settings_of(self._pooled).get("search_path"))
             await check_same(direct, pooled)
 
+    async def _check(self, connection: AsyncConnection) -> None:
+        if time.monotonic() - self._used.get(connection, -math.inf) > RESTED_SECONDS:
+            await hear_from(connection)
+
     async def aclose(self) -> None:
         """Close the pool; whoever connected disconnects."""
         await self._pool.close()
@@ -219,6 +227,7 @@ class PostgresServer:
                 bounded(connection, self._patience),
             ):
                 yield connection
+                self._used[connection] = time.monotonic()
 
     async def query(self, sql: str, params: tuple[object, ...]) -> list[tuple[Any, ...]]:
         """The rows that a statement returns, in a transaction of its own.

@@ -9,7 +9,6 @@ import json
 import secrets
 import sqlite3
 from collections.abc import AsyncIterator, Collection, Sequence
-from functools import partial
 from importlib.resources import files
 from pathlib import Path
 from uuid import UUID
@@ -17,6 +16,7 @@ from uuid import UUID
 from eventsourcing.persistence import StoredEvent
 
 from tts.ports.epochs import Epochs
+from tts.ports.errors import Unavailable
 from tts.ports.log import SECRET_BYTES, LogSecret, Payload, Recorded
 from tts.ports.schema import Schema
 from tts.store import sqlite_epochs
@@ -98,6 +98,7 @@ class SQLiteStore:
         self._connections = SQLiteConnections(path)
         self._group = GroupCommit(self._commit, observe_commit)
         self._bell = Bell()
+        self._announced = 0  # followers have been woken for everything up to there
         self._watching: asyncio.Task[None] | None = None
         self._losses = Losses(observe_loss)
 
@@ -185,8 +186,7 @@ class SQLiteStore:
         self, after: int, *, batch: int = 500, topics: Collection[str] = ()
     ) -> AsyncIterator[list[Recorded]]:
         """See :class:`tts.ports.log.Log`."""
-        read = partial(self._stretch, topics=topics)
-        return follow(read, self.position, self._bell, after, batch)
+        return follow(self._stretch, self.position, self._bell, after, batch, topics)
 
     # --- Coordination
 
@@ -216,8 +216,13 @@ class SQLiteStore:
 
     async def _commit(self, batch: list[Append]) -> list[int | None]:
         async with self._connections.transaction() as writer:
-            positions = _insert_all(writer, batch)
-        self._bell.kick()
+            before = sqlite_epochs.last_given(writer)
+            positions = _insert_all(writer, batch, before)
+        if before == self._announced:
+            self._bell.kick(*(event.topic for append in batch for event in append.events))
+        else:  # somebody else has written, too
+            self._bell.kick()
+        self._announced = max(before, *(position or 0 for position in positions))
         return positions
 
     async def _begin_epoch(self, seen: int) -> None:
@@ -247,7 +252,15 @@ class SQLiteStore:
                 version = self._connections.version()
                 if version != last:
                     last = version
-                    self._bell.kick()
+                    await self._announce()
+
+    async def _announce(self) -> None:
+        """Wake everyone if the log is not as it was when they were last woken."""
+        with contextlib.suppress(Unavailable):  # then they find out by themselves
+            newest = await self.position()
+            if newest != self._announced:
+                self._announced = newest
+                self._bell.kick()
 
 
 class FileLeadership:
@@ -265,9 +278,8 @@ def _recorded(rows: sqlite3.Cursor) -> list[Recorded]:
     ]
 
 
-def _insert_all(writer: sqlite3.Connection, batch: list[Append]) -> list[int | None]:
-    """Write what fits; for each append its last position, or None where it does not."""
-    last = sqlite_epochs.last_given(writer)
+def _insert_all(writer: sqlite3.Connection, batch: list[Append], last: int) -> list[int | None]:
+    """Write what fits behind ``last``; for each append its last position, or None for no fit."""
     rows: list[tuple[object, ...]] = []
     payloads: list[tuple[object, ...]] = []
     positions: list[int | None] = []

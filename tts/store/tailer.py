@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterator
 from functools import partial
 from typing import NamedTuple, Self
 
@@ -32,49 +32,51 @@ class Stretch(NamedTuple):
 
 
 class Bell:
-    """Tells every follower of the log in this process that there may be something new."""
+    """Tells the followers of the log in this process that there may be something new for them."""
 
     def __init__(self) -> None:
-        self._events: set[asyncio.Event] = set()
+        self._listeners: dict[asyncio.Event, Collection[str]] = {}
 
     def __bool__(self) -> bool:
-        return bool(self._events)
+        return bool(self._listeners)
 
-    def kick(self) -> None:
-        """Wake everyone; call it on the event loop."""
-        for event in self._events:
-            event.set()
+    def kick(self, *topics: str) -> None:
+        """Wake who follows one of the topics, or everyone; call it on the event loop."""
+        for event, followed in self._listeners.items():
+            if not (topics and followed) or not set(topics).isdisjoint(followed):
+                event.set()
 
     @contextlib.contextmanager
-    def listener(self) -> Iterator[asyncio.Event]:
-        """An event that each kick sets."""
+    def listener(self, topics: Collection[str]) -> Iterator[asyncio.Event]:
+        """An event that each kick for one of the topics sets, or each for none."""
         event = asyncio.Event()
-        self._events.add(event)
+        self._listeners[event] = topics
         try:
             yield event
         finally:
-            self._events.discard(event)
+            del self._listeners[event]
 
 
 async def follow(
-    read: Callable[[int, int], Awaitable[Stretch]],
+    read: Callable[[int, int, Collection[str]], Awaitable[Stretch]],
     position: Callable[[int], Awaitable[int]],
     bell: Bell,
     after: int,
     batch: int,
+    topics: Collection[str],
 ) -> AsyncIterator[list[Recorded]]:
-    """Yield every event after the position ``after`` once, in order, for ever.
+    """Yield every event of the topics after the position ``after`` once, in order, for ever.
 
     Outages of the store are waited out: the next read starts where the last one ended, whether or
     not there was an event to yield. A log that ends before that is told so by the ``position``; one
     that has gone on since is noticed by the read.
     """
     outage = Outage("The log cannot be read")
-    with bell.listener() as woken:
+    with bell.listener(topics) as woken:
         while True:
             # Cleared before the read: what commits during the read sets it again.
             woken.clear()
-            stretch = await outage.wait_out(partial(read, after, batch))
+            stretch = await outage.wait_out(partial(read, after, batch, topics))
             if stretch.end < after:
                 await outage.wait_out(partial(position, after))
                 continue
