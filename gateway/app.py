@@ -21,10 +21,18 @@ from gateway.access.admission import Admission, report
 from gateway.access.roles import Quota
 from gateway.cors import Cors, is_preflight
 from gateway.door import Door
+from gateway.freshness import Freshness
 from gateway.hosts import Hosts
 from gateway.metrics import REQUESTS
 from gateway.queue_limit import QueueLimit
 from gateway.quotas import Quotas
+from gateway.read_models import (
+    DeadLetterQueries,
+    StatsQueries,
+    TaskQueries,
+    TemplateQueries,
+    UsageQueries,
+)
 from gateway.routes import (
     audio,
     callbacks,
@@ -32,6 +40,7 @@ from gateway.routes import (
     docs,
     events,
     pages,
+    series,
     system,
     tokens,
     tts,
@@ -40,19 +49,10 @@ from gateway.routes import (
     ws,
 )
 from gateway.sanic_internals import Server, skip_second_touch_up
-from gateway.services import (
-    AudioFile,
-    Metrics,
-    Services,
-    TaskQueries,
-    Upstream,
-    UsageQueries,
-    Webhooks,
-)
+from gateway.services import AudioFile, Metrics, Services, Upstream, Webhooks
 from gateway.slow_requests import SlowRequests
 from gateway.streams import credentials
 from gateway.streams.hub import Hub
-from tts.application.dead_letters import DeadLetterQueries
 from tts.application.tasks import Application
 from tts.config import Settings
 from tts.http.listening import bind, listen, url_of
@@ -94,6 +94,7 @@ def create_app(services: Services) -> Sanic[Any, Any]:
         ws,
         tokens,
         usage,
+        series,
         system,
         audio,
         pages,
@@ -168,6 +169,8 @@ class Gateway:
         tasks: TaskQueries,
         usage: UsageQueries,
         dead_letters: DeadLetterQueries,
+        stats: StatsQueries,
+        templates: TemplateQueries,
         probes: Mapping[str, Probe],
         notes: Notes = tuple,
         webhooks: Webhooks | None = None,
@@ -204,6 +207,9 @@ class Gateway:
             tasks=tasks,
             usage=usage,
             dead_letters=dead_letters,
+            stats=stats,
+            templates=templates,
+            freshness=Freshness(log, application.now),
             probes=probes,
             notes=lambda: [*notes(), *self._admission.notes(), *self.hub.newer.notes()],
             upstream=upstream,

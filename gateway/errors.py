@@ -136,6 +136,10 @@ class NotAWebSocket(GatewayError):
     headers = MappingProxyType({"Upgrade": "websocket"})
 
 
+class ReadModelBehind(Later):
+    """What is asked has not come to that position of the log in time; ask again."""
+
+
 class InvalidCursor(GatewayError):
     """The cursor of a list is none of ours."""
 
@@ -180,6 +184,7 @@ TABLE: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
     NothingToSpeak: (HTTPStatus.BAD_REQUEST, "nothing_to_speak"),
     NotAWebSocket: (HTTPStatus.UPGRADE_REQUIRED, "websocket_expected"),
     InvalidCursor: (HTTPStatus.BAD_REQUEST, "invalid_cursor"),
+    ReadModelBehind: (HTTPStatus.SERVICE_UNAVAILABLE, "read_model_behind"),
     UnsupportedMediaType: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
     Unauthorized: (HTTPStatus.UNAUTHORIZED, "unauthorized"),
     BadSignature: (HTTPStatus.UNAUTHORIZED, "bad_signature"),

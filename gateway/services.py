@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
-from uuid import UUID
+from typing import Protocol
 
 from gateway.access.admission import Admission
+from gateway.freshness import Freshness
 from gateway.queue_limit import QueueLimit
-from gateway.quotas import Quotas, Standing
+from gateway.quotas import Quotas
+from gateway.read_models import (
+    DeadLetterQueries,
+    StatsQueries,
+    TaskQueries,
+    TemplateQueries,
+    UsageQueries,
+)
 from gateway.streams.hub import Hub
-from tts.application.dead_letters import DeadLetterQueries
-from tts.application.task_list import TaskSelection
 from tts.application.tasks import Application
 from tts.config import Settings
 from tts.observability.health import Notes, Probe
@@ -53,104 +58,6 @@ class Webhooks:
     signals: Signals
 
 
-class TaskPage(Protocol):
-    """One page of a list of tasks: wire names, save for the audio's ``objectKey``."""
-
-    @property
-    def tasks(self) -> list[dict[str, Any]]:
-        """The tasks, newest first."""
-        ...
-
-    @property
-    def next_cursor(self) -> str | None:
-        """Where the next page starts; None on the last one."""
-        ...
-
-    @property
-    def position(self) -> int:
-        """The position in the log that the page shows."""
-        ...
-
-
-class ChangedTasks(Protocol):
-    """Tasks that something has happened to, as of a ``position`` in the log or later."""
-
-    @property
-    def task_ids(self) -> Sequence[UUID]:
-        """The tasks, in no order."""
-        ...
-
-    @property
-    def position(self) -> int:
-        """All that happened up to there is in."""
-        ...
-
-
-class TaskQueries(Protocol):
-    """The read model of tasks."""
-
-    async def counts(self) -> dict[str, int]:
-        """How many tasks there are in each status that has any.
-
-        Raises:
-            Unavailable: the read model cannot be read.
-        """
-        ...
-
-    async def page(self, selection: TaskSelection, *, cursor: str | None, limit: int) -> TaskPage:
-        """The tasks that match, behind the cursor.
-
-        Raises:
-            ValueError: the cursor is none of ours.
-        """
-        ...
-
-    async def changed(self, owner: str, after: int, limit: int) -> ChangedTasks:
-        """The owner's tasks that something has happened to since a position, at most ``limit``.
-
-        Raises:
-            Unavailable: the read model cannot be read.
-        """
-        ...
-
-
-class UsagePage(Protocol):
-    """One page of owners: wire names, save for what the gateway adds."""
-
-    @property
-    def owners(self) -> list[dict[str, Any]]:
-        """The owners by name, each with its days, newest first."""
-        ...
-
-    @property
-    def next_cursor(self) -> str | None:
-        """Where the next page starts; None on the last one."""
-        ...
-
-    @property
-    def position(self) -> int:
-        """The position in the log that the page shows."""
-        ...
-
-
-class UsageQueries(Protocol):
-    """The read model of what owners take; days are written as 2025-01-31."""
-
-    async def standing(self, since: str) -> Standing:
-        """What everybody has taken, on the days from ``since`` on.
-
-        Raises:
-            Unavailable: the read model cannot be read.
-        """
-        ...
-
-    async def page(
-        self, *, owner: str | None, since: str, cursor: str | None, limit: int
-    ) -> UsagePage:
-        """The owner, or everybody for None, with the days from ``since`` on."""
-        ...
-
-
 AudioFile = Callable[[str], Path]
 """The file of an object key, where audio is files of ours to serve; a ValueError for no key."""
 
@@ -167,6 +74,9 @@ class Services:
     tasks: TaskQueries
     usage: UsageQueries
     dead_letters: DeadLetterQueries
+    stats: StatsQueries
+    templates: TemplateQueries
+    freshness: Freshness
     probes: Mapping[str, Probe]
     notes: Notes
     upstream: Upstream

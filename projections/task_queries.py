@@ -46,6 +46,16 @@ class TaskPage:
     next_cursor: str | None
     position: int
 
+    def behind(self, number: int) -> str | None:
+        """The cursor behind that task of the page; None if there is nothing."""
+        if number == len(self.tasks) - 1:
+            return self.next_cursor
+        return encode(self.tasks[number]["createdAt"], self.tasks[number]["taskId"])
+
+    def shown(self, tasks: list[dict[str, Any]], cursor: str | None, position: int) -> TaskPage:
+        """Another page, of tasks that were chosen from this one and from pages before."""
+        return TaskPage(tasks, cursor, position)
+
 
 @dataclass(frozen=True, slots=True)
 class ChangedTasks:

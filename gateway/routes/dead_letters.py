@@ -26,7 +26,7 @@ from gateway.services import Services
 from gateway.tasks import task_id_of
 from tts.application.bulk_answer import bulk_answer
 from tts.application.dead_letters import Bulk, DeadLetters, Outcome, Selection
-from tts.wire import DismissedAnswer, Redriven
+from tts.wire import DeadLetterList, DismissedAnswer, Redriven
 
 PATH = "/api/dead-letters"
 
@@ -51,11 +51,15 @@ class Routes:
         """The owner's dead letters, those that failed last first, and how many of each code."""
         query = parse_query(DeadLetterQuery, endpoint.query_of(request))
         selection = _selection(query, request.ctx.access)
+        model = self._services.dead_letters
+        await self._services.freshness.reach(model, query.at_least)
+        position = await model.position()  # before the page, which may be newer, never older
         try:
             page = await self._letters.page(selection, cursor=query.cursor, limit=query.limit)
         except ValueError as error:
             raise InvalidCursor(f"cursor: {error}") from error
-        return Success(page)
+        answer: DeadLetterList = {**page, **await self._services.freshness.of(position)}
+        return Success(answer)
 
     async def inspect(self, request: Request, task_id: str) -> HTTPResponse:
         """One failed task, and all that is known of it."""

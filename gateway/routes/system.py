@@ -19,7 +19,6 @@ from gateway.models import HealthQuery, parse_query
 from gateway.services import Services
 from tts import wire
 from tts.config import Settings
-from tts.domain.values import Status
 from tts.observability.health import examine
 from tts.observability.overview import overview
 
@@ -28,7 +27,6 @@ def add_to(app: Sanic[Any, Any], services: Services) -> None:
     """Add the routes."""
     system = System(services)
     endpoint.add(app, "GET", "/health", system.health, need=Need.NOTHING)
-    endpoint.add(app, "GET", "/api/stats", system.stats, need=Need.OPERATE)
     endpoint.add(app, "GET", "/system", system.system, need=Need.OPERATE)
     endpoint.add(app, "GET", "/metrics", system.metrics, need=Need.OPERATE)
 
@@ -70,12 +68,6 @@ class System:
             "queue": seen.queue,
             "troubles": seen.troubles,
         }
-        return Success(answer)
-
-    async def stats(self, _request: Request) -> HTTPResponse:
-        """How many tasks there are, everybody's, from the read model."""
-        counts = await self._services.tasks.counts()
-        answer: wire.Stats = {"tasks": {status.value: counts.get(status, 0) for status in Status}}
         return Success(answer)
 
     async def metrics(self, _request: Request) -> HTTPResponse:

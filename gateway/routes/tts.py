@@ -25,6 +25,7 @@ from gateway.models import (
     parse_query,
 )
 from gateway.services import Services
+from gateway.task_list import TaskList
 from gateway.tasks import task_id_of
 from tts.application.task_list import TaskSelection
 from tts.application.tasks import TaskNotFound
@@ -34,12 +35,12 @@ from tts.ports.log import Recorded
 from tts.wire import (
     Erasure,
     Spoken,
-    TaskList,
     TaskRow,
     callback_fields,
     task_answer,
     timeline,
 )
+from tts.wire import TaskList as TaskListAnswer
 
 PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 
@@ -63,6 +64,7 @@ class Tts:
         self._services = services
         self._application = services.application
         self._commands = Commands(services)
+        self._list = TaskList(services)
 
     async def request(self, request: Request) -> HTTPResponse:
         """Accept a text. When the answer leaves, its event is on disk."""
@@ -125,15 +127,18 @@ class Tts:
     async def tasks(self, request: Request) -> HTTPResponse:
         """The owner's tasks, from the read model."""
         query = parse_query(TaskFilter, endpoint.query_of(request))
+        selection = TaskSelection(
+            owner=request.ctx.access.narrowed(query.owner),
+            status=query.status.value if query.status else None,
+            template_id=query.template_id,
+            code=query.code,
+            since=query.since,
+            until=query.until,
+        )
+        await self._services.freshness.reach(self._services.tasks, query.at_least)
         try:
-            selection = TaskSelection(
-                owner=request.ctx.access.scope,
-                status=query.status.value if query.status else None,
-                template_id=query.template_id,
-                since=query.since,
-            )
-            page = await self._services.tasks.page(
-                selection, cursor=query.cursor, limit=query.limit
+            page = await self._list.page(
+                selection, search=query.search, cursor=query.cursor, limit=query.limit
             )
         except ValueError as error:
             raise InvalidCursor(f"cursor: {error}") from error
@@ -141,10 +146,10 @@ class Tts:
         for task in page.tasks:
             key = task.pop("objectKey", None)
             task["audioUrl"] = audio_url(key) if key else None
-        answer: TaskList = {
+        answer: TaskListAnswer = {
             "tasks": cast("list[TaskRow]", page.tasks),
             "nextCursor": page.next_cursor,
-            "position": page.position,
+            **await self._services.freshness.of(page.position),
         }
         return Success(answer)
 

@@ -31,6 +31,7 @@ class Usage:
         """An app's own usage; of everybody, or of one owner, for those who see everybody's."""
         query = parse_query(UsageQuery, endpoint.query_of(request))
         access, now = request.ctx.access, self._services.application.now()
+        await self._services.freshness.reach(self._services.usage, query.at_least)
         page = await self._services.usage.page(
             owner=access.narrowed(query.owner),
             since=day_of(now - timedelta(days=query.days - 1)),
@@ -43,11 +44,13 @@ class Usage:
             "resetsAt": next_day(now).isoformat(),
             "owners": [self._owner(owner, access, today) for owner in page.owners],
             "nextCursor": page.next_cursor,
-            "position": page.position,
+            **await self._services.freshness.of(page.position),
         }
         return Success(answer)
 
     def _owner(self, usage: dict[str, Any], access: Access, today: str) -> wire.OwnerUsage:
+        for day in usage["days"]:
+            day["cost"] = self._cost(day["predictSeconds"])
         days = usage["days"]
         quota = self._quota(usage["owner"], access)
         return {
@@ -60,6 +63,10 @@ class Usage:
             },
             "days": days,
         }
+
+    def _cost(self, predict_seconds: float) -> float | None:
+        price = self._services.settings.replicate_price_per_second
+        return round(price * predict_seconds, 6) if price else None
 
     def _quota(self, owner: str, access: Access) -> Quota:
         """That of the key which asks for its own usage; else the widest of the owner's keys."""

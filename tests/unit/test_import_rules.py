@@ -44,7 +44,7 @@ IMPORTS = [
     ("gateway/routes/webhooks.py", "standardwebhooks"),
     ("gateway/routes/tokens.py", "itsdangerous"),
     ("tts/wire/updates.py", "regex"),
-    ("gateway/models.py", "sentencex"),
+    ("gateway/models/fields.py", "sentencex"),
     ("tts/sandbox/stats.py", "rjieba"),
     ("gateway/app.py", "structlog"),
     ("gateway/commands.py", "opentelemetry"),

@@ -20,7 +20,7 @@ from tts.domain.values import Status
 from tts.ports.errors import Conflict
 from tts.wire import (
     DeadLetterDetails,
-    DeadLetterList,
+    DeadLetterPage,
     dead_letter,
     predictions,
     timeline,
@@ -109,7 +109,7 @@ class DeadLetters:
         self._application = application
         self._queries = queries
 
-    async def page(self, selection: Selection, *, cursor: str | None, limit: int) -> DeadLetterList:
+    async def page(self, selection: Selection, *, cursor: str | None, limit: int) -> DeadLetterPage:
         """One page on the wire, and the counts by code.
 
         A letter that was retried or dismissed a moment ago is left out before the read model knows.

@@ -21,7 +21,9 @@ from projections.database import open_database
 from projections.dead_letter_queries import DeadLetterQueries
 from projections.ports import Database
 from projections.runner import Projector
+from projections.stats_queries import StatsQueries
 from projections.task_queries import TaskQueries
+from projections.template_queries import TemplateQueries
 from projections.usage_queries import UsageQueries
 from tts.application.dead_letters import Selection
 from tts.audio.folder import FolderAudio
@@ -191,6 +193,8 @@ def compose_gateway(
         tasks=TaskQueries(database),
         usage=UsageQueries(database),
         dead_letters=DeadLetterQueries(database),
+        stats=StatsQueries(database),
+        templates=TemplateQueries(database),
         probes=probes,
         notes=notes,
         upstream=parts.gate.state,

@@ -66,6 +66,10 @@ class EventStore(Protocol):
         """What was said, or None if it was erased or never there."""
         ...
 
+    async def containing(self, text: str, task_ids: Sequence[UUID]) -> set[UUID]:
+        """Those of the tasks whose text contains that; the case of A to Z does not matter."""
+        ...
+
     async def erase(self, task_id: UUID) -> None:
         """Remove what was said; when it returns, that is on disk. Nothing there is fine."""
         ...

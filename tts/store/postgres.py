@@ -66,6 +66,11 @@ _EVENTS = (
     "WHERE originator_id = %s ORDER BY originator_version"
 )
 _PAYLOAD = "SELECT text, instruction, salt FROM payloads WHERE task_id = %s"
+# By bytes, as SQLite does: languages have their own ideas of the case of other letters.
+_CONTAINING = (
+    "SELECT task_id FROM payloads WHERE task_id = ANY (%s) AND "
+    """position(lower(%s::text COLLATE "C") IN lower(text COLLATE "C")) > 0"""
+)
 _KEY = "SELECT key, position FROM secrets WHERE name = 'tasks'"
 _INSERT_KEY = (
     "INSERT INTO secrets SELECT 'tasks', %s, coalesce(max(notification_id), 0) FROM stored_events "
@@ -142,6 +147,11 @@ class PostgresStore:
         """See :class:`tts.ports.log.EventStore`."""
         rows = await self.server.query(_PAYLOAD, (task_id,))
         return Payload(*rows[0]) if rows else None
+
+    async def containing(self, text: str, task_ids: Sequence[UUID]) -> set[UUID]:
+        """See :class:`tts.ports.log.EventStore`."""
+        rows = await self.server.query(_CONTAINING, (list(task_ids), text))
+        return {task_id for (task_id,) in rows}
 
     async def secret(self) -> LogSecret:
         """See :class:`tts.ports.log.EventStore`."""

@@ -60,6 +60,9 @@ _PAYLOAD = (
     "SELECT text, instruction, salt FROM payloads "
     "WHERE task_id = ? AND trim(text || instruction || salt) <> ''"
 )
+_CONTAINING = (
+    "SELECT task_id FROM payloads WHERE instr(lower(text), lower(?)) > 0 AND task_id IN ({marks})"
+)
 # As many bytes as before: SQLite then writes where they are, instead of moving rows about.
 _BLANK = "{0} = printf('%*s', length(CAST({0} AS BLOB)), '')"
 _ERASE = (
@@ -141,6 +144,16 @@ class SQLiteStore:
         """See :class:`tts.ports.log.EventStore`."""
         row = await self._connections.read_one(_PAYLOAD, (task_id.hex,))
         return Payload(*row) if row else None
+
+    async def containing(self, text: str, task_ids: Sequence[UUID]) -> set[UUID]:
+        """See :class:`tts.ports.log.EventStore`."""
+        sql = _CONTAINING.format(marks=",".join("?" * len(task_ids)))
+        params = (text, *(task_id.hex for task_id in task_ids))
+
+        def work(reader: sqlite3.Connection) -> set[UUID]:
+            return {UUID(hex=task_id) for (task_id,) in reader.execute(sql, params)}
+
+        return await self._connections.read(work)
 
     async def secret(self) -> LogSecret:
         """See :class:`tts.ports.log.EventStore`."""

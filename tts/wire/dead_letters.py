@@ -24,6 +24,7 @@ from tts.wire.fields import (
     TaskId,
     Time,
 )
+from tts.wire.read_models import Fresh
 from tts.wire.updates import TimelineEvent
 
 SkipReason = Literal["task_not_found", "task_not_failed", "task_erased", "changed"]
@@ -56,7 +57,7 @@ class DeadLetter(TypedDict):
     position: Position
 
 
-class DeadLetterList(TypedDict):
+class DeadLetterPage(TypedDict):
     """One page of dead letters, those that failed last first."""
 
     deadLetters: list[DeadLetter]
@@ -65,6 +66,10 @@ class DeadLetterList(TypedDict):
     ]
     total: Annotated[int, Field(ge=0, description="How many match.")]
     nextCursor: NextCursor
+
+
+class DeadLetterList(DeadLetterPage, Fresh):
+    """One page of dead letters, and how fresh it is."""
 
 
 class PredictionMade(TypedDict):

@@ -13,7 +13,6 @@ from tts.wire.fields import (
     Position,
     PriorityName,
     Seconds,
-    StatusName,
     Time,
 )
 
@@ -200,9 +199,3 @@ class System(TypedDict):
         QueueDepth | None, Field(description="Null while no relay is leading, or it does not know.")
     ]
     troubles: Annotated[list[Trouble], Field(description="Empty while all is well.")]
-
-
-class Stats(TypedDict):
-    """How many tasks there are in each status, whoever owns them."""
-
-    tasks: dict[StatusName, int]

@@ -28,6 +28,7 @@ from tts.wire.fields import (
     Time,
     Url,
 )
+from tts.wire.read_models import Fresh
 
 
 class TaskAnswer(CallbackFields):
@@ -95,12 +96,11 @@ class TaskRow(TypedDict):
     position: Position
 
 
-class TaskList(TypedDict):
+class TaskList(Fresh):
     """One page of tasks, newest first."""
 
     tasks: list[TaskRow]
     nextCursor: NextCursor
-    position: Position
 
 
 def task_answer(

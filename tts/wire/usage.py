@@ -7,7 +7,8 @@ from typing import Annotated
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from tts.wire.fields import NextCursor, Position, Seconds, Time
+from tts.wire.fields import NextCursor, Seconds, Time
+from tts.wire.read_models import Fresh
 
 Day = Annotated[
     str,
@@ -29,6 +30,13 @@ class UsageDay(TypedDict):
         Seconds, Field(description="Of predictions that succeeded, as Replicate bills them.")
     ]
     audioSeconds: Annotated[Seconds, Field(description="Length of the finished audio.")]
+    cost: Annotated[
+        float | None,
+        Field(
+            ge=0,
+            description="Of those predictions, by REPLICATE_PRICE_PER_SECOND; null without it.",
+        ),
+    ]
 
 
 class Limits(TypedDict):
@@ -50,11 +58,10 @@ class OwnerUsage(TypedDict):
     ]
 
 
-class Usage(TypedDict):
+class Usage(Fresh):
     """One page of owners, by name."""
 
     today: Day
     resetsAt: Annotated[Time, Field(description="When the characters count from zero again.")]
     owners: list[OwnerUsage]
     nextCursor: NextCursor
-    position: Position

@@ -9,6 +9,7 @@ from gateway.description.operations import (
     callbacks,
     dead_letters,
     speech,
+    stats,
     streams,
     system,
     tasks,
@@ -16,6 +17,6 @@ from gateway.description.operations import (
 
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
     operation: description
-    for module in (speech, callbacks, tasks, dead_letters, streams, system)
+    for module in (speech, callbacks, tasks, dead_letters, streams, stats, system)
     for operation, description in module.OPERATIONS.items()
 }

@@ -32,7 +32,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         ),
         query=DeadLetterQuery,
         answers={200: Answer("One page", wire.DeadLetterList)},
-        errors=("invalid_request", "invalid_cursor", "forbidden"),
+        errors=("invalid_request", "invalid_cursor", "forbidden", "read_model_behind"),
         path_example="/api/dead-letters?code=template_not_found",
     ),
     ("GET", "/api/dead-letters/{taskId}"): Operation(

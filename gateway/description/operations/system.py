@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.description.operation import Answer, Operation, header
-from gateway.models import HealthQuery, PredictionNews, UsageQuery
+from gateway.models import HealthQuery, PredictionNews
 from tts import wire
 
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
@@ -25,28 +25,6 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         query=HealthQuery,
         answers={200: Answer("All is well", wire.Health)},
         errors=("unhealthy", "invalid_request"),
-    ),
-    ("GET", "/api/stats"): Operation(
-        id="getStats",
-        tag="Operation",
-        summary="Tasks by status",
-        answers={200: Answer("The counts", wire.Stats)},
-    ),
-    ("GET", "/api/usage"): Operation(
-        id="getUsage",
-        tag="Operation",
-        summary="What owners take, and how much they may",
-        description=(
-            "An app's own usage; for keys that see everybody's, that of all owners by name, or of "
-            "one `owner`. It follows the log within moments; `position` says how far it has come. "
-            "The limits are those that new requests are held against (429 `too_many_tasks`, "
-            "`characters_exhausted`): the key's own or the service's, and of an owner with several "
-            "keys the widest."
-        ),
-        query=UsageQuery,
-        answers={200: Answer("One page", wire.Usage)},
-        errors=("invalid_request", "forbidden"),
-        path_example="/api/usage?days=7",
     ),
     ("GET", "/system"): Operation(
         id="getSystem",

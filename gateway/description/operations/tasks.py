@@ -21,11 +21,14 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         summary="List tasks",
         description=(
             "Newest first. The list follows the log within moments; `position` says how far it "
-            "has come, and a stream with `from=<position>` misses nothing after it."
+            "has come, `lag` how far that is behind, and a stream with `from=<position>` misses "
+            "nothing after it. Filters narrow the list together. Of filters that no index serves "
+            "together, and of a search in texts, a page looks at some thousand tasks and no more: "
+            "it may be short or empty and still have a `nextCursor`."
         ),
         query=TaskFilter,
         answers={200: Answer("One page", wire.TaskList)},
-        errors=("invalid_request", "invalid_cursor"),
+        errors=("invalid_request", "invalid_cursor", "forbidden", "read_model_behind"),
         path_example="/api/tts/tasks?status=failed&limit=10",
     ),
     ("GET", "/api/tts/task/{taskId}"): Operation(

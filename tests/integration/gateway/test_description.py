@@ -210,6 +210,8 @@ async def test_answers_are_as_described(tmp_path: Path):
         usage = await client.get("/api/usage?days=7")
         says.holds(usage, "/api/usage")
         assert usage.json()["data"]["owners"][0]["days"][0]["tasks"] == 4
+        for path in ("/api/stats/series", "/api/templates"):
+            says.holds(await client.get(path), path)
 
 
 async def test_dead_letters_are_as_described(tmp_path: Path):
