@@ -134,6 +134,25 @@ def test_an_audio_store_that_is_away_is_told_by_the_processors(service):
         service.wait_for_troubles()
 
 
+def test_nobody_vouches_for_anything_while_the_database_is_away(service):
+    """What was known before is neither said nor shown any more, until it is read again."""
+    service.database.refuse()
+    try:
+        unknown = "service: unknown, as the store does not answer"
+        wait_until(lambda: unknown in service.health().json()["error"], "nobody knows")
+        assert "service" not in service.health().json()["data"]
+        url = f"{service.url}/system"
+        assert httpx.get(url, timeout=10, trust_env=False).status_code == 503
+        wait_until(lambda: not KNOWN & samples(service, "gateway").keys(), "metrics forget")
+        ready = samples(service, "gateway")["tts_ready"]
+        assert {each.labels["need"]: each.value for each in ready} == {"store": 0}
+    finally:
+        service.database.heal()
+        service.wait_for_troubles()
+    wait_until(lambda: samples(service, "gateway").keys() >= KNOWN, "and know again")
+
+
+KNOWN = {"tts_parts_alive", "tts_trouble", "tts_gate_state"}
 OWN = {
     "gateway": {"tts_open_streams", "tts_http_requests_total", "tts_parts_alive", "tts_gate_state"},
     "relay": {"tts_unfinished_tasks", "tts_backlog_tasks", "tts_rescued_tasks_total"},

@@ -19,7 +19,7 @@ PARTS = ("gateway", "relay", "processor", "projector")
 
 
 class Distributed:
-    """One process of each part; ``broker`` and ``audio`` are links to be cut and healed.
+    """One process of each part; ``broker``, ``audio``, ``database``: links to be cut and healed.
 
     Nobody speaks: Replicate and the template host are not there.
     """
@@ -32,8 +32,9 @@ class Distributed:
         self.broker = self._stack.enter_context(Link(int(vhost.rpartition(":")[2].split("/")[0])))
         self.audio = self._stack.enter_context(Link(int(s3.endpoint.rpartition(":")[2])))
         self.store_url = postgres.create_database()
+        self.database = self._stack.enter_context(Link(postgres.port))
         self._env = {
-            "EVENT_STORE_URL": self.store_url,
+            "EVENT_STORE_URL": self.database.through(self.store_url),
             "RABBITMQ_URL": self.broker.through(vhost),
             "MINIO_ENDPOINT": f"127.0.0.1:{self.audio.port}",
             "MINIO_ACCESS_KEY": s3.access_key,
