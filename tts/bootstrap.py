@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Protocol, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar, Unpack
 
 from tts.application.tasks import Application, utc_now
 from tts.callbacks.callbacks import Callbacks
@@ -42,7 +42,6 @@ from tts.ports.speech import Predictions, Templates
 from tts.ports.tracing import NO_TRACING, Tracing
 from tts.processor.kept_audio import KeptAudio
 from tts.processor.prediction_owners import PredictionOwners
-from tts.processor.processor import Processor
 from tts.processor.resources import Resources
 from tts.processor.workplace import Workplace
 from tts.queue.memory import MemoryQueue
@@ -57,6 +56,9 @@ from tts.store.postgres_roster import PostgresRoster
 from tts.store.signals import PostgresSignals
 from tts.store.sqlite_roster import SQLiteRoster
 from tts.templates import HttpTemplates
+
+if TYPE_CHECKING:
+    from tts.processor.processor import Processor
 
 logger = logging.getLogger(__name__)
 
@@ -309,6 +311,9 @@ class Composition:
         Raises:
             ConfigError: nothing says whom to ask for predictions.
         """
+        # It brings along what listens to audio, which only a processor needs.
+        from tts.processor.processor import Processor  # noqa: PLC0415
+
         return Processor(
             self.application,
             self.queue,

@@ -21,7 +21,6 @@ from tts.cli.retry_policy import retry_policy_command
 from tts.cli.sandboxes import sandbox as sandbox_alone
 from tts.cli.webhooks import webhooks
 from tts.cli.workers import supervise
-from tts.sandbox import BadRule
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 data_folder = data_option("the SQLite files and the audio")
@@ -117,6 +116,8 @@ def sandbox(*, faults: Path | None, **overrides: Any) -> None:
 
     Point REPLICATE_BASE_URL and TEMPLATE_BASE_URL at it; GET /sandbox tells what it can do.
     """
+    from tts.sandbox import BadRule  # noqa: PLC0415 -- it brings numpy along
+
     try:
         run_process(partial(sandbox_alone, faults=faults), overrides)
     except BadRule as error:

@@ -27,7 +27,6 @@ from projections.template_queries import TemplateQueries
 from projections.usage_queries import UsageQueries
 from tts.application.dead_letters import Selection
 from tts.audio.folder import FolderAudio
-from tts.audio.minio import MinioAudio
 from tts.bootstrap import Composition, compose
 from tts.cli import facts
 from tts.cli.data_folder import check_folder, check_store, claim, disk_notes
@@ -209,7 +208,7 @@ def compose_gateway(
 async def _processor(deployment: Deployment) -> Part:
     parts = deployment.composition
     _probe_queue(deployment)
-    if isinstance(parts.audio, MinioAudio):
+    if not isinstance(parts.audio, FolderAudio):
         deployment.probes["audio"] = parts.audio.ready
     deployment.probes["workplace"] = parts.workplace.ready
     show(PROCESSOR)
@@ -232,7 +231,7 @@ def _watch_outside(deployment: Deployment) -> None:
 async def _watch_bucket(deployment: Deployment) -> None:
     """Look at the bucket as soon as it answers: it is no reason not to start before that."""
     settings, audio = deployment.composition.settings, deployment.composition.audio
-    if not isinstance(audio, MinioAudio):
+    if isinstance(audio, FolderAudio):
         return
     if settings.tts_api_keys_file and not settings.presign_seconds:
         logger.warning(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from gateway.streams.hub import Hub
 from projections.runner import Projector
@@ -13,10 +13,12 @@ from tts.observability.metrics.process import observe_leader, observe_standby
 from tts.observability.metrics.processor import observe_places
 from tts.observability.presence import Tell
 from tts.ports.log import Log
-from tts.processor.processor import Processor
 from tts.relay.relay import FOLLOWED, Relay
 from tts.relay.rescue import Figures
 from tts.wire import QueueDepth
+
+if TYPE_CHECKING:
+    from tts.processor.processor import Processor
 
 Now = Callable[[], datetime]
 

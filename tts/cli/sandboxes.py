@@ -15,11 +15,12 @@ from tts.cli.output import echo
 from tts.cli.process import Part
 from tts.config import ConfigError, Settings
 from tts.ports.errors import Unavailable
-from tts.sandbox import start_sandbox
 
 
 async def sandbox(settings: Settings, stack: AsyncExitStack, faults: Path | None) -> list[Part]:
     """The sandbox alone."""
+    from tts.sandbox import start_sandbox  # noqa: PLC0415 -- it brings numpy along
+
     check_folder(settings.data_dir)
     with _named(settings):
         running = await start_sandbox(
@@ -44,6 +45,8 @@ async def with_sandbox(settings: Settings, stack: AsyncExitStack, *, keep: bool)
     Raises:
         Unavailable: SANDBOX_PORT is set, and taken.
     """
+    from tts.sandbox import start_sandbox  # noqa: PLC0415 -- it brings numpy along
+
     start = partial(start_sandbox, data_dir=settings.data_dir / "sandbox" if keep else None)
     with _named(settings):
         try:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, TypeAlias
+
 from tts.audio.folder import FolderAudio
-from tts.audio.minio import MinioAudio
 from tts.config import ConfigError, Settings
 from tts.parts.trust import trust_of
 
-Audio = FolderAudio | MinioAudio
+if TYPE_CHECKING:
+    from tts.audio.minio import MinioAudio
+
+Audio: TypeAlias = "FolderAudio | MinioAudio"
 
 
 def audio_store(settings: Settings, *, knows_readers: bool) -> Audio:
@@ -27,6 +31,8 @@ def bucket(settings: Settings, *, knows_readers: bool) -> MinioAudio:
     Raises:
         ConfigError: its endpoint cannot be read.
     """
+    from tts.audio.minio import MinioAudio  # noqa: PLC0415 -- only who has a bucket pays for it
+
     try:
         return MinioAudio(
             settings.minio_endpoint,
