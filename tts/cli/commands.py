@@ -17,6 +17,7 @@ from tts.cli.keys import keys
 from tts.cli.migrate import migrate
 from tts.cli.options import data_option
 from tts.cli.process import run_process
+from tts.cli.projections import projections
 from tts.cli.retry_policy import retry_policy_command
 from tts.cli.sandboxes import sandbox as sandbox_alone
 from tts.cli.webhooks import webhooks
@@ -129,6 +130,7 @@ main.add_command(restore)
 main.add_command(doctor)
 main.add_command(keys)
 main.add_command(dead_letters)
+main.add_command(projections)
 main.add_command(migrate)
 main.add_command(retry_policy_command)
 main.add_command(webhooks)

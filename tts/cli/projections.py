@@ -1,0 +1,219 @@
+"""``tts projections``: the read models, for who wonders whether they are right."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from projections import registry
+from projections.advance import Unreadable
+from projections.all_models import PROJECTIONS
+from projections.database import open_database
+from projections.ports import Database, Projection
+from projections.rebuild import Rebuild, Verdict
+from tts.bootstrap import Composition, compose
+from tts.cli.data_folder import settings_of_a_log
+from tts.cli.dead_letters_text import print_json
+from tts.cli.errors import Tools
+from tts.cli.options import data_option, json_option
+from tts.cli.output import echo, progress
+from tts.observability.lag import lag
+from tts.ports.epochs import WentBack
+from tts.ports.errors import Unavailable
+
+MODELS = {projection.name: projection for projection in PROJECTIONS}
+SHOW_SECONDS = 0.2
+BAR = 30
+data_folder = data_option("the SQLite files")
+name = click.Choice(sorted(MODELS))
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What the commands work with."""
+
+    parts: Composition
+    database: Database
+
+    async def bar(self, work: str) -> Bar:
+        """For work on the whole log."""
+        store = self.parts.store
+        end = await store.position()
+        return Bar(work, store.epochs.span(0, end), partial(store.epochs.span, 0))
+
+    def rebuild(self, observe: Callable[[int], None]) -> Rebuild:
+        """Whatever makes read models anew."""
+        return Rebuild(self.parts.store, self.database, observe=observe)
+
+
+def _run(work: Callable[[Bench], Awaitable[None]], data_dir: Path | None) -> None:
+    async def run() -> None:
+        settings = settings_of_a_log(data_dir)
+        read_models = open_database(settings.store_url, settings.direct_url)
+        async with compose(settings) as parts, read_models as database:
+            await work(Bench(parts, database))
+
+    try:
+        asyncio.run(run())
+    except (Unreadable, WentBack) as error:
+        raise Unavailable(f"it cannot be made from this log now: {error}") from error
+
+
+@click.group(cls=Tools)
+def projections() -> None:
+    """List, rebuild and verify the read models, which lists and statistics are read from.
+
+    Whatever is in them comes from the log. The service may run meanwhile.
+    """
+
+
+@projections.command("list")
+@json_option()
+@data_folder
+def list_(*, as_json: bool, data_dir: Path | None) -> None:
+    """Show how far each read model has come, and whether it goes on."""
+
+    async def work(bench: Bench) -> None:
+        rows = [await _row(bench, each) for each in await registry.standings(bench.database)]
+        if as_json:
+            print_json({"readModels": rows})
+        for row in [] if as_json else rows:
+            behind = row["lag"] or {"events": "?", "seconds": "?"}
+            echo(
+                f"{row['name']:<13} position {row['position']:<9} {behind['events']} events, "
+                f"{behind['seconds']} s behind   {row['state']}"
+            )
+
+    _run(work, data_dir)
+
+
+async def _row(bench: Bench, standing: registry.Standing) -> dict[str, Any]:
+    state = "serving" if standing.serving else "being made, or left over from that"
+    return {
+        "name": standing.name,
+        "version": standing.version,
+        "position": standing.position,
+        "lag": await lag(bench.parts.store, standing.position, bench.parts.now()),
+        "state": standing.trouble or state,
+        "madeSince": standing.began_at or None,
+    }
+
+
+@projections.command()
+@click.argument("names", type=name, nargs=-1, required=True)
+@data_folder
+def rebuild(*, names: tuple[str, ...], data_dir: Path | None) -> None:
+    """Make read models anew from the log.
+
+    The old rows serve until the new ones have caught up; then these take their place at once.
+    """
+    chosen = _chosen(names)
+
+    async def work(bench: Bench) -> None:
+        bar = await bench.bar("rebuild")
+        await bench.rebuild(bar.reached).replace(chosen)
+        bar.end()
+        echo(f"{', '.join(each.name for each in chosen)}: made anew from {bar.told()}.")
+
+    _run(work, data_dir)
+
+
+@projections.command()
+@click.argument("model", metavar="NAME", type=name)
+@json_option()
+@data_folder
+def verify(*, model: str, as_json: bool, data_dir: Path | None) -> None:
+    """Compare a read model with what the log gives; exit code 1 if they differ."""
+    projection = MODELS[model]
+    verdicts: list[Verdict] = []
+
+    async def work(bench: Bench) -> None:
+        bar = await bench.bar("verify")
+        verdicts.append(await bench.rebuild(bar.reached).verify(projection))
+        bar.end()
+
+    _run(work, data_dir)
+    (verdict,) = verdicts
+    if as_json:
+        print_json(_as_json(model, verdict))
+    else:
+        _tell(model, verdict)
+    if verdict.differences:
+        sys.exit(1)
+
+
+def _chosen(names: Collection[str]) -> list[Projection]:
+    return [projection for name, projection in MODELS.items() if name in names]
+
+
+def _as_json(model: str, verdict: Verdict) -> dict[str, Any]:
+    return {
+        "name": model,
+        "position": verdict.position,
+        "rows": verdict.rows,
+        "differences": [
+            {"table": each.table, "missing": each.missing, "surplus": each.surplus}
+            for each in verdict.differences
+        ],
+    }
+
+
+def _tell(model: str, verdict: Verdict) -> None:
+    if not verdict.differences:
+        echo(f"{model}: all {verdict.rows} rows are as the log gives them, at {verdict.position}.")
+        return
+    for each in verdict.differences:
+        echo(
+            f"{model}: in {each.table} {each.missing} rows are not as the log gives them, and "
+            f"{each.surplus} rows are of no event."
+        )
+        for origin, row in each.examples:
+            echo(f"  {origin}: {row}")
+    echo(f"Make it anew: tts projections rebuild {model}")
+
+
+class Bar:
+    """How far the work has come, on a terminal, now and then.
+
+    It has to go through ``whole`` events; ``count`` tells how many there are up to a position.
+    """
+
+    def __init__(self, work: str, whole: int, count: Callable[[int], int]) -> None:
+        self._work = work
+        self._whole = whole
+        self._count = count
+        self._began = self._shown = time.monotonic()
+        self._done = 0
+        self._is_shown = sys.stderr.isatty()
+
+    def reached(self, position: int) -> None:
+        """Take note of the position in the log."""
+        self._done = self._count(position)
+        now = time.monotonic()
+        if self._is_shown and now - self._shown >= SHOW_SECONDS:
+            self._shown = now
+            share = self._done / max(self._whole, self._done, 1)
+            left = (now - self._began) * (1 - share) / max(share, 0.001)
+            full = round(share * BAR)
+            progress(
+                f"{self._work} [{'#' * full}{'.' * (BAR - full)}] {share:4.0%}  {self.told()}, "
+                f"{left:.0f} s left   "
+            )
+
+    def end(self) -> None:
+        """Go on below the bar."""
+        if self._is_shown:
+            click.echo(err=True)
+
+    def told(self) -> str:
+        """What was read and how fast."""
+        seconds = max(time.monotonic() - self._began, 0.001)
+        return f"{self._done:,} events in {seconds:.1f} s ({self._done / seconds:,.0f}/s)"
