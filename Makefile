@@ -63,7 +63,7 @@ format: setup ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup ## Measure accept rate, cost per task, fan-out and latency against baselines
+bench: setup ## Measure accept rate, cost per task, fan-out and latency against baselines, and growth
 	@tests/install-servers wrk nginx libnginx-mod-nchan
 	$(BIN)/python -m tests.bench
 

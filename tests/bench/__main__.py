@@ -1,16 +1,17 @@
-"""``python -m tests.bench [accept|cost|fairness|fanout|latency …]``: a table for each; or all."""
+"""``python -m tests.bench [accept|cost|fairness|fanout|growth|latency …]``: a table for each."""
 
 from __future__ import annotations
 
 import sys
 
-from tests.bench import accept, cost, fairness, fanout, latency
+from tests.bench import accept, cost, fairness, fanout, growth, latency
 
 MEASUREMENTS = {
     "accept": accept.main,
     "cost": cost.main,
     "fairness": fairness.main,
     "fanout": fanout.main,
+    "growth": growth.main,
     "latency": latency.main,
 }
 
