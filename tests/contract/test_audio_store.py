@@ -160,27 +160,37 @@ async def test_a_part_that_is_gone_is_reported_as_such(case):
     assert caught.value.treatment is Treatment.LOST
 
 
-async def test_a_bucket_that_we_make_forgets_parts_after_a_day(s3):
-    """The rule is there from the beginning, and nobody is asked for it."""
+@pytest.mark.parametrize(
+    ("keep_days", "expected"), [(0, [("part-", 1)]), (7, [("part-", 1), ("audio-", 7)])]
+)
+async def test_a_bucket_that_we_make_forgets_what_is_old(s3, keep_days, expected):
+    """The rules are there from the beginning: for parts, and for audio if it is told to."""
     bucket = bucket_name()
-    async with minio(s3, bucket=bucket) as store:
+    async with minio(s3, bucket=bucket, keep_days=keep_days) as store:
         await store.ensure_bucket()
         await store.ensure_bucket()
     rules = _client(s3).get_bucket_lifecycle(bucket).rules
-    assert [(rule.rule_filter.prefix, rule.expiration.days) for rule in rules] == [("part-", 1)]
+    assert [(rule.rule_filter.prefix, rule.expiration.days) for rule in rules] == expected
 
 
-async def test_a_folder_forgets_parts_after_a_day(tmp_path):
-    """Those that somebody may still be playing stay."""
-    audio = FolderAudio(tmp_path / "audio", "http://audio")
-    for key in ("part-old.wav", "part-new.wav", "audio-old.wav"):
-        await audio.put(key, b"x", "audio/wav")
-    for key in ("part-old.wav", "audio-old.wav"):
-        long_ago = time() - 86_500
-        os.utime(audio.path(key), (long_ago, long_ago))
-    await audio.put_file("audio-new.wav", audio.path("audio-old.wav"), "audio/wav")
-    names = {path.name for path in (tmp_path / "audio").iterdir()}
-    assert names == {"part-new.wav", "audio-old.wav", "audio-new.wav"}
+@pytest.mark.parametrize("keep_days", [0, 7])
+async def test_a_folder_forgets_what_is_old(tmp_path, keep_days):
+    """Parts after a day, when nobody plays them any more; audio when it is told to, else never."""
+    root = tmp_path / "audio"
+    audio = FolderAudio(root, "http://audio")
+    for days, keys in {
+        0: ["part-new.wav", "audio-new.wav"],
+        8: ["part-old.wav", "audio-old.wav"],
+    }.items():
+        for key in keys:
+            await audio.put(key, b"x", "audio/wav")
+            then = time() - days * 86_500
+            os.utime(audio.path(key), (then, then))
+    later = FolderAudio(root, "http://audio", keep_days=keep_days)
+    await later.put_file("audio-newer.wav", audio.path("audio-new.wav"), "audio/wav")
+    names = {path.name for path in root.iterdir()}
+    kept = {"part-new.wav", "audio-new.wav", "audio-newer.wav"}
+    assert names == (kept if keep_days else kept | {"audio-old.wav"})
 
 
 async def test_what_was_put_plays_for_whoever_has_the_url(case):

@@ -13,9 +13,10 @@ from minio.error import MinioException, S3Error
 from minio.lifecycleconfig import Expiration, LifecycleConfig, Rule
 from urllib3 import PoolManager
 
-from tts.domain.naming import PART_PREFIX, PARTS_KEPT_DAYS
+from tts.domain.naming import AUDIO_PREFIX, PART_PREFIX, PARTS_KEPT_DAYS
 
 PARTS_RULE = "tts-parts"
+AUDIO_RULE = "tts-audio"
 POLICY_PAUSES_SECONDS = (0, 0.5, 1.5)  # until a policy that was just set is in force
 
 
@@ -29,16 +30,26 @@ class Bucket:
     """
 
     def __init__(
-        self, client: Minio, pool: PoolManager, url: str, name: str, *, everyone_reads: bool
+        self,
+        client: Minio,
+        pool: PoolManager,
+        url: str,
+        name: str,
+        *,
+        everyone_reads: bool,
+        keep_days: int = 0,
     ) -> None:
         self._client = client
         self._pool = pool
         self._url = url
         self._name = name
         self._is_open = everyone_reads
+        self._rules = [_rule(PARTS_RULE, PART_PREFIX, PARTS_KEPT_DAYS)]
+        if keep_days:
+            self._rules.append(_rule(AUDIO_RULE, AUDIO_PREFIX, keep_days))
 
     def make(self) -> None:
-        """Make it, with the rule for parts, and open it if it is to be open."""
+        """Make it, with the rules for what is old, and open it if it is to be open."""
         try:
             self._client.make_bucket(self._name)
         except S3Error as error:
@@ -50,7 +61,7 @@ class Bucket:
         try:
             # None: it has none yet, so nothing can be lost.
             if self._client.get_bucket_lifecycle(self._name) is None:
-                self._client.set_bucket_lifecycle(self._name, LifecycleConfig([_rule()]))
+                self._client.set_bucket_lifecycle(self._name, LifecycleConfig(self._rules))
         except (MinioException, ValueError):
             return  # the server knows no lifecycle; who looks for the rule says so
 
@@ -83,12 +94,12 @@ class Bucket:
         return {"Version": "2012-10-17", "Statement": [statement]}
 
 
-def _rule() -> Rule:
+def _rule(name: str, prefix: str, days: int) -> Rule:
     return Rule(
         ENABLED,
-        rule_filter=Filter(prefix=PART_PREFIX),
-        rule_id=PARTS_RULE,
-        expiration=Expiration(days=PARTS_KEPT_DAYS),
+        rule_filter=Filter(prefix=prefix),
+        rule_id=name,
+        expiration=Expiration(days=days),
     )
 
 

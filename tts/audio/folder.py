@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import os
 import re
 import shutil
@@ -17,7 +18,7 @@ from typing import BinaryIO, ParamSpec, TypeVar
 from uuid import uuid4
 
 from tts.domain.failures import StepError
-from tts.domain.naming import PART_PREFIX, PARTS_KEPT_DAYS
+from tts.domain.naming import AUDIO_PREFIX, PART_PREFIX, PARTS_KEPT_DAYS
 from tts.ports.audio import missing
 from tts.ports.errors import Unavailable
 
@@ -26,15 +27,23 @@ T = TypeVar("T")
 
 # Starts with no dot: it is no hidden file, no parent folder and none of our temporary ones.
 _KEY = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,199}")
+SWEEP_SECONDS = 600.0  # between two looks at what is old, each at every file
 _OPERATOR_MUST_ACT = {EACCES, EDQUOT, ENOSPC, EPERM, EROFS}
 
 
 class FolderAudio:
-    """One file per object under ``root``, which the gateway serves at ``{base_url}/audio/``."""
+    """One file per object under ``root``, which the gateway serves at ``{base_url}/audio/``.
 
-    def __init__(self, root: Path, base_url: str) -> None:
+    Audio is removed after ``keep_days``, and kept for ever with 0.
+    """
+
+    def __init__(self, root: Path, base_url: str, *, keep_days: int = 0) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self._root = root
+        self._days = {PART_PREFIX: PARTS_KEPT_DAYS}
+        if keep_days:
+            self._days[AUDIO_PREFIX] = keep_days
+        self._swept_at = -math.inf
         self._base_url = base_url.rstrip("/")
 
     def path(self, key: str) -> Path:
@@ -112,15 +121,18 @@ class FolderAudio:
     def _copy(self, path: Path, source: Path) -> None:
         with source.open("rb") as file:
             self._write(path, file)
-        self._sweep()
 
     def _sweep(self) -> None:
-        """Remove the parts that nobody plays any more; a bucket has a lifecycle rule for that."""
-        oldest = time.time() - PARTS_KEPT_DAYS * 86_400
-        for part in self._root.glob(f"{PART_PREFIX}*"):
-            with contextlib.suppress(FileNotFoundError):  # somebody else was faster
-                if part.stat().st_mtime < oldest:
-                    part.unlink()
+        """Remove what is older than it is to be kept; a bucket has lifecycle rules for that."""
+        if time.monotonic() < self._swept_at + SWEEP_SECONDS:
+            return
+        self._swept_at = time.monotonic()
+        for prefix, days in self._days.items():
+            oldest = time.time() - days * 86_400
+            for path in self._root.glob(f"{prefix}*"):
+                with contextlib.suppress(FileNotFoundError):  # somebody else was faster
+                    if path.stat().st_mtime < oldest:
+                        path.unlink()
 
     def _write(self, path: Path, data: BinaryIO) -> None:
         temporary = self._root / f".{uuid4()}"
@@ -139,6 +151,7 @@ class FolderAudio:
             os.fsync(folder)
         finally:
             os.close(folder)
+        self._sweep()
 
 
 def _translated(error: OSError) -> StepError:

@@ -42,6 +42,7 @@ class MinioAudio:
     ``presign_seconds`` the URLs are signed and end after that time (at most 7 days); with 0 they
     are permanent, and everyone may read a bucket that we make. ``knows_readers`` says whether these
     are the URLs that clients get: who does not know makes a private bucket, and only if it has to.
+    In a bucket that we make, audio is removed after ``keep_days``, and kept for ever with 0.
     ``notes`` are what an operator should know of the bucket.
     """
 
@@ -57,6 +58,7 @@ class MinioAudio:
         public_endpoint: str = "",
         presign_seconds: int = 0,
         knows_readers: bool = True,
+        keep_days: int = 0,
         threads: int = 8,
         trust: ssl.SSLContext | None = None,
     ) -> None:
@@ -102,6 +104,7 @@ class MinioAudio:
             f"{scheme}://{endpoint}/{bucket}",
             bucket,
             everyone_reads=knows_readers and not presign_seconds,
+            keep_days=keep_days,
         )
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:

@@ -113,6 +113,7 @@ class Settings(BaseSettings):
     minio_public_endpoint: PublicEndpoint = ""
     minio_presign_seconds: Annotated[int, Field(ge=0, le=604_800)] | None = None
     audio_max_bytes: Positive = 50_000_000
+    audio_keep_days: Annotated[int, Field(ge=0, le=36_500)] = 0
 
     # Replicate and the templates
     replicate_api_token: Token = SecretStr("")

@@ -11,6 +11,7 @@ import time
 from typing import NamedTuple, Self
 from uuid import UUID, uuid5
 
+AUDIO_PREFIX = "audio-"
 PART_PREFIX = "part-"
 PARTS_KEPT_DAYS = 1  # by both audio stores: until nobody plays the parts any more
 LOT_BYTES = 30
@@ -47,7 +48,7 @@ def object_key(task_id: UUID, suffix: str | None) -> str:
 
     The ``suffix`` keeps it from those who can tell the id; a task from before has none.
     """
-    return f"audio-{_stem(task_id, suffix)}.wav"
+    return f"{AUDIO_PREFIX}{_stem(task_id, suffix)}.wav"
 
 
 def part_key(task_id: UUID, suffix: str | None, index: int) -> str:

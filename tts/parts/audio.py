@@ -21,7 +21,8 @@ def audio_store(settings: Settings, *, knows_readers: bool) -> Audio:
         ConfigError: the bucket's endpoint cannot be read.
     """
     if not settings.minio_endpoint:
-        return FolderAudio(settings.data_dir / "audio", settings.gateway_url)
+        folder = settings.data_dir / "audio"
+        return FolderAudio(folder, settings.gateway_url, keep_days=settings.audio_keep_days)
     return bucket(settings, knows_readers=knows_readers)
 
 
@@ -44,6 +45,7 @@ def bucket(settings: Settings, *, knows_readers: bool) -> MinioAudio:
             public_endpoint=settings.minio_public_endpoint,
             presign_seconds=settings.presign_seconds,
             knows_readers=knows_readers,
+            keep_days=settings.audio_keep_days,
             threads=settings.tts_concurrency,
             trust=trust_of(settings),
         )
