@@ -112,7 +112,7 @@ class History:
             events = [event for task in tasks for event in await read(task)]
             events.sort(key=lambda event: event.position)
             events = [event for event in events if after < event.position <= until]
-            yield (known := readable(events))
+            yield (known := await self._readable(events))
             _refuse_rest(events, known)
             return
         if start.known_to > after:
@@ -120,7 +120,7 @@ class History:
             after = start.known_to
             for n in range(0, len(events), BATCH):
                 batch = events[n : n + BATCH]
-                yield (known := readable(batch))
+                yield (known := await self._readable(batch))
                 _refuse_rest(batch, known)
         while after < until:
             batch = await self._services.log.read(after, BATCH)
@@ -131,8 +131,14 @@ class History:
             if scope is not None:
                 owners = await self._services.hub.owners.of(batch)
                 batch = [event for event in batch if owners[event.task_id] == scope]
-            yield (known := readable(batch))
+            yield (known := await self._readable(batch))
             _refuse_rest(batch, known)
+
+    async def _readable(self, events: list[Recorded]) -> list[Recorded]:
+        """The events up to the first of a newer version, with their templates at hand."""
+        known = readable(events)
+        await self._hub.owners.of(known)
+        return known
 
 
 def tasks_of(names: list[str]) -> frozenset[UUID]:

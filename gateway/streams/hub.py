@@ -8,6 +8,7 @@ import logging
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime
+from functools import partial
 from itertools import chain
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from gateway.streams.subscribers import CHUNKED, Subscriber, Subscribers
 from tts.application.tasks import utc_now
 from tts.domain.task import Task
 from tts.domain.values import FINAL
+from tts.patience import Outage
 from tts.ports.epochs import WentBack
 from tts.ports.errors import Unavailable
 from tts.ports.log import Log, Recorded
@@ -63,6 +65,7 @@ class Hub:
         self._audio_url = audio_url
         self._heartbeat_seconds = heartbeat_seconds
         self._now = now
+        self._outage = Outage("Whose tasks the events are about cannot be read")
         self._final: dict[UUID, set[asyncio.Future[Recorded | None]]] = {}
         self._reached: set[tuple[int, asyncio.Future[None]]] = set()
         self._followers = 0
@@ -71,12 +74,14 @@ class Hub:
         self._closed = False
 
     def frame(self, event: Recorded) -> bytes:
-        """The event as it stands in every stream."""
-        return sse.task_update(event, self._audio_url)
+        """The event as it stands in every stream; its owner has been asked for."""
+        template_id = self.owners.template_of(event.task_id)
+        return sse.task_update(event, self._audio_url, template_id)
 
     def message(self, event: Recorded) -> bytes:
-        """The event as it goes to every WebSocket."""
-        return ws_messages.task_update(event, self._audio_url)
+        """The event as it goes to every WebSocket; its owner has been asked for."""
+        template_id = self.owners.template_of(event.task_id)
+        return ws_messages.task_update(event, self._audio_url, template_id)
 
     @contextlib.asynccontextmanager
     async def following(self) -> AsyncIterator[None]:
@@ -181,8 +186,8 @@ class Hub:
             async for events in self._log.follow(self.position):
                 started = now()
                 owners: Mapping[UUID, str] = {}
-                if any(readers.owned for readers in self.readers):
-                    owners = await self.owners.of(events)
+                if any(self.readers):
+                    owners = await self._outage.wait_out(partial(self.owners.of, events))
                 # No stream of one owner can have come since, unless the owners are known.
                 self._hand_out(events, owners)
                 self._arrived(events)

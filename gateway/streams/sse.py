@@ -12,9 +12,9 @@ from tts.ports.log import Recorded
 RETRY_MS = 2000
 
 
-def task_update(event: Recorded, audio_url: Callable[[str], str]) -> bytes:
+def task_update(event: Recorded, audio_url: Callable[[str], str], template_id: str | None) -> bytes:
     """One event of the log; its ``id`` is the position, from where a client resumes."""
-    data = orjson.dumps(wire.task_update(event, audio_url))
+    data = orjson.dumps(wire.task_update(event, audio_url, template_id))
     return b"id: %d\nevent: task_update\ndata: %b\n\n" % (event.position, data)
 
 

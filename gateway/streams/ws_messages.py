@@ -14,9 +14,9 @@ from tts.wire import RequestId
 PING = Frame(Opcode.PING, b"").serialize(mask=False)
 
 
-def task_update(event: Recorded, audio_url: Callable[[str], str]) -> bytes:
+def task_update(event: Recorded, audio_url: Callable[[str], str], template_id: str | None) -> bytes:
     """One event of the log; its data is the same as in a server-sent event."""
-    update = wire.task_update(event, audio_url)
+    update = wire.task_update(event, audio_url, template_id)
     message: wire.TaskUpdateMessage = {"type": "task_update", "data": update}
     return _frame(message)
 

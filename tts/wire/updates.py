@@ -156,6 +156,8 @@ UPDATES: dict[str, tuple[Status | None, dict[str, str]]] = {
     Task.Erased.TOPIC: (None, {"by": "by"}),
 }
 
+_MARKS = {Task.Erased.TOPIC: "erased", Task.Dismissed.TOPIC: "dismissed"}
+
 
 def status_of(topic: str, state: dict[str, Any]) -> str:
     """The status that a task has after an event.
@@ -167,8 +169,12 @@ def status_of(topic: str, state: dict[str, Any]) -> str:
     return state["status"] if status is None else status.value
 
 
-def task_update(event: Recorded, audio_url: Callable[[str], str]) -> TaskUpdate:
+def task_update(
+    event: Recorded, audio_url: Callable[[str], str], template_id: str | None = None
+) -> TaskUpdate:
     """The data of one ``task_update``; ``audio_url`` turns an object key into a URL.
+
+    The task's ``template_id`` stands in its first event alone, and in every update.
 
     Always ``taskId``, ``status``, ``timestamp`` (ISO 8601, UTC) and ``position``, then what belongs
     to the status.
@@ -184,6 +190,8 @@ def task_update(event: Recorded, audio_url: Callable[[str], str]) -> TaskUpdate:
         "timestamp": state["timestamp"],
         "position": event.position,
     }
+    if template_id is not None:
+        update["templateId"] = template_id
     # Filled from a table, which tests hold against the types of the events and of the update.
     table = cast("dict[str, Any]", update)
     for name, wire_name in fields.items():
@@ -200,10 +208,8 @@ def task_update(event: Recorded, audio_url: Callable[[str], str]) -> TaskUpdate:
         update["suspectTruncation"] = True
     if state.get("suspect_audio"):
         update["suspectAudio"] = True
-    if event.topic == Task.Erased.TOPIC:
-        update["erased"] = True
-    if event.topic == Task.Dismissed.TOPIC:
-        update["dismissed"] = True
+    if (mark := _MARKS.get(event.topic)) is not None:
+        table[mark] = True
     return update
 
 
@@ -212,7 +218,8 @@ def timeline(events: list[Recorded], audio_url: Callable[[str], str]) -> Timelin
 
     Each is its ``task_update`` and ``lasted``: the seconds until the next, null for the newest.
     """
-    updates = [task_update(event, audio_url) for event in events]
+    template_id = orjson.loads(events[0].state).get("template_id")
+    updates = [task_update(event, audio_url, template_id) for event in events]
     times = [datetime.fromisoformat(update["timestamp"]) for update in updates]
     # The clocks of two processes differ, if only by a little.
     durations = [max((end - start).total_seconds(), 0.0) for start, end in pairwise(times)]

@@ -97,6 +97,30 @@ class TestStream:
             assert (await its.ask(f"/events?{many}")).status_code == 400
             assert len(its.gateway.hub.streams) == 0
 
+    async def test_tells_the_template_in_each_update(self, tmp_path: Path):
+        """Of a task that began before the stream, and before the gateway did."""
+        async with running(tmp_path) as its:
+            before = await its.post(templateId="before")
+            await claim_again(its.application, before, 1)
+        async with running(tmp_path) as its:
+            position = await its.store.position()
+            async with (
+                its.stream(headers={"Last-Event-ID": str(position - 1)}) as resumed,
+                its.stream() as live,
+                its.stream(f"taskId={before}") as own,
+            ):
+                await live.of("connected")
+                task_id = await its.post(templateId="live")
+                await claim_again(its.application, before, 1)
+                for reader, count in ((resumed, 3), (live, 2)):
+                    updates = await reader.updates(count)
+                    assert {u["taskId"]: u["templateId"] for u in updates} == {
+                        str(before): "before",
+                        str(task_id): "live",
+                    }
+                    assert all("templateId" in update for update in updates)
+                assert {u["templateId"] for u in await own.updates(4)} == {"before"}
+
     async def test_starts_where_asked(self, tmp_path: Path):
         """``from`` takes the log's start, its end, or any position."""
         async with running(tmp_path) as its:

@@ -10,7 +10,7 @@ from tts.domain.task import Task
 from tts.ports.log import Recorded
 
 TASK = UUID(int=1)
-REQUESTED = Recorded(1, TASK, 1, Task.Requested.TOPIC, b'{"owner": "ann"}')
+REQUESTED = Recorded(1, TASK, 1, Task.Requested.TOPIC, b'{"owner": "ann", "template_id": "t1"}')
 SUCCEEDED = Recorded(2, TASK, 2, Task.Succeeded.TOPIC, b"{}")
 
 
@@ -29,6 +29,14 @@ async def test_the_first_event_says_whose_a_task_is():
     """A later one is enough to ask."""
     owners = Owners(Log(REQUESTED, SUCCEEDED).of)
     assert await owners.of([SUCCEEDED]) == {TASK: "ann"}
+
+
+async def test_it_says_the_template_too():
+    """Of tasks that were asked about."""
+    owners = Owners(Log(REQUESTED, SUCCEEDED).of)
+    assert owners.template_of(TASK) is None
+    await owners.of([SUCCEEDED])
+    assert owners.template_of(TASK) == "t1"
 
 
 async def test_a_task_without_its_first_event_is_nobodys():
