@@ -126,6 +126,21 @@ async def test_an_append_that_cannot_be_stored_fails_alone(backend, text):
         assert await store.append(some(bad, 1), SAID) > 0
 
 
+async def test_a_conflict_costs_the_others_no_second_commit(postgres):
+    """A claim that brings its own Queued meets the relay's all day long: nothing is rolled back."""
+    backend = Backend(postgres.create_database(), postgres)
+    async with backend.store() as store, backend.store() as other:
+        tasks = [uuid4() for _ in range(10)]
+        await results(*(store.append(some(task, 1)) for task in tasks))
+        outcome = await results(
+            *(store.append(some(task, 2, by="relay")) for task in tasks),
+            *(other.append(some(task, 2, 3, by="processor")) for task in tasks),
+        )
+        assert sum(isinstance(result, Conflict) for result in outcome) == 10
+    rolled_back = "SELECT xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+    assert backend.sql(rolled_back) == [(0,)]
+
+
 async def test_a_repetition_is_no_conflict(store):
     """A reply can be lost with its connection; asking again for the same answers the same."""
     task, companion = uuid4(), uuid4()
