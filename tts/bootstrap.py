@@ -167,7 +167,7 @@ class Composition:
             ConfigError: nothing says whom to ask.
         """
         webhook = self.settings.webhook_url if self.signals else ""
-        return self._closing(replicate_predictions(self.settings, webhook=webhook))
+        return self._closing(replicate_predictions(self.settings, webhook=webhook, now=self.now))
 
     @cached_property
     def templates(self) -> Templates:

@@ -8,6 +8,7 @@ import re
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
+from email.utils import formatdate
 from io import BytesIO
 from time import monotonic
 from typing import Any
@@ -78,7 +79,12 @@ async def server() -> AsyncIterator[ScriptedHttp]:
 
 @asynccontextmanager
 async def adapter(
-    url: str, *, seconds: float = 5.0, max_bytes: int = 1000, output_hosts: Iterable[str] = ()
+    url: str,
+    *,
+    seconds: float = 5.0,
+    max_bytes: int = 1000,
+    output_hosts: Iterable[str] = (),
+    **more: Any,
 ) -> AsyncIterator[ReplicatePredictions]:
     """The adapter under test, closed at the end."""
     predictions = ReplicatePredictions(
@@ -89,6 +95,7 @@ async def adapter(
         max_bytes=max_bytes,
         download_timeout=seconds,
         output_hosts=list(output_hosts),
+        **more,
     )
     try:
         yield predictions
@@ -422,6 +429,23 @@ async def test_the_list_is_searched_for_exactly_our_speech(server, predictions):
         "created_after": ["2026-05-01T12:00:00+00:00"],
         "created_before": ["2026-05-01T12:00:33+00:00"],
     }
+
+
+@pytest.mark.parametrize("minutes", [10, -60])
+async def test_the_search_is_by_replicates_clock(server, minutes):
+    """What our clock, minutes off, takes for the time of a creation is translated both ways."""
+    off = timedelta(minutes=minutes)
+    async with adapter(server.url, now=lambda: datetime.now(UTC) + off) as predictions:
+        ours = datetime.now(UTC) + off
+        created = listed("ours", created_at=datetime.now(UTC).isoformat())
+        page = answer({"next": None, "results": [created]}, Date=formatdate(usegmt=True))
+        server.on(LIST, page, page)
+        seconds = timedelta(seconds=5)
+        (found,) = await predictions.find(SPEECH, since=ours - seconds, until=ours + seconds)
+        assert abs(found.created_at - ours) < timedelta(seconds=2)
+        again = len(server.requests)
+        await predictions.find(SPEECH, since=ours - seconds, until=ours + seconds)
+    assert (again, len(server.requests)) == (2, 3)  # what is known once needs no second look
 
 
 async def test_the_search_takes_a_time_cut_to_the_second(server, predictions):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from tts.config import ConfigError, Settings
@@ -11,14 +13,19 @@ from tts.replicate.webhook_secret import AccountSecret
 
 if TYPE_CHECKING:
     from tts.replicate.predictions import ReplicatePredictions
+from tts.replicate.remote_clock import utc_now
 
 logger = logging.getLogger(__name__)
 
 SANDBOX_TOKEN = "sandbox"  # noqa: S105 -- which takes any
 
 
-def replicate_predictions(settings: Settings, *, webhook: str) -> ReplicatePredictions:
+def replicate_predictions(
+    settings: Settings, *, webhook: str, now: Callable[[], datetime] = utc_now
+) -> ReplicatePredictions:
     """The account's predictions; Replicate tells ``webhook`` of them, if that is a URL.
+
+    ``now`` is the clock of those who ask for them.
 
     Raises:
         ConfigError: nothing says whom to ask.
@@ -41,6 +48,7 @@ def replicate_predictions(settings: Settings, *, webhook: str) -> ReplicatePredi
         webhook=webhook,
         output_hosts=settings.output_hosts,
         trust=trust_of(settings),
+        now=now,
     )
 
 

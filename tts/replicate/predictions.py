@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
@@ -25,6 +25,7 @@ from tts.ports.speech import Listed, Prediction, Speech
 from tts.replicate.documents import created_at, is_for, read, running, speech_input
 from tts.replicate.errors import refused, unreached, unreadable
 from tts.replicate.output import Outputs
+from tts.replicate.remote_clock import RemoteClock, utc_now
 
 CONNECT_SECONDS = 5.0
 CANCEL_AFTER_SECONDS = (5, 24 * 3600)  # what the header may say
@@ -78,8 +79,10 @@ class ReplicatePredictions:
         webhook: str = "",
         output_hosts: Collection[str] = (),
         download_timeout: float = 60.0,
+        now: Callable[[], datetime] = utc_now,
         trust: ssl.SSLContext | None = None,
     ) -> None:
+        self._clock = RemoteClock(now)
         self._version = model_version
         self._timeout = timeout
         self._webhook = (
@@ -131,15 +134,23 @@ class ReplicatePredictions:
     async def find(self, speech: Speech, *, since: datetime, until: datetime) -> list[Listed]:
         """The predictions of that time for this speech that may be of use, newest first.
 
+        Times are ours, wherever Replicate's clock stands.
+
         Replicate forgets the input an hour after the end, and with it what this looks for.
 
         Raises:
             StepError: at step ``find``, always ``AMBIGUOUS``: as long as nobody could look, the
                 doubt remains.
         """
-        since = since.astimezone(UTC).replace(microsecond=0)
-        until = until.astimezone(UTC).replace(microsecond=0) + NARROWEST
-        return await self._listed(speech_input(speech), since, until)
+        wanted = speech_input(speech)
+        while True:
+            ahead = self._clock.ahead
+            first = (since - ahead).astimezone(UTC).replace(microsecond=0)
+            last = (until - ahead).astimezone(UTC).replace(microsecond=0) + NARROWEST
+            listed = await self._listed(wanted, first, last)
+            if abs(self._clock.ahead - ahead) <= NARROWEST:
+                return [Listed(each.id, each.created_at + ahead) for each in listed]
+            # The answer has shown that this was not the time that was meant.
 
     async def _listed(
         self, wanted: dict[str, str], since: datetime, until: datetime
@@ -209,6 +220,7 @@ class ReplicatePredictions:
     ) -> dict[str, Any]:
         """The answer, empty for a refusal that is ``fine``; no error quotes what was ``said``."""
         try:
+            asked = self._clock.now()
             async with asyncio.timeout(self._timeout):
                 # The public methods lose what is needed (see above), and create() has no limit.
                 response = await self._client._async_request(method, url, **request)  # noqa: SLF001
@@ -232,4 +244,5 @@ class ReplicatePredictions:
             raise unreadable(step, "it is not JSON") from error
         if not isinstance(document, dict):
             raise unreadable(step, "it is no JSON object")
+        self._clock.heard(response.headers.get("date"), asked=asked)
         return document

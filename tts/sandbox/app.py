@@ -7,12 +7,14 @@ import secrets
 import socket
 from collections.abc import Collection
 from contextlib import AsyncExitStack
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import orjson
 from sanic import HTTPResponse, Request, Sanic
 from sanic.exceptions import SanicException
+from sanic.response import BaseHTTPResponse
 
 from tts.sandbox.api import Api
 from tts.sandbox.behaviour import Behaviour
@@ -136,7 +138,12 @@ def _app() -> Sanic[Any, Any]:
     async def in_words_of_replicate(_request: Request, error: SanicException) -> HTTPResponse:
         return problem(error.status_code)
 
+    app.register_middleware(_date, "response")
     return app
+
+
+async def _date(_request: Any, response: BaseHTTPResponse) -> None:
+    response.headers.setdefault("date", formatdate(usegmt=True))
 
 
 # Any, because most of Sanic's server is without annotations. It listens as soon as it is created.
