@@ -156,6 +156,18 @@ def test_an_unusable_data_folder_ends_the_start(tmp_path, folder):
     assert (result.returncode, "EVENT_STORE_URL: no file can" in result.stderr) == (2, True)
 
 
+@pytest.mark.parametrize("name", ["audio", "tts.lock", "sandbox/predictions.jsonl"])
+def test_a_data_folder_with_something_strange_in_it_ends_the_start(tmp_path, name):
+    """A file where a folder should be, the other way round, and a journal that is none."""
+    strange = tmp_path / "data" / name
+    strange.parent.mkdir(parents=True)
+    strange.mkdir() if name == "tts.lock" else strange.write_text("no journal\n")
+    result = run(tmp_path, "up", PORT=str(free_port()), SANDBOX_PORT="0")
+    assert result.returncode == 2
+    assert "DATA_DIR: " in result.stderr
+    assert str(Path("data") / name).removesuffix("/predictions.jsonl") in result.stderr
+
+
 @pytest.mark.parametrize(
     ("env", "setting"),
     [

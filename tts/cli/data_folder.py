@@ -74,7 +74,11 @@ def claim(settings: Settings, stack: AsyncExitStack) -> bool:
     if not (embedded or settings.sandboxed):
         return True
     check_folder(settings.data_dir)
-    file = stack.enter_context((settings.data_dir / LOCK).open("wb"))
+    lock = settings.data_dir / LOCK
+    try:
+        file = stack.enter_context(lock.open("wb"))
+    except OSError as error:
+        raise ConfigError(f"DATA_DIR: {lock} cannot be written: {error.strerror}") from error
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

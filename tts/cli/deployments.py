@@ -336,6 +336,7 @@ def _check(settings: Settings, roles: Collection[Role]) -> None:
     check_store(settings)
     if not settings.minio_endpoint and not {Role.GATEWAY, Role.PROCESSOR}.isdisjoint(roles):
         check_folder(settings.data_dir)
+        check_folder(settings.data_dir / "audio")
 
 
 def _need_shared_queue(settings: Settings, roles: Collection[Role]) -> None:

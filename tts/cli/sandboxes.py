@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from errno import EADDRINUSE
@@ -69,6 +70,11 @@ def _named(settings: Settings) -> Iterator[None]:
     """Say in a sentence why a sandbox cannot start."""
     try:
         yield
+    except json.JSONDecodeError as error:
+        raise ConfigError(
+            f"DATA_DIR: what the sandbox keeps in {settings.data_dir / 'sandbox'} is damaged: "
+            "remove that folder; the sandbox then begins anew"
+        ) from error
     except OSError as error:
         if error.filename is not None:
             raise ConfigError(f"{error.filename}: {error.strerror}") from error
