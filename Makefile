@@ -81,5 +81,5 @@ chaos: setup servers ## Break everything at random under load (a cluster, some o
 	FUZZ_EXAMPLES=50 $(BIN)/python -m pytest tests/integration/gateway -m "" -k fuzzer
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES) --tasks $(TASKS)
 
-clean: ## Remove the environment and the caches, not the data
-	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+clean: ## Remove the environment, what was built and the caches, not the data
+	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
