@@ -46,7 +46,17 @@ function start() {
 function refresh() {
   refreshCounts();
   refreshLetters();
-  refreshSystem();
+  readSystem();
+  readTasks();
+}
+
+async function readSystem() {
+  const isRead = await refreshSystem();
+  showConnection();
+  if (isRead || !mayAsk()) return;
+  // What it stands on is away: each list finds out whether it can be read still.
+  refreshCounts();
+  refreshLetters();
   readTasks();
 }
 
@@ -61,7 +71,9 @@ function lose() {
 }
 
 function showConnection() {
-  const state = client?.state ?? "closed";
+  let state = client?.state ?? "closed";
+  // An open stream of a service that nobody can read tells of nothing: it is not live.
+  if (state === "open" && $("parts-card").dataset.read !== "yes") state = mayAsk() ? "connecting" : "closed";
   $("connection").dataset.state = state;
   $("connection-text").textContent = language.connection(state);
 }
@@ -83,7 +95,7 @@ language.apply(() => {
 start();
 setInterval(() => {
   if (!mayAsk()) return;
-  refreshSystem();
+  readSystem();
   const unread = (block) => $(block).dataset.read !== "yes";
   if (unread("counts")) refreshCounts();
   if (unread("letters-card")) refreshLetters();

@@ -3,7 +3,7 @@
 import { language, moment, number, say } from "./dashboard-words.js";
 import { $, element, fact } from "./element.js";
 import { lost, read, standsStill } from "./known.js";
-import { api, report } from "./service.js";
+import { api, clearProblem, report } from "./service.js";
 import { troubleItem } from "./troubles.js";
 
 const BLOCKS = ["parts-card", "queue", "system-card", "gate"];
@@ -11,20 +11,25 @@ const FROM_READ_MODELS = ["counts", "letters-card"];
 const PARTS = ["gateway", "relay", "processor", "projector"];
 
 let system;
+let isAway = false; // as the last reading found
 
 /** Whether it could be read; what could not is grey from then on. */
 export async function refreshSystem() {
   try {
     system = await api("GET", "system");
   } catch (error) {
+    isAway = true;
     loseSystem();
     // A key that is refused now has been good for what is shown; nobody reads on with it.
     if (error.status === 401 || error.status === 403) lost(...FROM_READ_MODELS, "tasks-card");
     else report(error);
-    return;
+    return false;
   }
+  if (isAway) clearProblem();
+  isAway = false;
   read(...BLOCKS);
   showSystem();
+  return true;
 }
 
 export function loseSystem() {
