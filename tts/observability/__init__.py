@@ -1,4 +1,4 @@
-"""What operators see: logs, metrics, health, and the small server that shows them.
+"""What operators see: logs, metrics, traces, health, who is at work, and the server that shows it.
 
 It hooks into the core, which knows nothing of it.
 """
