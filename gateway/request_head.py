@@ -7,7 +7,7 @@ Sanic's parser is lax: it takes blanks before a colon, odd numbers, and bare lin
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from sanic.compat import Header
 from sanic.exceptions import BadRequest, PayloadTooLarge
@@ -36,8 +36,7 @@ def check_part(part: bytes, start: int = 0) -> None:
         raise BadRequest("lines must end in CR LF, and nothing else may be a control character")
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """What a head says. A body's ``length`` is None if it comes in chunks, 0 if there is none."""
 
     raw: bytes
@@ -79,7 +78,7 @@ def read_head(raw: bytes) -> Head:
     method, target = match[1].decode(), match[2].decode()
     # What is no UTF-8 becomes U+FFFD: half characters would break us.
     line, *lines = raw[:-2].decode(errors="replace").split("\r\n")
-    fields = Header(_field(each) for each in lines)
+    fields = Header([_field(each) for each in lines])
     version = line[-len("1.1") :]
     connection = fields.get("connection")
     return Head(

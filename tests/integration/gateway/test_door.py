@@ -247,6 +247,8 @@ class TestAnswers:
                 assert not head.content
                 if path != "/metrics":  # which counts these requests
                     same = {"content-type", "content-length", "cache-control", "etag"}
+                    if got.is_stream_consumed and b'"lag":' in got.content:  # of some digits
+                        same.remove("content-length")
                     for name in same & got.headers.keys():
                         assert head.headers[name] == got.headers[name], (path, name)
             assert not its.gateway.hub.streams
