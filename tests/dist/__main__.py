@@ -33,6 +33,7 @@ def main(cyclonedx: str) -> None:
             for file in outs[part].iterdir():
                 shutil.copy(file, DIST)
         shutil.copytree(outs["npm"], DIST / "npm")
+        (DIST / "tts-backend-client-npm.cdx.json").write_text(trial.npm_bill(outs["npm"]))
         _try_out(folder, cyclonedx)
     for file in sorted(DIST.iterdir()):
         sys.stdout.write(f"{file.relative_to(build.ROOT)}\n")

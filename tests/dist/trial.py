@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import socket
 import subprocess
@@ -117,6 +118,18 @@ def side_by_side(environment: Environment, wheel: Path, url: str) -> None:
     run(str(environment.python), "-c", f"import tts.domain\n{PYTHON}", url)
     environment.remove("tts-backend-client")
     run(str(environment.python), "-c", "import tts.cli.commands")
+
+
+def npm_bill(package: Path) -> str:
+    """What the npm package brings along, once that is installed beside it."""
+    run("npm", "install", "--no-audit", "--no-fund", cwd=package)
+    bill = json.loads(run("npm", "sbom", "--sbom-format", "cyclonedx", cwd=package))
+    bill["metadata"]["component"]["name"] = json.loads((package / "package.json").read_text())[
+        "name"
+    ]
+    for component in bill["components"]:
+        component.pop("externalReferences", None)  # where this machine got it
+    return json.dumps(bill, indent=2)
 
 
 def npm_package(tarball: Path, folder: Path, url: str) -> None:
