@@ -211,7 +211,7 @@ class Bar:
     def end(self) -> None:
         """Go on below the bar."""
         if self._is_shown:
-            click.echo(err=True)
+            echo(err=True)
 
     def told(self) -> str:
         """What was read and how fast."""

@@ -84,7 +84,7 @@ def test_an_error_commands_no_terminal(capsys, kind):
 
 def test_commands_print_in_one_way():
     """Whatever is printed goes through ``tts.cli.output``."""
-    for path in Path(tts.cli.__path__[0]).glob("*.py"):
+    for path in Path(tts.cli.__path__[0]).rglob("*.py"):
         if path.name != "output.py":
             assert "click.echo(" not in path.read_text(), path
             assert "print(" not in path.read_text().replace("def print", ""), path
