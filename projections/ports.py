@@ -77,6 +77,10 @@ class Database(Protocol):
         """Commit when the context is left, roll back when an error leaves it."""
         ...
 
+    def snapshot(self) -> AbstractAsyncContextManager[Transaction]:
+        """All that is read in the context is of one moment; it may last, and holds up nobody."""
+        ...
+
 
 class Batch(Protocol):
     """What some events add up to, until it is written."""

@@ -16,6 +16,7 @@ from tts.ports.schema import Migrated
 from tts.store.postgres_server import SETTINGS, PostgresServer
 
 CONNECTIONS = 4
+SNAPSHOT_SECONDS = 900.0
 PATIENCE_SECONDS = 12.0  # a little more than the server's own bound of a statement
 
 
@@ -56,6 +57,17 @@ class PostgresDatabase:
         """See :class:`projections.ports.Database`."""
         async with self._server.session() as connection:
             return await PostgresTransaction(connection).fetch(sql, params)
+
+    @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Transaction]:
+        """See :class:`projections.ports.Database`."""
+        async with (
+            self._server.session(SNAPSHOT_SECONDS) as connection,
+            connection.transaction(),
+        ):
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            await connection.execute(f"SET LOCAL statement_timeout = '{SNAPSHOT_SECONDS:.0f}s'")
+            yield PostgresTransaction(connection)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:

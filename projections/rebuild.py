@@ -146,9 +146,9 @@ class Rebuild:
         for _ in range(CATCHING_UP_MAX):
             old = (await registry.serving(self._database))[projection.name]
             await self._catch_up(group, old.position)
-            async with self._database.transaction() as transaction:
-                positions = await registry.locked(transaction, projection.name)
-                if positions.get(old.place) != group.position:
+            async with self._database.snapshot() as transaction:
+                there = (await registry.serving(transaction))[projection.name]
+                if (there.place, there.position) != (old.place, group.position):
                     continue
                 tables = projection.tables
                 found = [await _difference(transaction, t, old.place, place) for t in tables]

@@ -81,6 +81,17 @@ class SQLiteDatabase:
             self._free.put_nowait(reader)
 
     @contextlib.asynccontextmanager
+    async def snapshot(self) -> AsyncIterator[Transaction]:
+        """See :class:`projections.ports.Database`."""
+        reader = await self._free.get()
+        try:
+            await reader.execute("BEGIN")
+            yield reader
+        finally:
+            await reader.roll_back()
+            self._free.put_nowait(reader)
+
+    @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Transaction]:
         """See :class:`projections.ports.Database`."""
         async with self._turn:

@@ -140,9 +140,12 @@ class StatsBatch:
                 self._end(story, at, {"canceled": 1})
 
     def _end(self, story: Life, at: str, sums: Sums) -> None:
-        self._count(story, at, sums)
+        minute = self._minutes[at[:MINUTE], story.owner, story.template_id]
+        merge(minute, sums)
         for name, milliseconds in story.durations:
-            self._count(story, at, {name: {histogram.bucket(milliseconds): 1}})
+            counts = minute.setdefault(name, {})
+            bucket = histogram.bucket(milliseconds)
+            counts[bucket] = counts.get(bucket, 0) + 1
         story.durations = []
 
     def _count(self, story: Life, at: str, sums: Sums) -> None:

@@ -215,8 +215,8 @@ class PostgresServer:
             await _set(connection, self._settings)
 
     @contextlib.asynccontextmanager
-    async def session(self) -> AsyncIterator[AsyncConnection]:
-        """A connection of the pool while the block lasts.
+    async def session(self, patience: float | None = None) -> AsyncIterator[AsyncConnection]:
+        """A connection of the pool while the block lasts, for another ``patience`` if given.
 
         Raises:
             Unavailable: the server cannot be used, or did not answer in time.
@@ -224,7 +224,7 @@ class PostgresServer:
         with translated():
             async with (
                 self._pool.connection() as connection,
-                bounded(connection, self._patience),
+                bounded(connection, patience or self._patience),
             ):
                 yield connection
                 self._used[connection] = time.monotonic()

@@ -445,6 +445,18 @@ class TestDatabase:
             page = await TaskQueries(database).page(TaskSelection(), cursor=None, limit=5)
         assert len(page.tasks) == 2
 
+    async def test_shows_one_moment_for_as_long_as_it_takes(self, store, database):
+        """And nobody waits for whoever looks at it."""
+        await fill(store, 2, seed=41)
+        await project(store, database)
+        query = f"SELECT count(*) FROM {TASKS.view}"  # noqa: S608 -- a name of ours
+        async with asyncio.timeout(SECONDS), database.snapshot() as moment:
+            before = await moment.fetch(query)
+            await fill(store, 2, seed=42)
+            await project(store, database)
+            assert await moment.fetch(query) == before == [(2,)]
+        assert await database.fetch(query) == [(4,)]
+
     async def test_answers_while_others_ask_much(self, database):
         """One slow question holds up no other."""
         slow = (
