@@ -57,7 +57,7 @@ async def fetch(
                 continue
             body = b""
             if response.status_code in _WITH_BODY:
-                body = await (_head(response, limit) if head_only else response.aread())
+                body = await (_head(response, limit) if head_only else _whole(response))
             return Fetched(response.status_code, response.headers, body)
     raise ForeignRedirect("it is redirected again and again")
 
@@ -86,6 +86,11 @@ def _stays(origin: httpx.URL, target: httpx.URL) -> bool:
         "http",
         "https",
     ) and target.port == origin.port is None
+
+
+async def _whole(response: httpx.Response) -> bytes:
+    # The response and its stream know each other: what httpx reads stays until the collector comes.
+    return b"".join([part async for part in response.aiter_bytes()])
 
 
 async def _head(response: httpx.Response, limit: int) -> bytes:

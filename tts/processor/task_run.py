@@ -68,6 +68,13 @@ class TaskRun:
         Raises:
             Unavailable: the store cannot be read; the message has to come again.
         """
+        try:
+            await self._take_steps()
+        finally:
+            # The parts of a run know each other: its audio would stay until the collector comes.
+            self._segment_runs.clear()
+
+    async def _take_steps(self) -> None:
         claimed = self._claimed
         while True:
             step = next_step(claimed.task, claimed.claimed_lease, claimed.now())

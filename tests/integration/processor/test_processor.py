@@ -1,8 +1,10 @@
 """The processor at work: real store, queue, adapters and audio; Replicate is the sandbox."""
 
 import asyncio
+import gc
 from datetime import timedelta
 
+import httpx
 import pytest
 
 from tests.histories import STATUSES_OF_SPEECH
@@ -10,7 +12,7 @@ from tests.waiting import until
 from tests.world import CrashingStore, open_world
 from tts.domain.values import Status
 from tts.ports.queue import Destination, Message
-from tts.sound.recording import record
+from tts.sound.recording import Recording, record
 
 
 @pytest.fixture
@@ -220,3 +222,26 @@ async def test_while_the_account_is_refused_one_creation_is_tried_at_a_time(worl
     assert {task.attempt for task in ended} == {1}
     assert refused <= 10  # all eight may be on their way when the gate shuts, then one probes
     assert await world.creations() == 8
+
+
+async def test_no_audio_outlives_its_task(world):
+    """A processor is as small after a thousand tasks as after one, also while nobody collects."""
+    gc.collect()
+    gc.disable()
+    try:
+        async with world.working():
+            task = await world.request()
+            assert (await world.ended(task)).status is Status.SUCCEEDED
+            await until(lambda: not audio_in_memory(), "its audio is gone")
+    finally:
+        gc.enable()
+
+
+def audio_in_memory() -> list[object]:
+    """Whatever holds some, reachable or not."""
+    return [
+        thing
+        for thing in gc.get_objects()
+        if isinstance(thing, Recording)
+        or (isinstance(thing, httpx.Response) and len(getattr(thing, "_content", b"")) > 10_000)
+    ]
