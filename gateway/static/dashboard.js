@@ -12,6 +12,7 @@ import { $ } from "./page/element.js";
 import { lost, showKnown } from "./page/known.js";
 import { refreshLetters, showLetters } from "./page/letters.js";
 import { refreshTasks, showTasks, takeUpdate } from "./page/recent.js";
+import { showRights } from "./page/rights.js";
 import { apiKey, askForKey, clearProblem, mayAsk, report, useKey } from "./page/service.js";
 import { loseSystem, refreshSystem, showSystem } from "./page/system.js";
 
@@ -33,6 +34,7 @@ function start() {
   // What the stream could not tell, because it was not there or not open yet, is read.
   for (const type of ["connected", "reset"]) client.addEventListener(type, refresh);
   client.addEventListener("connected", clearProblem);
+  client.addEventListener("connected", showRights);
   client.addEventListener("reconnecting", lose);
   client.connect().catch((error) => {
     showConnection();

@@ -247,7 +247,7 @@ function show(entry) {
   const timeline = part(".timeline");
   const atEnd = timeline.scrollTop + timeline.clientHeight > timeline.scrollHeight - 4;
   timeline.classList.toggle("long", isLong(entry));
-  timeline.replaceChildren(...lines(updates, total));
+  timeline.replaceChildren(...lines(updates, total, language));
   if (atEnd) timeline.scrollTop = timeline.scrollHeight;
   showProgress(card, entry);
   part(".retry").hidden = last.status !== "failed";

@@ -52,10 +52,11 @@ class Service:
         """SIGTERM, and wait for the end."""
         self._process.stop()
 
-    def speak(self, text: str = TEXT, template: str = "template1") -> str:
+    def speak(self, text: str = TEXT, template: str = "template1", key: str = "") -> str:
         """Post a text; the task's id."""
         body = {"templateId": template, "tts_text": text}
-        answer = httpx.post(f"{self.url}/api/tts", json=body, trust_env=False)
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        answer = httpx.post(f"{self.url}/api/tts", json=body, headers=headers, trust_env=False)
         return str(answer.raise_for_status().json()["data"]["taskId"])
 
     def task(self, task_id: str) -> dict[str, Any]:

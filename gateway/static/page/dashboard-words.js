@@ -1,9 +1,11 @@
 /** The dashboard's words, and numbers and times as they are written there. */
 
 import { Language } from "./language.js";
+import { WORDS as TASK } from "./task-words.js";
 
 export const language = new Language({
   zh: {
+    ...TASK.zh,
     title: "语音合成 · 控制台", tryIt: "体验", docs: "文档", counts: "任务数量",
     keyTitle: "需要 API 密钥", keyHint: "dashboard 密钥可查看全部，admin 密钥还可重试与忽略。密钥只保存在本标签页。",
     keyRefused: "密钥无效或已吊销。", keyTooLittle: "此密钥的角色看不到控制台：请使用 dashboard 或 admin 密钥。",
@@ -21,11 +23,12 @@ export const language = new Language({
     version: "版本", deployment: "部署", store: "存储", queue: "队列", audio: "音频", uptime: "运行时间",
     position: "日志位置", streams: "实时连接", permanent: "重试无用", attempts: "{} 次尝试", paid: "{} 次预测",
     characters: "{} 字", until: "直到", why: "原因", working: "已处理 {}，剩余 {}", done: "已处理 {}，跳过 {}",
-    fromHere: "在控制台上操作", dismissed: "已忽略", erased: "（已删除）", noRights: "此密钥无权查看",
+    fromHere: "在控制台上操作",  noRights: "此密钥无权查看",
     groups: { waiting: "等待中", working: "进行中", succeeded: "成功", failed: "失败", canceled: "已取消" },
     connected: "实时",
   },
   en: {
+    ...TASK.en,
     title: "Text to speech", tryIt: "Try it", docs: "Docs", counts: "Tasks by status",
     keyTitle: "An API key is needed", keyHint: "A dashboard key sees everything, an admin key may retry and dismiss, too. It stays in this tab.",
     keyRefused: "This key is not accepted: it is wrong, or revoked.", keyTooLittle: "This key's role does not see the dashboard: take a dashboard or an admin key.",
@@ -43,7 +46,7 @@ export const language = new Language({
     version: "Version", deployment: "Deployment", store: "Store", queue: "Queue", audio: "Audio", uptime: "Up for",
     position: "Log position", streams: "Open streams", permanent: "no repetition can help", attempts: "attempts: {}", paid: "predictions: {}",
     characters: "characters: {}", until: "Until", why: "Reason", working: "{} done, {} to go", done: "{} done, {} skipped",
-    fromHere: "from the dashboard", dismissed: "Dismissed", erased: "(erased)", noRights: "not for this key",
+    fromHere: "from the dashboard",  noRights: "not for this key",
     groups: { waiting: "Waiting", working: "In progress", succeeded: "Succeeded", failed: "Failed", canceled: "Canceled" },
     connected: "Live",
   },

@@ -15,3 +15,11 @@ export function fact(name, value) {
   line.append(element("dt", "", name), element("dd", "", value));
   return line;
 }
+
+/** The way to a task's own page. */
+export function taskLink(taskId) {
+  const link = element("a");
+  link.href = `task.html?id=${encodeURIComponent(taskId)}`;
+  link.append(element("code", "", `…${taskId.slice(-12)}`));
+  return link;
+}

@@ -5,11 +5,15 @@ import { WORDS as STATUSES } from "./statuses.js";
 
 const SHARED = {
   zh: {
-    tag: "zh-CN", other: "English", retry: "重试", cancel: "取消",
+    tag: "zh-CN", other: "English", retry: "重试", cancel: "取消", dismissed: "已忽略", erased: "已删除",
+    part: "第 {} 段", nthAttempt: "第 {} 次尝试", retryAt: "将于 {} 重试", by: "操作者 {}",
+    truncated: "可能不完整", noSpeech: "可能没有声音", snapshot: "（连接中断期间的状态已合并）",
     connections: { closed: "未连接", connecting: "连接中…", reconnecting: "重新连接中…" },
   },
   en: {
-    tag: "en", other: "中文", retry: "Retry", cancel: "Cancel",
+    tag: "en", other: "中文", retry: "Retry", cancel: "Cancel", dismissed: "Dismissed", erased: "Erased",
+    part: "Part {}", nthAttempt: "attempt {}", retryAt: "again at {}", by: "by {}",
+    truncated: "may be cut short", noSpeech: "may be silent", snapshot: "(statuses while disconnected in one)",
     connections: { closed: "Disconnected", connecting: "Connecting…", reconnecting: "Reconnecting…" },
   },
 };

@@ -2,7 +2,7 @@
 
 import { refreshCounts } from "./counts.js";
 import { clock, language, moment, number, say } from "./dashboard-words.js";
-import { $, element } from "./element.js";
+import { $, element, taskLink } from "./element.js";
 import { lost, read } from "./known.js";
 import { api, clearProblem, lately, report } from "./service.js";
 
@@ -96,6 +96,8 @@ function fill(item, letter) {
     say("paid", letter.predictions), say("characters", letter.textLength), letter.permanent && say("permanent"), letter.owner,
   ];
   part(".meta").textContent = facts.filter(Boolean).join(" · ");
+  part(".buttons a").textContent = say("taskPage");
+  part(".buttons a").href = taskLink(letter.taskId).href;
   part(".retry").textContent = say("retry");
   part(".dismiss").textContent = say("dismiss");
   showDetails(item);

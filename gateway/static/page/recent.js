@@ -1,7 +1,7 @@
 /** The tasks that something happened to last. */
 
 import { language, moment, say } from "./dashboard-words.js";
-import { $, element } from "./element.js";
+import { $, element, taskLink } from "./element.js";
 import { lost, read } from "./known.js";
 import { api } from "./service.js";
 
@@ -60,7 +60,7 @@ function row(task) {
     task.by && `${task.by}: ${task.reason ?? ""}`,
   ];
   cell("", element("span", "badge", language.status(task.status)));
-  cell("", element("code", "", `…${task.taskId.slice(-12)}`));
+  cell("", taskLink(task.taskId));
   cell("", task.templateId);
   cell("number", task.attempt ?? 1);
   cell("what", what.filter(Boolean).join(" · "));

@@ -24,6 +24,11 @@ export function useKey(text) {
   clearProblem();
 }
 
+export function forgetKey() {
+  key = undefined;
+  sessionStorage.removeItem(KEY);
+}
+
 /** Ask for one, or for another one: `why` is a word of the page. */
 export function askForKey(why = key && "keyRefused") {
   refused = true;

@@ -1,7 +1,6 @@
 /** What happened to one task: how long each status lasted, and how much of a long text is spoken. */
 
 import { element } from "./element.js";
-import { language, say } from "./example-words.js";
 import { OF_A_PART } from "./statuses.js";
 
 const CLOCK = new Intl.DateTimeFormat("en-GB", {
@@ -24,9 +23,9 @@ export function progress({ updates, hearing }) {
   return { parts, done: parts.filter((part) => part === "done").length, total, hearing };
 }
 
-/** The timeline's lines; they are drawn to scale once the `total` time in ms is known. */
-export function lines(updates, total) {
-  return rows(updates).map((row) => step(row, updates[0], total));
+/** The timeline's lines in the page's `language`; they are drawn to scale once the `total` time in ms is known. */
+export function lines(updates, total, language) {
+  return rows(updates).map((row) => step(row, updates[0], total, language));
 }
 
 /** One row for each update, but for each part of a long text only one until something else happens. */
@@ -53,7 +52,8 @@ function rows(updates) {
 }
 
 /** A row of the timeline on the page. */
-function step({ first, update, next, part }, start, total) {
+function step({ first, update, next, part }, start, total, language) {
+  const say = (name, ...values) => language.say(name, ...values);
   const line = element("li");
   line.dataset.status = update.status;
   line.dataset.position = update.position;
@@ -66,7 +66,7 @@ function step({ first, update, next, part }, start, total) {
     bar.style.setProperty("--share", `${(100 * took) / total}%`);
     track.append(bar);
   }
-  const status = language.status(update.status);
+  const status = (update.dismissed && say("dismissed")) || (update.erased && say("erased")) || language.status(update.status);
   if (part !== undefined) line.dataset.segment = part;
   const time = element("time", "", clock(update.timestamp));
   time.dateTime = update.timestamp;
@@ -77,9 +77,10 @@ function step({ first, update, next, part }, start, total) {
     time,
   );
   const notes = [
-    update.attempt > 1 && say("attempt", update.attempt),
+    update.attempt > 1 && say("nthAttempt", update.attempt),
     update.retryAt && say("retryAt", clock(update.retryAt).slice(0, 8)),
-    next && update.error,
+    next && [update.error, update.code && `(${update.code})`].filter(Boolean).join(" "),
+    update.by && say("by", [update.by, update.reason].filter(Boolean).join(": ")),
     part === undefined && update.predictionId,
     update.suspectTruncation && say("truncated"),
     update.suspectAudio && say("noSpeech"),

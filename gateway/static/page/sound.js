@@ -1,0 +1,55 @@
+/** The audio of one task: to hear, to see, and to keep. */
+
+import { $, element } from "./element.js";
+import { report } from "./service.js";
+import { Waveform } from "./waveform.js";
+
+const STALE_MS = 60_000; // a token for an audio is good for minutes: one that is older may be the reason
+
+const player = $("player");
+const waveform = new Waveform($("waveform"), player);
+let client;
+let shown; // the URL that is played
+let loadedAt;
+
+/** `url` is undefined for a task that has no audio, or none any more; `source` makes URLs that a player can fetch. */
+export async function showSound(url, source) {
+  client = source;
+  $("sound").hidden = !url;
+  if (url === shown) return;
+  shown = url;
+  player.pause();
+  player.removeAttribute("src");
+  if (!url) return;
+  try {
+    await waveform.load(await load());
+  } catch (error) {
+    report(error);
+  }
+}
+
+async function load() {
+  const playable = await client.audioSource(shown);
+  loadedAt = Date.now();
+  player.src = playable;
+  return playable;
+}
+
+player.addEventListener("error", async () => {
+  if (!shown || Date.now() - loadedAt < STALE_MS) return;
+  const { currentTime } = player;
+  await load().catch(report);
+  player.currentTime = currentTime;
+  player.play().catch(() => {}); // a browser may want a click first
+});
+
+$("download").addEventListener("click", async () => {
+  try {
+    const link = element("a");
+    link.href = await client.audioSource(shown);
+    link.download = decodeURIComponent(new URL(shown, document.baseURI).pathname.split("/").at(-1));
+    link.click();
+  } catch (error) {
+    report(error);
+  }
+});

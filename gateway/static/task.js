@@ -1,0 +1,141 @@
+/** The page of one task, which its address names: what it is, how it went, and what can be done. */
+
+import { TTSEventClient } from "./client/SSEClient.mjs";
+import { confirmed } from "./page/confirm.js";
+import { language, say } from "./page/dashboard-words.js";
+import { $ } from "./page/element.js";
+import { lost, read, showKnown } from "./page/known.js";
+import { showPredictions } from "./page/predictions.js";
+import { showRights } from "./page/rights.js";
+import { api, apiKey, askForKey, clearProblem, lately, report, useKey } from "./page/service.js";
+import { showSound } from "./page/sound.js";
+import { FINAL } from "./page/statuses.js";
+import { showFacts } from "./page/task-facts.js";
+import { lines } from "./page/timeline.js";
+
+const BLOCK = "the-task";
+const id = new URLSearchParams(location.search).get("id") ?? "";
+const path = `api/tts/task/${encodeURIComponent(id)}`;
+const COMMANDS = {
+  retry: { fits: ({ status, erasedAt }) => status === "failed" && !erasedAt, order: ["POST", "api/tts/retry", { taskId: id }] },
+  cancel: { fits: ({ status }) => !FINAL.has(status) && status !== "canceling", order: ["POST", "api/tts/cancel", { taskId: id }] },
+  erase: { fits: ({ status, erasedAt }) => FINAL.has(status) && !erasedAt, order: ["DELETE", path] },
+};
+
+let client;
+let task;
+let updates = [];
+
+async function readTask() {
+  try {
+    [task, { events: updates }] = await Promise.all([api("GET", path), api("GET", `${path}/events`)]);
+  } catch (error) {
+    lost(BLOCK);
+    if (error.status === 404) showMissing();
+    throw error;
+  }
+  clearProblem();
+  read(BLOCK);
+  show();
+}
+
+const refresh = lately(() => readTask().catch((error) => {
+  if (error.status !== 404) throw error;
+}));
+
+/** Follow the task, unless there is none, or none for this key. */
+async function start() {
+  client?.close();
+  client = new TTSEventClient({ baseUrl: new URL(".", document.baseURI).href, apiKey: apiKey(), taskId: id });
+  showConnection();
+  try {
+    await readTask();
+  } catch (error) {
+    if ([401, 403, 404].includes(error.status)) return;
+    report(error);
+  }
+  showRights();
+  for (const type of ["connected", "reconnecting", "error", "close"]) client.addEventListener(type, showConnection);
+  for (const type of ["connected", "reset", "task_update"]) client.addEventListener(type, refresh);
+  client.addEventListener("reconnecting", () => lost(BLOCK));
+  client.connect().catch((error) => {
+    showConnection();
+    if (error.status === 401) askForKey();
+    else if (error.code !== "closed") report(error);
+  });
+  showConnection();
+}
+
+function showConnection() {
+  const state = client?.state ?? "closed";
+  $("connection").dataset.state = state;
+  $("connection-text").textContent = language.connection(state);
+}
+
+function showMissing() {
+  task = undefined;
+  $(BLOCK).hidden = true;
+  $("no-task").hidden = false;
+  $("no-task").textContent = id ? say("noTask", id) : say("noId");
+}
+
+function show() {
+  if (!task) return;
+  const { status, error, code, ttsText, audioUrl, erasedAt, createdAt, updatedAt, segments } = task;
+  $("no-task").hidden = true;
+  $(BLOCK).hidden = false;
+  $(BLOCK).dataset.status = status;
+  $(BLOCK).classList.toggle("running", !FINAL.has(status));
+  $("task-id").textContent = id;
+  document.title = `${language.status(status)} · …${id.slice(-12)} · ${say("title")}`;
+  setText("status", language.status(status));
+  $("failure").hidden = !error;
+  setText("failure", [error, code && `(${code})`].filter(Boolean).join(" "));
+  setText("text", ttsText ?? say("erased"));
+  $("timeline").classList.toggle("long", segments > 1);
+  $("timeline").replaceChildren(...lines(updates, Date.parse(updatedAt) - Date.parse(createdAt), language));
+  showPredictions(updates);
+  showFacts(task);
+  showSound(erasedAt ? undefined : audioUrl ?? undefined, client);
+  showCommands();
+}
+
+/** A screen reader says what changes in a live region: what stays the same is not written again. */
+function setText(place, text) {
+  if ($(place).textContent !== text) $(place).textContent = text;
+}
+
+function showCommands() {
+  for (const [name, { fits }] of Object.entries(COMMANDS)) {
+    const button = $(name);
+    const focused = button === document.activeElement;
+    button.hidden = !fits(task);
+    if (focused && button.hidden) $("task-title").focus(); // or the keyboard would start at the top again
+  }
+}
+
+async function command(name) {
+  if (!(await confirmed(...language.words.ask[name], say(name)))) return;
+  clearProblem();
+  try {
+    await api(...COMMANDS[name].order);
+  } catch (error) {
+    report(error);
+  }
+  refresh();
+}
+
+for (const name of Object.keys(COMMANDS)) $(name).addEventListener("click", () => command(name));
+$("key-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  useKey($("key").value);
+  start();
+});
+language.apply(() => {
+  show();
+  if (!$("no-task").hidden) showMissing();
+  showKnown();
+  showConnection();
+});
+if (id) start();
+else showMissing();
