@@ -83,7 +83,7 @@ async def test_letters_of_one_code_are_dismissed_together(page, start):
 
 
 async def test_with_keys_it_asks_for_one(page, start, tmp_path):
-    """Without one nothing is shown; with a dashboard's everything is, but no button to do anything."""
+    """Without one nothing is shown; with a dashboard's everything is, but no buttons to command."""
     file = tmp_path / "keys.json"
     app = keys.add(file, owner="shop", role=Role.APP, expires=None)[1]
     wall = keys.add(file, owner="wall", role=Role.DASHBOARD, expires=None)[1]
