@@ -30,7 +30,7 @@ from tts.observability.visible import CONTROLS
 
 NAMED_MAX = 1000  # tasks named in one request
 URL_MAX_CHARS = 2000
-PUBLIC_URL = r"^https://([A-Za-z0-9-]+\.)+[A-Za-z]{2,}(:([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}))?([/?][!-~]*)?$"
+PUBLIC_URL = r"^https://([A-Za-z0-9-]+\.)+[A-Za-z]{2,}(:([0-9]{1,4}|[1-5][0-9]{4}|6[0-4][0-9]{3}))?([/?](%[0-9A-Fa-f]{2}|[!$&-;=?-Z_a-z~])*)?$"
 LISTED_URL = r"^https?://[!-~]+$"
 
 
