@@ -9,9 +9,10 @@ import { TTSEventClient } from "./client/SSEClient.mjs";
 import { refreshCounts, showCounts } from "./page/counts.js";
 import { language } from "./page/dashboard-words.js";
 import { $ } from "./page/element.js";
+import { followFilters, showFilters } from "./page/filters.js";
 import { lost, showKnown } from "./page/known.js";
 import { refreshLetters, showLetters } from "./page/letters.js";
-import { refreshTasks, showTasks, takeUpdate } from "./page/recent.js";
+import { changeFilters, refreshTasks, showTasks, takeUpdate } from "./page/recent.js";
 import { showRights } from "./page/rights.js";
 import { apiKey, askForKey, clearProblem, mayAsk, report, useKey } from "./page/service.js";
 import { loseSystem, refreshSystem, showSystem } from "./page/system.js";
@@ -62,8 +63,8 @@ async function readSystem() {
   readTasks();
 }
 
-function readTasks() {
-  refreshTasks().catch((error) => error.status === 401 || error.status === 403 || report(error));
+function readTasks(ask = refreshTasks) {
+  ask().catch((error) => error.status === 401 || error.status === 403 || report(error));
 }
 
 /** Nothing is known any more until it is read again. */
@@ -86,7 +87,12 @@ $("key-form").addEventListener("submit", (event) => {
   start();
 });
 
+followFilters(() => {
+  clearProblem();
+  readTasks(changeFilters);
+});
 language.apply(() => {
+  showFilters();
   showCounts();
   showLetters();
   showTasks();

@@ -25,7 +25,8 @@ export const language = new Language({
     characters: "{} 字", until: "直到", why: "原因", working: "已处理 {}，剩余 {}", done: "已处理 {}，跳过 {}",
     fromHere: "在控制台上操作",  noRights: "此密钥无权查看",
     groups: { waiting: "等待中", working: "进行中", succeeded: "成功", failed: "失败", canceled: "已取消" },
-    connected: "实时",
+    connected: "实时", search: "搜索编号或文本", anyStatus: "全部", moreFilters: "更多条件", code: "错误代码", owner: "所有者",
+    since: "创建不早于", createdBefore: "创建早于", clearFilters: "清除条件", noneFound: "没有符合条件的任务。", newTasks: "{} 个新任务",
   },
   en: {
     ...TASK.en,
@@ -48,7 +49,8 @@ export const language = new Language({
     characters: "characters: {}", until: "Until", why: "Reason", working: "{} done, {} to go", done: "{} done, {} skipped",
     fromHere: "from the dashboard",  noRights: "not for this key",
     groups: { waiting: "Waiting", working: "In progress", succeeded: "Succeeded", failed: "Failed", canceled: "Canceled" },
-    connected: "Live",
+    connected: "Live", search: "Search ids and texts", anyStatus: "Any", moreFilters: "More filters", code: "Error code", owner: "Owner",
+    since: "Created since", createdBefore: "Created before", clearFilters: "Clear filters", noneFound: "No task fits these filters.", newTasks: "{} new",
   },
 });
 
