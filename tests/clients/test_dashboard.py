@@ -1,6 +1,7 @@
 """The dashboard in a real browser: what fails is seen at once, and put right from the page."""
 
 import asyncio
+import re
 
 import httpx
 import pytest
@@ -8,7 +9,7 @@ from playwright.async_api import Locator, Page, expect
 
 from gateway.access import keys
 from gateway.access.roles import Role
-from tests.clients.service import Service
+from tests.clients.service import SLOW, Service
 from tts.domain.values import FINAL, Status
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -128,3 +129,45 @@ async def test_what_comes_from_outside_is_never_markup(page, start, text):
     await letter(page, task_id).locator(".open").click()
     await expect(letter(page, task_id).locator(".details")).to_contain_text("<img")
     assert await page.locator("img").count() == 0
+
+
+async def test_the_list_is_filtered_by_its_address(page, service):
+    """What is chosen stands in the address, holds after a reload, and lets new tasks in that fit."""
+    other = await asyncio.to_thread(service.speak, "你好")
+    lost = await asyncio.to_thread(service.speak, "再见", "missing1")
+    for task_id in (other, lost):
+        await asyncio.to_thread(service.wait_over, task_id)
+    await open_board(page, service)
+    await expect(row(page, other)).to_be_visible()
+    await page.select_option('#filters [name="status"]', "failed")
+    await expect(row(page, other)).to_have_count(0)
+    await page.fill('#filters [name="search"]', "再见")
+    await expect(page).to_have_url(re.compile("search=.*status=failed"))
+    await page.reload()
+    await expect(page.locator("#recent tbody tr")).to_have_count(1)
+    again = await asyncio.to_thread(service.speak, "再见了", "missing1")
+    await expect(row(page, again)).to_be_visible()
+    await page.fill('#filters [name="search"]', "没有这句话")
+    await expect(page.locator("#no-tasks")).to_have_text("没有符合条件的任务。")
+    await page.click("#clear-filters")
+    await expect(row(page, other)).to_be_visible()
+    await expect(page).to_have_url(f"{service.url}/")
+
+
+async def test_rows_keep_their_places_under_a_pointer(page, service):
+    """What comes meanwhile is counted on a button; the row under the pointer still changes."""
+    first = await asyncio.to_thread(service.speak, SLOW)
+    await open_board(page, service)
+    await row(page, first).hover()
+    second = await asyncio.to_thread(service.speak, "你好")
+    await expect(page.locator("#new-tasks")).to_have_text("1 个新任务")
+    await expect(row(page, first)).to_have_attribute("data-status", "succeeded", timeout=30_000)
+    await expect(row(page, second)).to_have_count(0)
+    await page.mouse.move(0, 0)
+    await expect(row(page, second)).to_be_visible()
+    await expect(page.locator("#new-tasks")).to_be_hidden()
+
+    await row(page, second).locator("a").focus()
+    third = await asyncio.to_thread(service.speak, "你好")
+    await page.click("#new-tasks")
+    await expect(row(page, third)).to_be_visible()
