@@ -132,7 +132,7 @@ async def test_what_comes_from_outside_is_never_markup(page, start, text):
 
 
 async def test_the_list_is_filtered_by_its_address(page, service):
-    """What is chosen stands in the address, holds after a reload, and lets new tasks in that fit."""
+    """The choice stands in the address and outlives a reload; new tasks that fit come in."""
     other = await asyncio.to_thread(service.speak, "你好")
     lost = await asyncio.to_thread(service.speak, "再见", "missing1")
     for task_id in (other, lost):
@@ -167,7 +167,10 @@ async def test_rows_keep_their_places_under_a_pointer(page, service):
     await expect(row(page, second)).to_be_visible()
     await expect(page.locator("#new-tasks")).to_be_hidden()
 
-    await row(page, second).locator("a").focus()
+    await page.locator("#recent a").first.focus()
     third = await asyncio.to_thread(service.speak, "你好")
-    await page.click("#new-tasks")
-    await expect(row(page, third)).to_be_visible()
+    await expect(page.locator("#new-tasks")).to_be_visible()
+    await page.keyboard.press("Shift+Tab")
+    await expect(page.locator("#new-tasks")).to_be_focused()
+    await page.keyboard.press("Enter")
+    await expect(row(page, third).locator("a")).to_be_focused()

@@ -78,7 +78,8 @@ export function showTasks() {
 /** Under a pointer or a focus the rows keep their places, so that nobody opens another task than meant. */
 function draw() {
   const newest = [...tasks.keys()].reverse();
-  const held = order.length > 0 && (BODY.matches(":hover") || BODY.contains(document.activeElement));
+  const { activeElement } = document;
+  const held = order.length > 0 && (BODY.matches(":hover") || BODY.contains(activeElement) || activeElement === $("new-tasks"));
   const added = newest.filter((id) => !order.includes(id)).length;
   if (!held) order = newest;
   $("new-tasks").hidden = !held || !added;
@@ -120,8 +121,9 @@ function fill(line, task) {
 }
 
 BODY.addEventListener("pointerleave", showTasks);
-BODY.addEventListener("focusout", showTasks);
+for (const part of [BODY, $("new-tasks")]) part.addEventListener("focusout", showTasks);
 $("new-tasks").addEventListener("click", () => {
   order = [];
   draw();
+  BODY.querySelector("a")?.focus(); // the button is gone
 });
