@@ -158,6 +158,8 @@ async def test_rows_keep_their_places_under_a_pointer(page, service):
     """What comes meanwhile is counted on a button; the row under the pointer still changes."""
     first = await asyncio.to_thread(service.speak, SLOW)
     await open_board(page, service)
+    for above in ("#counts", "#letters-card"):  # what comes in there moves the rows
+        await expect(page.locator(above)).to_have_attribute("data-read", "yes")
     await row(page, first).hover()
     second = await asyncio.to_thread(service.speak, "你好")
     await expect(page.locator("#new-tasks")).to_have_text("1 个新任务")
@@ -167,6 +169,7 @@ async def test_rows_keep_their_places_under_a_pointer(page, service):
     await expect(row(page, second)).to_be_visible()
     await expect(page.locator("#new-tasks")).to_be_hidden()
 
+    await expect(row(page, second)).to_have_attribute("data-status", "succeeded")
     await page.locator("#recent a").first.focus()
     third = await asyncio.to_thread(service.speak, "你好")
     await expect(page.locator("#new-tasks")).to_be_visible()
