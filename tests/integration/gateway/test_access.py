@@ -78,6 +78,8 @@ ROWS: dict[tuple[str, str], Row] = {
     ("GET", "/openapi.json"): Row(everybody(200)),
     ("GET", "/health"): Row(everybody(200)),
     ("GET", "/api/stats"): Row(expect(403, 403, 200, 200)),
+    ("GET", "/api/stats/series"): Row(expect(200, 200, 200, 200)),
+    ("GET", "/api/templates"): Row(expect(200, 200, 200, 200)),
     ("GET", "/api/usage"): Row(expect(200, 200, 200, 200)),
     ("GET", "/system"): Row(expect(403, 403, 200, 200)),
     ("GET", "/metrics"): Row(expect(403, 403, 200, 200)),
