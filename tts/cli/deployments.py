@@ -211,6 +211,7 @@ async def _processor(deployment: Deployment) -> Part:
     if not isinstance(parts.audio, FolderAudio):
         deployment.probes["audio"] = parts.audio.ready
     deployment.probes["workplace"] = parts.workplace.ready
+    deployment.noted.append(parts.storing.notes)
     show(PROCESSOR)
     PRICE.set(parts.settings.replicate_price_per_second)
     _watch_outside(deployment)

@@ -18,6 +18,7 @@ from tests.services.ports import free_port
 from tests.services.postgres import Postgres
 from tests.services.s3 import S3
 from tests.services.tls import Authority
+from tts.application.tasks import utc_now
 from tts.bootstrap import Composition
 from tts.config import ConfigError, Settings
 from tts.domain.failures import StepError
@@ -60,7 +61,7 @@ async def process(folder: Path, file: Path | None, **settings: Any) -> AsyncIter
         yield Composition(
             Settings(_env_file=None, **given),  # type: ignore[call-arg]
             stack,
-            {"signals": LocalSignals()},
+            {"signals": LocalSignals(), "now": utc_now},
             alone=True,
             gateway=True,
         )
