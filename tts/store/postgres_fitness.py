@@ -14,7 +14,7 @@ from tts.store.postgres_bounds import bounded
 
 Connect = Callable[[], Awaitable[AsyncConnection]]
 
-ROUNDS = 12  # a busy pooler may hand out sessions that seem to be kept, but not so often
+ROUNDS = 100  # a busy pooler may hand out the same session, but not so often
 _STATEMENT_MODE = "statement pooling"  # as pgbouncer calls it
 _STATE = (
     "SELECT current_setting('server_encoding'), current_setting('transaction_read_only'), "
