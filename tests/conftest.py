@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from httpx._transports import default as httpx_transports
+from hypothesis import settings
 
 from tests.services.clock import Clock
 from tests.services.postgres import Postgres
@@ -35,6 +36,11 @@ _FIRST = (
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Long files first."""
     items.sort(key=lambda item: not item.nodeid.startswith(_FIRST))
+
+
+# A machine that others use may be slow in any one example.
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture(autouse=True)

@@ -56,7 +56,7 @@ class Watched:
 
 
 def gained(before: dict, name: str, **labels: str) -> float:
-    return value(name, **labels) - before.get((name, *labels.values()), 0.0)
+    return round(value(name, **labels) - before.get((name, *labels.values()), 0.0), 9)
 
 
 def everything() -> dict:
