@@ -120,6 +120,9 @@ class Storing:
         lone, stored = 0, self._stored
         while await self._enter(until, changed):
             try:
+                # Whoever waits to pay for something new looks at this moment, too: it must see that
+                # the store is there before an audio that is never taken says that it is not.
+                await asyncio.sleep(0)
                 result = await work()
             except StepError as failure:
                 self._leave()

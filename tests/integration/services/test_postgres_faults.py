@@ -26,6 +26,7 @@ class TestSettings:
         [
             ({"default_transaction_read_only": "on"}, "CREATE TABLE IF NOT EXISTS t ()", "25006"),
             ({"statement_timeout": "50ms"}, "SELECT pg_sleep(1)", "57014"),
+            ({"idle_session_timeout": "1ms"}, "SELECT pg_sleep(0)", "57P05"),
         ],
     )
     def test_they_hold_for_sessions_that_are_there(
