@@ -34,7 +34,7 @@ class TaskPage(Protocol):
         """The cursor behind that task of the page; None if there is nothing."""
         ...
 
-    def shown(self, tasks: list[dict[str, Any]], cursor: str | None, position: int) -> TaskPage:
+    def choice(self, tasks: list[dict[str, Any]], cursor: str | None, position: int) -> TaskPage:
         """Another page, of tasks that were chosen from this one and from pages before."""
         ...
 

@@ -54,12 +54,12 @@ class TaskList:
                 if UUID(row["taskId"]) in said:
                     found.append(row)
                     if len(found) == limit:
-                        return page.shown(found, page.behind(number), position)
+                        return page.choice(found, page.behind(number), position)
             cursor = page.next_cursor
             if cursor is None:
                 break
         assert position is not None  # noqa: S101 -- at least one page was looked at
-        return page.shown(found, cursor, position)
+        return page.choice(found, cursor, position)
 
 
 def is_id_prefix(text: str) -> bool:

@@ -52,7 +52,7 @@ class TaskPage:
             return self.next_cursor
         return encode(self.tasks[number]["createdAt"], self.tasks[number]["taskId"])
 
-    def shown(self, tasks: list[dict[str, Any]], cursor: str | None, position: int) -> TaskPage:
+    def choice(self, tasks: list[dict[str, Any]], cursor: str | None, position: int) -> TaskPage:
         """Another page, of tasks that were chosen from this one and from pages before."""
         return TaskPage(tasks, cursor, position)
 

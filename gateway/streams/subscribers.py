@@ -93,11 +93,6 @@ class Subscribers:
     def __contains__(self, stream: Subscriber) -> bool:
         return stream in self._all
 
-    @property
-    def owned(self) -> bool:
-        """Whether anybody listens to all tasks of one owner."""
-        return bool(self._of_owner)
-
     def heartbeat(self, position: int) -> bytes:
         """A sign of life as it goes out."""
         return self.coding.wrap(self._heartbeat_at(position))

@@ -87,14 +87,15 @@ async def test_the_newest_end_is_the_one_that_counts(table):
     assert await table.newest(uuid4()) is None
 
 
-async def test_pages_go_back_in_time(table):
+async def test_the_newest_are_listed_first(table):
     """By state, or all."""
     callbacks = [replace(callback(n), updated=float(n)) for n in range(5)]
     await table.add(callbacks)
     await table.save(replace(callbacks[1], state=FAILED, due=None))
-    pending = [each.updated for each in await table.page(CallbackState.PENDING, before=4, limit=2)]
-    assert pending == [3, 2]
-    assert len(await table.page(None, before=None, limit=99)) == 5
+    pending = await table.newest_first(CallbackState.PENDING, 3)
+    assert [each.updated for each in pending] == [4, 3, 2]
+    assert [each.updated for each in await table.newest_first(FAILED, 9)] == [1]
+    assert len(await table.newest_first(None, 99)) == 5
 
 
 async def test_who_is_forgotten_or_long_over_is_gone(table):
@@ -105,7 +106,7 @@ async def test_who_is_forgotten_or_long_over_is_gone(table):
     await table.save(replace(young, state=FAILED, due=None, updated=20.0))
     await table.forget([erased.task_id])
     await table.prune(15.0)
-    left = {each.task_id for each in await table.page(None, before=None, limit=9)}
+    left = {each.task_id for each in await table.newest_first(None, 9)}
     assert left == {young.task_id, pending.task_id}
     await table.save(replace(erased, attempts=1))
     assert await table.newest(erased.task_id) is None

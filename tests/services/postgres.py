@@ -30,9 +30,7 @@ def _binary(name: str) -> str:
 _NAMES = count(1)  # of all servers together: one may take another's place
 
 # What a test sets on the server must not hit the hands that set it.
-_CONTROL = (
-    "-c statement_timeout=0 -c default_transaction_read_only=off -c idle_session_timeout=0"
-)
+_CONTROL = "-c statement_timeout=0 -c default_transaction_read_only=off -c idle_session_timeout=0"
 
 
 class Postgres:

@@ -19,17 +19,10 @@ PROBLEM_MAX_CHARS = 200
 def after_reply(callback: Callback, reply: Reply, now: float) -> Callback:
     """The callback after an answer: delivered by any 2xx, and never tried again after 410."""
     if HTTPStatus(HTTPStatus.OK) <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
-        return replace(
-            callback,
-            state=CallbackState.DELIVERED,
-            attempts=callback.attempts + 1,
-            due=None,
-            updated=now,
-            problem=None,
-        )
+        return _over(callback, CallbackState.DELIVERED, None, now)
     problem = f"answered {reply.status}"
     if reply.status == HTTPStatus.GONE:
-        return _given_up(callback, problem, now)
+        return _over(callback, CallbackState.FAILED, problem, now)
     return after_failure(callback, problem, now, asked=reply.retry_after)
 
 
@@ -43,7 +36,7 @@ def after_failure(
     pause = PAUSES[min(callback.attempts, len(PAUSES) - 1)]
     seconds = max(pause * random.uniform(1, 1 + JITTER), min(asked or 0, ASKED_MAX_SECONDS))  # noqa: S311
     if now + seconds > callback.began + PATIENCE_SECONDS:
-        return _given_up(callback, problem, now)
+        return _over(callback, CallbackState.FAILED, problem, now)
     return replace(
         callback,
         attempts=callback.attempts + 1,
@@ -53,12 +46,12 @@ def after_failure(
     )
 
 
-def _given_up(callback: Callback, problem: str, now: float) -> Callback:
+def _over(callback: Callback, state: CallbackState, problem: str | None, now: float) -> Callback:
     return replace(
         callback,
-        state=CallbackState.FAILED,
+        state=state,
         attempts=callback.attempts + 1,
         due=None,
         updated=now,
-        problem=problem[:PROBLEM_MAX_CHARS],
+        problem=problem and problem[:PROBLEM_MAX_CHARS],
     )

@@ -134,7 +134,7 @@ async def deploy(
     _note(deployment, is_gateway=Role.GATEWAY in roles)
     parts = [await PARTS[role](deployment) for role in Role if role in roles]
     presence = Presence(composition.roster, composition.worker, deployment.probes, deployment.facts)
-    await stack.enter_async_context(presence.shown())
+    await stack.enter_async_context(presence.entry())
     await stack.enter_async_context(kept(deployment.watches))
     if worker is None and Role.GATEWAY in roles:
         greet(settings)

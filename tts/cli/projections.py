@@ -121,7 +121,7 @@ def rebuild(*, names: tuple[str, ...], data_dir: Path | None) -> None:
         bar = await bench.bar("rebuild")
         await bench.rebuild(bar.reached).replace(chosen)
         bar.end()
-        echo(f"{', '.join(each.name for each in chosen)}: made anew from {bar.told()}.")
+        echo(f"{', '.join(each.name for each in chosen)}: made anew from {bar.summary()}.")
 
     _run(work, data_dir)
 
@@ -204,7 +204,7 @@ class Bar:
             left = (now - self._began) * (1 - share) / max(share, 0.001)
             full = round(share * BAR)
             progress(
-                f"{self._work} [{'#' * full}{'.' * (BAR - full)}] {share:4.0%}  {self.told()}, "
+                f"{self._work} [{'#' * full}{'.' * (BAR - full)}] {share:4.0%}  {self.summary()}, "
                 f"{left:.0f} s left   "
             )
 
@@ -213,7 +213,7 @@ class Bar:
         if self._is_shown:
             echo(err=True)
 
-    def told(self) -> str:
+    def summary(self) -> str:
         """What was read and how fast."""
         seconds = max(time.monotonic() - self._began, 0.001)
         return f"{self._done:,} events in {seconds:.1f} s ({self._done / seconds:,.0f}/s)"

@@ -53,7 +53,7 @@ def list_(*, state: str | None, limit: int, as_json: bool, data_dir: Path | None
     async def work(parts: Composition) -> None:
         table = parts.callback_table
         counts = await table.counts()
-        page = await table.page(CallbackState(state) if state else None, before=None, limit=limit)
+        page = await table.newest_first(CallbackState(state) if state else None, limit)
         if as_json:
             rows = [
                 {"taskId": str(each.task_id), **callback_fields(each.url, each)} for each in page

@@ -16,13 +16,13 @@ class LastProblemHandler(logging.Handler):
 
     def __init__(self) -> None:
         super().__init__(logging.WARNING)
-        self.told: LastProblem | None = None
+        self.newest: LastProblem | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keep it; only its sentence, which holds no text, key or token."""
         if not record.name.startswith(IGNORED):
             at = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="seconds")
-            self.told = {"at": at, "message": record.getMessage()[:LONGEST]}
+            self.newest = {"at": at, "message": record.getMessage()[:LONGEST]}
 
 
 LAST_PROBLEM = LastProblemHandler()

@@ -44,7 +44,7 @@ class Presence:
         self._probed = asyncio.Event()
 
     @contextlib.asynccontextmanager
-    async def shown(self) -> AsyncIterator[None]:
+    async def entry(self) -> AsyncIterator[None]:
         """Be on the roster while the context is open."""
         telling = asyncio.create_task(first_of(self._tell(), self._probe()))
         telling.add_done_callback(_say_why)
@@ -70,7 +70,7 @@ class Presence:
             "startedAt": self._started,
             "needs": self._needs,
             "awaySince": self._away_since,
-            "lastProblem": LAST_PROBLEM.told,
+            "lastProblem": LAST_PROBLEM.newest,
         }
         return [
             Notice(part, self._name, {**common, **await _facts(tell)})

@@ -69,10 +69,8 @@ class CallbackTable(Protocol):
         """That of the task's last end."""
         ...
 
-    async def page(
-        self, state: CallbackState | None, *, before: float | None, limit: int
-    ) -> list[Callback]:
-        """Those in that state (or all) that were updated before then, the newest first."""
+    async def newest_first(self, state: CallbackState | None, limit: int) -> list[Callback]:
+        """Those in that state (or all), the one that was updated last first."""
         ...
 
     async def replay(self, task_ids: Collection[UUID] | None, now: float) -> int:

@@ -59,10 +59,6 @@ class Epochs:
         """The present one; None before the log was ever reached."""
         return self._epochs[-1] if self._epochs else None
 
-    def has(self, epoch_id: UUID) -> bool:
-        """Whether it is one of this log's."""
-        return any(epoch.id == epoch_id for epoch in self._epochs)
-
     def check(self, position: int) -> None:
         """Return if nothing up to ``position`` is gone, else raise WentBack."""
         for epoch in self._epochs:

@@ -96,15 +96,11 @@ class CallbackRows:
         sql = f"{_SELECT} WHERE task_id = ? ORDER BY version DESC LIMIT 1"
         return next(iter(_callbacks(await self._run(sql, (task_id.hex,)))), None)
 
-    async def page(
-        self, state: CallbackState | None, *, before: float | None, limit: int
-    ) -> list[Callback]:
+    async def newest_first(self, state: CallbackState | None, limit: int) -> list[Callback]:
         """See :class:`tts.ports.callbacks.CallbackTable`."""
-        conditions = {"state = ?": state and state.value, "updated < ?": before}
-        given = {sql: value for sql, value in conditions.items() if value is not None}
-        where = f"WHERE {' AND '.join(given)} " if given else ""
+        where, params = ("WHERE state = ? ", [state.value]) if state else ("", [])
         sql = f"{_SELECT} {where}ORDER BY updated DESC, task_id LIMIT ?"
-        return _callbacks(await self._run(sql, (*given.values(), limit)))
+        return _callbacks(await self._run(sql, (*params, limit)))
 
     async def replay(self, task_ids: Collection[UUID] | None, now: float) -> int:
         """See :class:`tts.ports.callbacks.CallbackTable`."""

@@ -5,21 +5,15 @@ That one does not wait for the disk: who was here a moment ago may be lost with 
 
 from __future__ import annotations
 
-import asyncio
 import sqlite3
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TypeVar
 
 import orjson
 
-from tts.ports.errors import Unavailable
 from tts.ports.roster import Attendance, Notice
 from tts.store.roster_rows import attendance
-from tts.store.sqlite_file import connect
-
-T = TypeVar("T")
+from tts.store.sqlite_aside import SQLiteAside
 
 SILENT_SECONDS = 3600  # after which nobody is on the roster any more
 
@@ -44,9 +38,7 @@ class SQLiteRoster:
     """Implements Roster of :mod:`tts.ports.roster`; the file has been made by the store."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="roster")
-        self._connection: sqlite3.Connection | None = None
+        self._aside = SQLiteAside(path, "roster")
 
     async def tell(self, notices: Sequence[Notice]) -> None:
         """See :class:`tts.ports.roster.Roster`."""
@@ -57,7 +49,7 @@ class SQLiteRoster:
             connection.executemany(_MARK, [(each.part,) for each in notices])
             connection.execute(_PRUNE)
 
-        await self._write(work)
+        await self._aside.write(work)
 
     async def leave(self, notices: Sequence[Notice]) -> None:
         """See :class:`tts.ports.roster.Roster`."""
@@ -66,33 +58,12 @@ class SQLiteRoster:
             connection.executemany(_MARK, [(each.part,) for each in notices])
             connection.executemany(_LEAVE, [(each.part, each.name) for each in notices])
 
-        await self._write(work)
+        await self._aside.write(work)
 
     async def read(self) -> Attendance:
         """See :class:`tts.ports.roster.Roster`."""
-        return attendance(await self._do(lambda db: db.execute(_READ).fetchall()))
+        return attendance(await self._aside.do(lambda db: db.execute(_READ).fetchall()))
 
     async def aclose(self) -> None:
         """Let the file go."""
-        if self._connection is not None:
-            await self._do(lambda db: db.close())
-        self._thread.shutdown()
-
-    async def _write(self, work: Callable[[sqlite3.Connection], None]) -> None:
-        def transact(connection: sqlite3.Connection) -> None:
-            connection.execute("BEGIN IMMEDIATE")
-            with connection:  # commits, or rolls back
-                work(connection)
-
-        await self._do(transact)
-
-    async def _do(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        def run() -> T:
-            if self._connection is None:
-                self._connection = connect(self._path, synchronous="NORMAL")
-            return work(self._connection)
-
-        try:
-            return await asyncio.get_running_loop().run_in_executor(self._thread, run)
-        except sqlite3.Error as error:
-            raise Unavailable(f"SQLite file {self._path}: {error}") from error
+        await self._aside.aclose()

@@ -160,7 +160,7 @@ async def all_at_work(its: Running) -> AsyncIterator[None]:
 
     roster = roster_of(its.store, its.settings.store_url)
     presence = Presence(roster, "elsewhere", {}, dict.fromkeys(PARTS, tell))
-    async with presence.shown():
+    async with presence.entry():
         await until(lambda: _is_well(roster), "all parts are there")
         yield
     await roster.aclose()

@@ -65,12 +65,12 @@ async def test_a_task_shows_how_far_its_callback_has_come(tmp_path):
         answer = await its.client.post("/api/tts", json={**BODY, "callback_url": HOOK})
         path = f"/api/tts/task/{answer.json()['data']['taskId']}"
 
-        async def shown():
+        async def fields():
             data = (await its.client.get(path)).json()["data"]
             return {name: value for name, value in data.items() if name.startswith("callback")}
 
         waiting = {"callbackUrl": HOOK, "callbackState": "waiting", "callbackAttempts": 0}
-        assert await shown() == waiting
+        assert await fields() == waiting
         (requested,) = await its.store.read(0, 9)
         await speak(its.application, requested.task_id)
         *_, end = await its.store.read(0, 99)
@@ -79,8 +79,8 @@ async def test_a_task_shows_how_far_its_callback_has_come(tmp_path):
         table = its.callback_table
         pending = Callback(end.task_id, end.version, HOOK, began=1.0, due=1e9)
         await table.add([pending])
-        assert (await shown())["callbackState"] == "pending"
-        assert (await shown())["callbackAt"] == "2001-09-09T01:46:40+00:00"
+        assert (await fields())["callbackState"] == "pending"
+        assert (await fields())["callbackAt"] == "2001-09-09T01:46:40+00:00"
         failed = Callback(
             end.task_id,
             end.version,
@@ -92,7 +92,7 @@ async def test_a_task_shows_how_far_its_callback_has_come(tmp_path):
             problem="answered 500",
         )
         await table.save(failed)
-        assert await shown() == {
+        assert await fields() == {
             "callbackUrl": HOOK,
             "callbackState": "failed",
             "callbackAttempts": 15,
