@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -19,6 +19,8 @@ from tests.services.rabbitmq_cluster import RabbitMQCluster
 from tests.services.s3 import S3
 from tests.services.stores import Backend
 from tests.services.tls import Authority
+from tts.queue.memory import MemoryQueue
+from tts.queue.rabbitmq import RabbitMQ as RabbitQueue
 
 # Reading the authorities of the world takes 20 ms of a core, and every httpx client would do it.
 httpx_transports.create_ssl_context = cache(httpx_transports.create_ssl_context)
@@ -128,3 +130,15 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
         return Backend(f"sqlite:///{tmp_path / 'tts.db'}")
     server: Postgres = request.getfixturevalue("postgres")
     return Backend(server.create_database(), server)
+
+
+@pytest.fixture(params=["memory", "rabbitmq"])
+async def queue(request: pytest.FixtureRequest) -> AsyncIterator[MemoryQueue | RabbitQueue]:
+    """An empty queue of either kind."""
+    queue = (
+        MemoryQueue()
+        if request.param == "memory"
+        else RabbitQueue(request.getfixturevalue("rabbitmq").create_vhost())
+    )
+    yield queue
+    await queue.aclose()

@@ -66,17 +66,6 @@ def url(rabbitmq):
     return rabbitmq.create_vhost()
 
 
-@pytest.fixture(params=["memory", "rabbitmq"])
-async def queue(request):
-    made = (
-        MemoryQueue()
-        if request.param == "memory"
-        else RabbitMQ(request.getfixturevalue("rabbitmq").create_vhost())
-    )
-    yield made
-    await made.aclose()
-
-
 @pytest.fixture
 async def broker(url):
     made = RabbitMQ(url)

@@ -35,21 +35,9 @@ EVERY = pytest.mark.parametrize("projection", PROJECTIONS, ids=lambda each: each
 FUTURE = "tts.task.from_the_future"
 
 
-@pytest.fixture
-async def store(backend: Backend):
-    async with backend.store() as store:
-        yield store
-
-
 @pytest.fixture(autouse=True)
 def no_grace(monkeypatch):
     monkeypatch.setattr(rebuild, "GRACE_SECONDS", 0.01)
-
-
-@pytest.fixture
-async def database(backend: Backend):
-    async with open_database(backend.url) as database:
-        yield database
 
 
 async def fill(store: Store, count: int, seed: int) -> None:

@@ -9,29 +9,16 @@ import pytest
 
 from projections import task_queries
 from projections.cursor import BadCursor
-from projections.database import open_database
 from projections.ports import Database
 from projections.task_queries import TaskPage, TaskQueries, _Walk
 from tests.builders import fail
 from tests.histories import START, live, new_task, stored
 from tests.read_models import project
-from tests.services.stores import Backend, Store
+from tests.services.stores import Store
 from tts.application.task_list import TaskSelection
 from tts.domain.task import Task
 from tts.domain.values import Status
 from tts.wire import task_answer
-
-
-@pytest.fixture
-async def store(backend: Backend):
-    async with backend.store() as store:
-        yield store
-
-
-@pytest.fixture
-async def database(backend: Backend):
-    async with open_database(backend.url) as database:
-        yield database
 
 
 async def fill(store: Store, count: int, seed: int, **options) -> list[Task]:

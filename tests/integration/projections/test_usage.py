@@ -8,34 +8,19 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-import pytest
-
-from projections.database import open_database
 from projections.ports import Database
 from projections.usage import UsageProjection
 from projections.usage_queries import Standing, UsageQueries
 from tests.builders import bring, complete, download, fail, record, start, succeed
 from tests.histories import START, live, new_task, stored
 from tests.read_models import apply as apply_all
-from tests.services.stores import Backend, Store
+from tests.services.stores import Store
 from tts.domain.task import Task
 from tts.domain.values import Status
 from tts.ports.log import Recorded
 
 TODAY = START.date().isoformat()
 OWNERS = ("ann", "bob")
-
-
-@pytest.fixture
-async def store(backend: Backend):
-    async with backend.store() as store:
-        yield store
-
-
-@pytest.fixture
-async def database(backend: Backend):
-    async with open_database(backend.url) as database:
-        yield database
 
 
 async def append(store: Store, *tasks: Task) -> None:

@@ -3,28 +3,13 @@
 import asyncio
 import time
 
-import pytest
-
 from tests.waiting import until
 from tests.world import World, open_world
 from tts.domain.values import Status
-from tts.queue.memory import MemoryQueue
-from tts.queue.rabbitmq import RabbitMQ
 
 CONCURRENCY = 16
 MANY = 60
 HUNG_SECONDS = 20  # longer than the rest needs; a hung one may last for ever
-
-
-@pytest.fixture(params=["memory", "rabbitmq"])
-async def queue(request):
-    made = (
-        MemoryQueue()
-        if request.param == "memory"
-        else RabbitMQ(request.getfixturevalue("rabbitmq").create_vhost())
-    )
-    yield made
-    await made.aclose()
 
 
 async def test_a_processor_that_hangs_keeps_what_it_holds_and_no_more(queue, tmp_path, monkeypatch):
