@@ -91,7 +91,7 @@ class Lives:
         template = f"{kind}{life}" if kind in {"flaky", "missing"} else "template1"
         task_id = await app.speak(f"{kind} {life}", template=template, key=f"{kind}-{life}")
         self.kinds[task_id] = kind
-        patience = 60.0
+        patience = 200.0  # from its request on, through all the lives that come after it
         if kind == "stopped":
             await app.reached(task_id, "prediction_created", seconds=patience)
             await app.order("/api/tts/cancel", task_id)

@@ -82,6 +82,7 @@ async def settled(world, task, text=TEXT, resources=None):
 
 async def test_what_may_be_the_answer_to_a_creation_under_way_is_left_alone(world):
     """Another processor is about to record it."""
+    world.change(replicate_timeout_ms=4000)  # so long a creation may be under way
     doubtful = await in_doubt(world)
     rival = await intended(world)
     prediction = await created(world, rival)
