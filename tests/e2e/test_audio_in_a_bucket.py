@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from uuid import uuid4
@@ -14,8 +13,8 @@ from minio import Minio
 
 from gateway.access import keys
 from gateway.access.roles import Role
+from tests.documents import blocks, text
 from tests.e2e.test_embedded import Up
-from tests.e2e.test_readme import README
 from tests.services.s3 import GUEST, GUEST_BUCKET, S3
 from tests.waiting import wait_until
 from tts.client import Client
@@ -156,7 +155,7 @@ def test_a_key_for_the_objects_alone_speaks_and_erases(s3, start):
 
 def test_the_policy_in_the_readme_is_for_the_default_bucket():
     """It can be taken as it stands there."""
-    documents = [json.loads(text) for text in re.findall(r"  ```json\n(.*?)```", README, re.DOTALL)]
+    documents = [json.loads(block) for block in blocks(text("README.md"), "json")[1:]]
     (policy,) = (document for document in documents if "Statement" in document)
     (statement,) = policy["Statement"]
     assert statement["Resource"] == [f"arn:aws:s3:::{Settings(_env_file=None).minio_bucket}/*"]

@@ -1,14 +1,11 @@
 """The runbook says what to do about everything that can happen, and about nothing else."""
 
 import re
-import shlex
 
-import click
 import pytest
 
 from tests.ops.files import OPS, ROOT, SETTINGS
 from tests.ops.test_prometheus import ALERTS
-from tts.cli.commands import main
 from tts.domain.failures import TABLE
 from tts.observability.remedies import REMEDIES, Remedy
 
@@ -43,11 +40,20 @@ def test_what_waits_for_an_operator_is_said_to():
             assert said[code] == "by itself", code
 
 
+def explained(text):
+    """The table of what is missing."""
+    found = re.findall(r"^\| `(\w+) (\w+)` \| (.+) \| (.+) \|$", text, re.MULTILINE)
+    return {(code, subject): Remedy(*words) for code, subject, *words in found}
+
+
 def test_what_is_missing_is_explained_as_the_service_explains_it():
-    """Each row of its table, in the same words."""
-    rows_of = re.findall(r"^\| `(\w+) (\w+)` \| (.+) \| (.+) \|$", ENGLISH, re.MULTILINE)
-    explained = {(code, subject): Remedy(*words) for code, subject, *words in rows_of}
-    assert explained == dict(REMEDIES)
+    """Each row of its table, in the same words; in Chinese, those of the page."""
+    assert explained(ENGLISH) == dict(REMEDIES)
+    page = (ROOT / "gateway/static/page/troubles.js").read_text()
+    rows_of = re.findall(
+        r'^  "(\w+) (\w+)": \["[^"]+", "([^"]+)", "([^"]+)"\],$', page, re.MULTILINE
+    )
+    assert explained(CHINESE) == {each[:2]: Remedy(*each[2:]) for each in rows_of}
 
 
 def test_every_alert_is_explained_in_both_languages():
@@ -73,21 +79,6 @@ def test_settings_that_it_names_are_settings():
     """A name that changed is found here."""
     names = set(re.findall(r"`([A-Z][A-Z0-9]+(?:_[A-Z0-9]+)+)(?:=\w+)?`", TEXT))
     assert names - FOREIGN <= SETTINGS
-
-
-def test_commands_that_it_names_are_commands():
-    """Each `tts …` has a command and options that there are."""
-    for line in re.findall(r"`tts ([a-z][^`]*)`", TEXT):
-        command, words = main, iter(shlex.split(line))
-        for word in words:
-            if word.startswith("-"):
-                options = {each: p for p in command.params for each in p.opts}
-                assert word in options, line
-                if not options[word].is_flag:
-                    next(words)  # its value
-            elif isinstance(command, click.Group):
-                assert word in command.commands, line
-                command = command.commands[word]
 
 
 def test_the_readme_points_to_it():

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
-ROOT = Path(__file__).parents[2]
-ENGLISH, CHINESE = ((ROOT / name).read_text() for name in ("README.md", "README.zh.md"))
+from tests.documents import ROOT, blocks, pieces, text, without_comment
+
+ENGLISH, CHINESE = text("README.md"), text("README.zh.md")
 
 
-def names(text: str) -> set[str]:
+def names(document: str) -> set[str]:
     """Settings, metrics, routes, files and commands."""
-    prose = re.sub(r"^ *```.*?^ *```$", "", text, flags=re.DOTALL | re.MULTILINE)
-    return {name for name in re.findall(r"`([^`\n]+)`", prose) if not re.search("[“一-鿿]", name)}
+    return {name for name in pieces(document) if not re.search("[“一-鿿]", name)}
 
 
-def blocks(text: str, kind: str) -> list[str]:
-    """The fenced blocks of that kind."""
-    return re.findall(rf"^ *```{kind}\n(.*?)^ *```$", text, re.DOTALL | re.MULTILINE)
+def commands(document: str) -> list[str]:
+    """The lines of the blocks to type, without what explains them."""
+    return [
+        without_comment(line) for block in blocks(document, "bash") for line in block.splitlines()
+    ]
 
 
 def test_both_have_the_same_parts():
@@ -26,17 +27,17 @@ def test_both_have_the_same_parts():
         counts = [
             [
                 len(re.findall(pattern, part, re.MULTILINE))
-                for part in re.split(r"^## ", text, flags=re.MULTILINE)
+                for part in re.split(r"^## ", document, flags=re.MULTILINE)
             ]
-            for text in (ENGLISH, CHINESE)
+            for document in (ENGLISH, CHINESE)
         ]
         assert counts[0] == counts[1], pattern
 
 
 def test_both_have_the_same_commands():
     """What is to be typed and what is to be put into a file is the same to the letter."""
-    for kind in ("bash", "json"):
-        assert blocks(ENGLISH, kind) == blocks(CHINESE, kind)
+    assert commands(ENGLISH) == commands(CHINESE)
+    assert blocks(ENGLISH, "json") == blocks(CHINESE, "json")
 
 
 def test_both_name_the_same_things():
@@ -46,6 +47,6 @@ def test_both_name_the_same_things():
 
 def test_links_lead_somewhere():
     """In both."""
-    for text in (ENGLISH, CHINESE):
-        for target in re.findall(r"\]\((?!http)([^)#]+)", text):
+    for document in (ENGLISH, CHINESE):
+        for target in re.findall(r"\]\((?!http)([^)#]+)", document):
             assert (ROOT / target).exists(), target

@@ -23,6 +23,9 @@ from tts.ports.errors import Unavailable
 FEW_FILES = 1024
 FULL_BYTES = 100_000_000
 HEALTH_SECONDS = 3
+# What tells ours from others that listen on a port: a path, and a field of the answer.
+OURS = {"SANDBOX_PORT": ("/sandbox/stats", "creations")}
+OURS_ELSE = ("/health", "success")
 
 
 async def look_at_settings(settings: Settings) -> Iterable[Finding]:
@@ -105,21 +108,22 @@ def _port(name: str, host: str, port: int) -> Finding:
     try:
         bind(host, port, name).close()
     except Unavailable as error:
-        if _is_ours(host, port):
+        if _is_ours(name, host, port):
             return ok(name, f"a process of this service listens on {host}:{port}")
         return wrong(name, str(error))
     return ok(name, f"{host}:{port} is free")
 
 
-def _is_ours(host: str, port: int) -> bool:
+def _is_ours(name: str, host: str, port: int) -> bool:
+    path, field = OURS.get(name, OURS_ELSE)
     with contextlib.suppress(OSError, ValueError):
         address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4][0]
         place = f"[{address}]" if ":" in str(address) else address
         direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
         try:
-            answer = direct.open(f"http://{place}:{port}/health", timeout=HEALTH_SECONDS)
+            answer = direct.open(f"http://{place}:{port}{path}", timeout=HEALTH_SECONDS)
         except urllib.error.HTTPError as error:  # it is not well, but it is ours
             answer = error
         with answer:
-            return "success" in json.load(answer)
+            return field in json.load(answer)
     return False
