@@ -29,8 +29,8 @@ MODULES = sorted(file.name for file in (STATIC / "page").iterdir())  # under /pa
 # The page takes nothing from elsewhere, save for the audio, which may lie in a bucket.
 PAGE_HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
-        "media-src 'self' http: https:; img-src 'self' data:; base-uri 'none'; "
+        "default-src 'none'; script-src 'self'; worker-src 'self'; style-src 'self'; "
+        "connect-src 'self'; media-src 'self' http: https:; img-src 'self' data:; base-uri 'none'; "
         "form-action 'none'; frame-ancestors 'none'"
     ),
     "Referrer-Policy": "no-referrer",  # a URL may hold a stream token

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from sanic import HTTPResponse, Request, Sanic
@@ -16,12 +17,17 @@ from gateway.static_files import FILES, JAVASCRIPT, MODULES, PAGE, PAGE_HEADERS,
 
 def add_to(app: Sanic[Any, Any], _services: Services) -> None:
     """Add a route for each file, and one for the modules that the pages are made of."""
-    dashboard = _File((STATIC / "dashboard.html").read_bytes(), PAGE)
+    dashboard = _File((STATIC / "dashboard.html").read_bytes(), PAGE, PAGE_HEADERS)
     endpoint.add(app, "GET", "/", dashboard.answer, need=Need.NOTHING)
     for path, content_type in FILES.items():
         body = (STATIC / path.rpartition("/")[2]).read_bytes()
-        endpoint.add(app, "GET", path, _File(body, content_type).answer, need=Need.NOTHING)
-    modules = {name: _File((STATIC / "page" / name).read_bytes(), JAVASCRIPT) for name in MODULES}
+        more = PAGE_HEADERS if content_type == PAGE else {}
+        endpoint.add(app, "GET", path, _File(body, content_type, more).answer, need=Need.NOTHING)
+    # One of the modules is a worker, which has the policy that it was served with.
+    modules = {
+        name: _File((STATIC / "page" / name).read_bytes(), JAVASCRIPT, PAGE_HEADERS)
+        for name in MODULES
+    }
 
     async def module(request: Request, module: str) -> HTTPResponse:
         if module not in modules:
@@ -34,7 +40,7 @@ def add_to(app: Sanic[Any, Any], _services: Services) -> None:
 class _File:
     """The handler of one file, which is small enough to stay in memory."""
 
-    def __init__(self, body: bytes, content_type: str) -> None:
+    def __init__(self, body: bytes, content_type: str, more: Mapping[str, str]) -> None:
         self._body = body
         self._content_type = content_type
         self._headers = {
@@ -44,9 +50,8 @@ class _File:
             # Any site may use the client; whom the API answers is another question.
             "Access-Control-Allow-Origin": "*",
             "Cross-Origin-Resource-Policy": "cross-origin",
+            **more,
         }
-        if content_type.startswith("text/html"):
-            self._headers |= PAGE_HEADERS
 
     async def answer(self, request: Request) -> HTTPResponse:
         """The file, unless the client has it."""

@@ -5,7 +5,6 @@
  * dead letters come from read models, which follow within moments.
  */
 
-import { TTSEventClient } from "./client/SSEClient.mjs";
 import { refreshCounts, showCounts } from "./page/counts.js";
 import { language } from "./page/dashboard-words.js";
 import { $ } from "./page/element.js";
@@ -13,40 +12,24 @@ import { followFilters, showFilters } from "./page/filters.js";
 import { lost, showKnown } from "./page/known.js";
 import { refreshLetters, showLetters } from "./page/letters.js";
 import { changeFilters, refreshTasks, showTasks, takeUpdate } from "./page/recent.js";
-import { showRights } from "./page/rights.js";
-import { apiKey, askForKey, clearProblem, mayAsk, report, useKey } from "./page/service.js";
+import { clearProblem, report } from "./page/service.js";
+import { session } from "./page/session.js";
+import { mayAsk, showSignIn } from "./page/sign-in.js";
 import { loseSystem, refreshSystem, showSystem } from "./page/system.js";
 
 const SYSTEM_MS = 5_000;
 const AFFECTS_LETTERS = new Set(["failed", "retrying"]);
 
-let client;
-
-function start() {
-  client?.close();
-  client = new TTSEventClient({ baseUrl: new URL(".", document.baseURI).href, apiKey: apiKey() });
-  client.addEventListener("task_update", (update) => {
-    takeUpdate(update);
-    showTasks();
-    refreshCounts();
-    if (AFFECTS_LETTERS.has(update.status) || update.erased) refreshLetters();
-  });
-  for (const type of ["connected", "reconnecting", "error", "close"]) client.addEventListener(type, showConnection);
-  // What the stream could not tell, because it was not there or not open yet, is read.
-  for (const type of ["connected", "reset"]) client.addEventListener(type, refresh);
-  client.addEventListener("connected", clearProblem);
-  client.addEventListener("connected", showRights);
-  client.addEventListener("reconnecting", lose);
-  client.connect().catch((error) => {
-    showConnection();
-    if (error.status === 401) askForKey();
-    else if (error.code !== "closed") report(error);
-  });
-  showConnection();
-  refresh();
+function take(updates) {
+  updates.forEach(takeUpdate);
+  showTasks();
+  refreshCounts();
+  if (updates.some(({ status, erased }) => AFFECTS_LETTERS.has(status) || erased)) refreshLetters();
 }
 
 function refresh() {
+  if (!mayAsk()) return;
+  clearProblem();
   refreshCounts();
   refreshLetters();
   readSystem();
@@ -74,22 +57,23 @@ function lose() {
 }
 
 function showConnection() {
-  let state = client?.state ?? "closed";
+  let { state } = session;
   // An open stream of a service that nobody can read tells of nothing: it is not live.
   if (state === "open" && $("parts-card").dataset.read !== "yes") state = mayAsk() ? "connecting" : "closed";
   $("connection").dataset.state = state;
   $("connection-text").textContent = language.connection(state);
 }
 
-$("key-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  useKey($("key").value);
-  start();
+session.addEventListener("change", () => {
+  if (session.state === "reconnecting" || !mayAsk()) lose();
+  showConnection();
 });
-
+session.addEventListener("renewed", refresh);
+session.addEventListener("updates", ({ detail }) => take(detail));
+session.addEventListener("trouble", ({ detail }) => report(detail));
 followFilters(() => {
   clearProblem();
-  readTasks(changeFilters);
+  if (mayAsk()) readTasks(changeFilters);
 });
 language.apply(() => {
   showFilters();
@@ -98,14 +82,20 @@ language.apply(() => {
   showTasks();
   showSystem();
   showKnown();
+  showSignIn();
   showConnection();
 });
-start();
-setInterval(() => {
-  if (!mayAsk()) return;
+session.open();
+
+function look() {
+  session.look();
+  if (document.hidden || !mayAsk()) return;
   readSystem();
   const unread = (block) => $(block).dataset.read !== "yes";
   if (unread("counts")) refreshCounts();
   if (unread("letters-card")) refreshLetters();
   if (unread("tasks-card")) readTasks();
-}, SYSTEM_MS);
+}
+
+setInterval(look, SYSTEM_MS);
+document.addEventListener("visibilitychange", look);

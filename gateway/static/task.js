@@ -1,19 +1,20 @@
 /** The page of one task, which its address names: what it is, how it went, and what can be done. */
 
-import { TTSEventClient } from "./client/SSEClient.mjs";
 import { confirmed } from "./page/confirm.js";
 import { language, say } from "./page/dashboard-words.js";
 import { $ } from "./page/element.js";
 import { lost, read, showKnown } from "./page/known.js";
 import { showPredictions } from "./page/predictions.js";
-import { showRights } from "./page/rights.js";
-import { api, apiKey, askForKey, clearProblem, lately, report, useKey } from "./page/service.js";
+import { api, clearProblem, lately, report } from "./page/service.js";
+import { session } from "./page/session.js";
+import { mayAsk, showSignIn } from "./page/sign-in.js";
 import { showSound } from "./page/sound.js";
 import { FINAL } from "./page/statuses.js";
 import { showFacts } from "./page/task-facts.js";
 import { lines } from "./page/timeline.js";
 
 const BLOCK = "the-task";
+const LOOK_MS = 5_000;
 const id = new URLSearchParams(location.search).get("id") ?? "";
 const path = `api/tts/task/${encodeURIComponent(id)}`;
 const COMMANDS = {
@@ -22,7 +23,6 @@ const COMMANDS = {
   erase: { fits: ({ status, erasedAt }) => FINAL.has(status) && !erasedAt, order: ["DELETE", path] },
 };
 
-let client;
 let task;
 let updates = [];
 
@@ -43,31 +43,8 @@ const refresh = lately(() => readTask().catch((error) => {
   if (error.status !== 404) throw error;
 }));
 
-/** Follow the task, unless there is none, or none for this key. */
-async function start() {
-  client?.close();
-  client = new TTSEventClient({ baseUrl: new URL(".", document.baseURI).href, apiKey: apiKey(), taskId: id });
-  showConnection();
-  try {
-    await readTask();
-  } catch (error) {
-    if ([401, 403, 404].includes(error.status)) return;
-    report(error);
-  }
-  showRights();
-  for (const type of ["connected", "reconnecting", "error", "close"]) client.addEventListener(type, showConnection);
-  for (const type of ["connected", "reset", "task_update"]) client.addEventListener(type, refresh);
-  client.addEventListener("reconnecting", () => lost(BLOCK));
-  client.connect().catch((error) => {
-    showConnection();
-    if (error.status === 401) askForKey();
-    else if (error.code !== "closed") report(error);
-  });
-  showConnection();
-}
-
 function showConnection() {
-  const state = client?.state ?? "closed";
+  const { state } = session;
   $("connection").dataset.state = state;
   $("connection-text").textContent = language.connection(state);
 }
@@ -96,7 +73,7 @@ function show() {
   $("timeline").replaceChildren(...lines(updates, Date.parse(updatedAt) - Date.parse(createdAt), language));
   showPredictions(updates);
   showFacts(task);
-  showSound(erasedAt ? undefined : audioUrl ?? undefined, client);
+  showSound(erasedAt ? undefined : audioUrl ?? undefined);
   showCommands();
 }
 
@@ -126,16 +103,20 @@ async function command(name) {
 }
 
 for (const name of Object.keys(COMMANDS)) $(name).addEventListener("click", () => command(name));
-$("key-form").addEventListener("submit", (event) => {
-  event.preventDefault();
-  useKey($("key").value);
-  start();
+session.addEventListener("change", () => {
+  if (session.state !== "open" || !mayAsk()) lost(BLOCK);
+  showConnection();
 });
+session.addEventListener("renewed", () => mayAsk() && refresh());
+session.addEventListener("updates", refresh);
+session.addEventListener("trouble", ({ detail }) => report(detail));
 language.apply(() => {
   show();
   if (!$("no-task").hidden) showMissing();
   showKnown();
+  showSignIn();
   showConnection();
 });
-if (id) start();
+setInterval(() => session.look(), LOOK_MS);
+if (id) session.open(id);
 else showMissing();

@@ -1,45 +1,22 @@
 /** What the dashboard asks the service for, and what it says when that is refused. */
 
-import { language } from "./dashboard-words.js";
+import { TTSEventClient } from "../client/SSEClient.mjs";
 import { $ } from "./element.js";
+import { session } from "./session.js";
+import { askForMore } from "./sign-in.js";
 
-const KEY = "tts-dashboard-key";
 const PATIENCE_MS = 8000; // a service that hangs answers nobody
 const SETTLE_MS = [150, 1500]; // after a change: soon, and once the read models must be there
 
-let key = sessionStorage.getItem(KEY) ?? undefined;
-let refused = false;
-
-export const apiKey = () => key;
-
-/** Whether to ask by ourselves: a page that is left open with a wrong key must not lock its address out. */
-export const mayAsk = () => !refused;
-
-export function useKey(text) {
-  key = text;
-  refused = false;
-  sessionStorage.setItem(KEY, key);
-  $("key-form").hidden = true;
-  $("key-problem").hidden = true;
-  clearProblem();
+/** The audio's URL as a player can fetch it, which sends no key. */
+export function audioSource(url) {
+  const base = new URL(".", document.baseURI).href;
+  return new TTSEventClient({ baseUrl: base, apiKey: session.key }).audioSource(url);
 }
 
-export function forgetKey() {
-  key = undefined;
-  sessionStorage.removeItem(KEY);
-}
-
-/** Ask for one, or for another one: `why` is a word of the page. */
-export function askForKey(why = key && "keyRefused") {
-  refused = true;
-  $("key-form").hidden = false;
-  $("key-problem").hidden = !why;
-  if (why) $("key-problem").textContent = language.words[why];
-  if (document.activeElement === document.body) $("key").focus();
-}
-
+/** An error, or a sentence. */
 export function report(error) {
-  $("problem").textContent = error.message;
+  $("problem").textContent = error.message ?? error;
   $("problem").hidden = false;
 }
 
@@ -55,6 +32,7 @@ class Refusal extends Error {
 }
 
 export async function api(method, path, body) {
+  const { key } = session;
   const headers = {};
   if (key) headers.Authorization = `Bearer ${key}`;
   if (body) headers["Content-Type"] = "application/json";
@@ -64,8 +42,8 @@ export async function api(method, path, body) {
   });
   const answer = await response.json();
   if (response.ok || answer.data) return answer.data;
-  if (response.status === 401) askForKey();
-  if (response.status === 403 && method === "GET") askForKey("keyTooLittle");
+  if (response.status === 401) session.refuse(key);
+  if (response.status === 403 && method === "GET") askForMore(key);
   throw new Refusal(response.status, answer.error);
 }
 

@@ -1,20 +1,18 @@
 /** The audio of one task: to hear, to see, and to keep. */
 
 import { $, element } from "./element.js";
-import { report } from "./service.js";
+import { audioSource, report } from "./service.js";
 import { Waveform } from "./waveform.js";
 
 const STALE_MS = 60_000; // a token for an audio is good for minutes: one that is older may be the reason
 
 const player = $("player");
 const waveform = new Waveform($("waveform"), player);
-let client;
 let shown; // the URL that is played
 let loadedAt;
 
-/** `url` is undefined for a task that has no audio, or none any more; `source` makes URLs that a player can fetch. */
-export async function showSound(url, source) {
-  client = source;
+/** `url` is undefined for a task that has no audio, or none any more. */
+export async function showSound(url) {
   $("sound").hidden = !url;
   if (url === shown) return;
   shown = url;
@@ -29,7 +27,7 @@ export async function showSound(url, source) {
 }
 
 async function load() {
-  const playable = await client.audioSource(shown);
+  const playable = await audioSource(shown);
   loadedAt = Date.now();
   player.src = playable;
   return playable;
@@ -46,7 +44,7 @@ player.addEventListener("error", async () => {
 $("download").addEventListener("click", async () => {
   try {
     const link = element("a");
-    link.href = await client.audioSource(shown);
+    link.href = await audioSource(shown);
     link.download = decodeURIComponent(new URL(shown, document.baseURI).pathname.split("/").at(-1));
     link.click();
   } catch (error) {
