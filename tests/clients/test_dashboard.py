@@ -17,6 +17,13 @@ REFUSED = "这句话会失败。"
 FAULT = {"route": "prediction", "fault": "failed", "args": {"error": "out of luck"}}
 
 
+PAGES = 8  # to one host a browser opens six connections of HTTP/1.1
+HIDE = """({ hidden }) => {
+  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
 async def open_board(page: Page, service: Service) -> None:
     await page.goto(service.url)
     await expect(page.locator("#connection")).to_have_attribute("data-state", "open")
@@ -26,6 +33,13 @@ def break_speech(service: Service, *, broken: bool = True) -> None:
     """Have every text with the marked words fail, or no longer."""
     rules = [FAULT | {"match": REFUSED}] if broken else []
     httpx.put(service.faults, json=rules, trust_env=False).raise_for_status()
+
+
+def streams(service: Service, key: str) -> int:
+    """How many are open."""
+    headers = {"Authorization": f"Bearer {key}"}
+    answer = httpx.get(f"{service.url}/system", headers=headers, trust_env=False)
+    return int(answer.raise_for_status().json()["data"]["streams"])
 
 
 def letter(page: Page, task_id: str) -> Locator:
@@ -83,27 +97,53 @@ async def test_letters_of_one_code_are_dismissed_together(page, start):
         assert story["events"][-1]["reason"] == "no such voice"
 
 
-async def test_with_keys_it_asks_for_one(page, start, tmp_path):
-    """Without one nothing is shown; with a dashboard's everything is, but no buttons to command."""
+async def test_with_keys_one_of_many_pages_asks_for_one(page, start, tmp_path):
+    """Eight pages share a key and a stream; a dashboard's key commands nothing; all sign out."""
     file = tmp_path / "keys.json"
     app = keys.add(file, owner="shop", role=Role.APP, expires=None)[1]
     wall = keys.add(file, owner="wall", role=Role.DASHBOARD, expires=None)[1]
     service = start(TTS_API_KEYS_FILE=str(file))
-    body = {"templateId": "missing1", "tts_text": "你好"}
-    headers = {"Authorization": f"Bearer {app}"}
-    answer = await asyncio.to_thread(
-        httpx.post, f"{service.url}/api/tts", json=body, headers=headers, trust_env=False
-    )
-    task_id = answer.json()["data"]["taskId"]
-    await page.goto(service.url)
-    await expect(page.locator("#key-form")).to_be_visible()
+    task_id = await asyncio.to_thread(service.speak, "你好", "missing1", app)
+    pages = [page, *[await page.context.new_page() for _ in range(PAGES - 1)]]
+    for each in pages:
+        await each.goto(service.url)
+        await expect(each.locator("#key-form")).to_be_visible()
     await page.fill("#key", wall)
     await page.click("#key-form button")
-    await expect(page.locator("#connection")).to_have_attribute("data-state", "open")
-    await expect(page.locator("#key-form")).to_be_hidden()
-    await expect(letter(page, task_id).locator("a")).to_be_visible()
+    for each in pages:
+        await expect(each.locator("#connection")).to_have_attribute("data-state", "open")
+        await expect(each.locator("#key-form")).to_be_hidden()
+        await expect(letter(each, task_id).locator("a")).to_be_visible()
+    assert await asyncio.to_thread(streams, service, wall) == 1
     await expect(page.locator(":root")).to_have_attribute("data-commands", "no")
     await expect(letter(page, task_id).locator(".retry")).to_be_hidden()
+
+    new = await asyncio.to_thread(service.speak, "你好", key=app)
+    for each in pages:
+        await expect(row(each, new)).to_have_attribute("data-status", "succeeded")
+    for each in pages[2:]:
+        await each.close()
+    await page.reload()
+    await expect(row(page, new)).to_be_visible()
+    await pages[1].click("#sign-out")
+    for each in pages[:2]:
+        await expect(each.locator("#key-form")).to_be_visible()
+        await expect(row(each, new)).to_have_count(0)
+    kept = await page.evaluate("JSON.stringify([{ ...localStorage }, { ...sessionStorage }])")
+    assert "tts_" not in kept
+
+
+async def test_without_a_shared_worker_a_hidden_page_has_no_stream(page, service):
+    """A browser opens few to one host; what was missed is there when the page is seen again."""
+    await page.add_init_script("delete globalThis.SharedWorker")
+    await open_board(page, service)
+    await page.evaluate(HIDE, {"hidden": True})
+    await expect(page.locator("#connection")).to_have_attribute("data-state", "closed")
+    task_id = await asyncio.to_thread(service.speak, "你好")
+    await asyncio.to_thread(service.wait_over, task_id)
+    await page.evaluate(HIDE, {"hidden": False})
+    await expect(row(page, task_id)).to_have_attribute("data-status", "succeeded")
+    await expect(page.locator("#connection")).to_have_attribute("data-state", "open")
 
 
 async def test_every_status_has_its_words_and_its_place(page, start):
