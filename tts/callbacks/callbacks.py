@@ -24,6 +24,8 @@ NAME = "callbacks"
 ENDS = frozenset({Task.Succeeded.TOPIC, Task.Failed.TOPIC, Task.Canceled.TOPIC})
 FOLLOWED = ENDS | {Task.Erased.TOPIC}
 CHECKPOINT_SECONDS = 1.0
+BATCH = 500
+GATHER_SECONDS = 0.1  # of many tasks that end; one that ends alone is read at once
 
 
 class Callbacks:
@@ -55,13 +57,15 @@ class Callbacks:
             raise Unavailable(str(error)) from error
 
     async def _follow(self) -> None:
-        async for events in self._log.follow(self._position, topics=FOLLOWED):
+        async for events in self._log.follow(self._position, batch=BATCH, topics=FOLLOWED):
             if ended := [callback for event in events if (callback := _callback(event))]:
                 await self._table.add(ended)
                 self._delivery.look()
             if erased := [e.task_id for e in events if e.topic == Task.Erased.TOPIC]:
                 await self._table.forget(erased)
             self._position = events[-1].position
+            if len(events) < BATCH:
+                await asyncio.sleep(GATHER_SECONDS)
 
     async def _save_checkpoints(self) -> None:
         saved = self._position

@@ -45,8 +45,11 @@ class KeptAudio:
 
     async def read(self, task_id: UUID, segment: int, prediction_id: str) -> bytes | None:
         """What is kept of that prediction; None if nothing is."""
+        path = self._path(task_id, segment, prediction_id)
+        if not path.exists():  # nearly always, and a look takes less than a thread
+            return None
         with contextlib.suppress(OSError):
-            return await asyncio.to_thread(self._path(task_id, segment, prediction_id).read_bytes)
+            return await asyncio.to_thread(path.read_bytes)
         return None
 
     async def forget(self, task_id: UUID, segment: int, prediction_id: str) -> None:
