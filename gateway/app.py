@@ -24,6 +24,7 @@ from gateway.door import Door
 from gateway.freshness import Freshness
 from gateway.hosts import Hosts
 from gateway.metrics import REQUESTS
+from gateway.outlook import Outlook
 from gateway.queue_limit import QueueLimit
 from gateway.quotas import Quotas
 from gateway.read_models import (
@@ -39,6 +40,7 @@ from gateway.routes import (
     dead_letters,
     docs,
     events,
+    me,
     pages,
     series,
     system,
@@ -93,6 +95,7 @@ def create_app(services: Services) -> Sanic[Any, Any]:
         events,
         ws,
         tokens,
+        me,
         usage,
         series,
         system,
@@ -214,6 +217,7 @@ class Gateway:
             notes=lambda: [*notes(), *self._admission.notes(), *self.hub.newer.notes()],
             upstream=upstream,
             roster=roster,
+            outlook=Outlook(roster),
             tracing=tracing,
             hub=self.hub,
             admission=self._admission,

@@ -9,6 +9,7 @@ from typing import Protocol
 
 from gateway.access.admission import Admission
 from gateway.freshness import Freshness
+from gateway.outlook import Outlook
 from gateway.queue_limit import QueueLimit
 from gateway.quotas import Quotas
 from gateway.read_models import (
@@ -81,6 +82,7 @@ class Services:
     notes: Notes
     upstream: Upstream
     roster: Roster
+    outlook: Outlook
     tracing: Tracing
     hub: Hub
     admission: Admission

@@ -114,6 +114,11 @@ class Access:
             raise Forbidden("owner: this key sees its own tasks only")
         return self.scope
 
+    def may(self, need: Need) -> bool:
+        """Whether that is granted."""
+        lent = self.token is None or need in _LENT[self.token.scope]
+        return lent and need in _ALLOWED[self.role]
+
     def check(self, need: Need) -> None:
         """Return if that is granted.
 

@@ -92,11 +92,14 @@ class Tts:
 
     async def task(self, request: Request, task_id: str) -> HTTPResponse:
         """One task as the log has it, so that a client reads its own write."""
+        is_past = "asOf" in request.args  # what stood before it then, nobody knows
         events = await self._events(request, task_id)
         task = self._application.replay(events)
         payload = await self._application.store.payload(task.id)
         words = (payload.text, payload.instruction) if payload else None
         answer = task_answer(task, events[-1].position, words, self._services.audio.url)
+        if not is_past:
+            answer = {**answer, **await self._services.outlook.of(task, events)}
         if task.callback_url is None:
             return Success(answer)
         callback = await self._services.callbacks.newest(task.id) if task.final else None

@@ -111,6 +111,9 @@ export interface TaskUpdate {
   position: number;
   templateId?: string;
   attempt?: number;
+  /** When it was queued: its place then, 1 for the next, and about how long it would wait. */
+  queuePosition?: number;
+  estimatedWaitMs?: number;
   /** Seconds of speech, and bytes of audio. */
   duration?: number;
   bytes?: number;
@@ -167,6 +170,9 @@ export interface Task {
   step?: string;
   /** When the next attempt starts. */
   retryAt?: string;
+  /** While it waits: its place, 1 for the next, and about how long it will wait; null while nobody knows. */
+  queuePosition?: number | null;
+  estimatedWaitMs?: number | null;
   createdAt: string;
   updatedAt: string;
   completedAt: string | null;

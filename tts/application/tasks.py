@@ -300,7 +300,15 @@ class Application:
         """Take the task's new events, as they are to be appended."""
         return [self._mapper.to_stored_event(event) for event in task.collect_events()]
 
-    async def mark_queued(self, task_id: UUID, version: int, attempt: int) -> None:
+    async def mark_queued(
+        self,
+        task_id: UUID,
+        version: int,
+        attempt: int,
+        *,
+        queue_position: int | None = None,
+        estimated_wait_ms: int | None = None,
+    ) -> None:
         """Append Queued right behind the version that ordered the work, unless something is there.
 
         What is there instead (a claim, which brings its own Queued, or a cancellation) makes it
@@ -311,6 +319,8 @@ class Application:
             originator_version=version + 1,
             timestamp=self.now(),
             attempt=attempt,
+            queue_position=queue_position,
+            estimated_wait_ms=estimated_wait_ms,
         )
         with contextlib.suppress(Conflict):
             await self.store.append([self._mapper.to_stored_event(event)])

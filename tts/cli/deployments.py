@@ -263,7 +263,7 @@ async def _relay(deployment: Deployment) -> Part:
     relay = parts.relay()
     _probe_queue(deployment)
     deployment.leading = lambda: relay.leading
-    deployment.facts[Role.RELAY] = facts.of_relay(relay, parts.store, parts.now)
+    deployment.facts[Role.RELAY] = facts.of_relay(relay, parts.store, parts.roster, parts.now)
     deployment.noted.append(relay.notes)
 
     callbacks = parts.callbacks()

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from gateway.streams.hub import Hub
 from projections.runner import Projector
+from tts.application.turns import Turns
 from tts.observability.lag import lag
 from tts.observability.metrics.process import observe_leader, observe_standby
 from tts.observability.metrics.processor import observe_places
+from tts.observability.overview import places_of
 from tts.observability.presence import Tell
+from tts.ports.errors import Unavailable
 from tts.ports.log import Log
+from tts.ports.roster import Roster
 from tts.relay.relay import FOLLOWED, Relay
 from tts.relay.rescue import Figures
 from tts.wire import QueueDepth
@@ -42,16 +47,21 @@ def of_processor(processor: Processor) -> Tell:
     return tell
 
 
-def of_relay(relay: Relay, log: Log, now: Now) -> Tell:
-    """Whether it leads; then how far it is behind, and what waits."""
+def of_relay(relay: Relay, log: Log, roster: Roster, now: Now) -> Tell:
+    """Whether it leads; then how far it is behind, what waits, and who has his turn when."""
 
     async def tell() -> Mapping[str, Any]:
         if not relay.leading:
             observe_standby("relay")
             return {"role": role(leading=False)}
         facts: dict[str, Any] = {"role": role(leading=True)}
+        with contextlib.suppress(Unavailable):
+            relay.learn(*places_of(await roster.read()))
+        turns = relay.turns()
+        if turns is not None:
+            facts["turns"] = turns.facts()
         if relay.figures is not None:
-            facts["queue"] = depth(relay.figures)
+            facts["queue"] = depth(relay.figures, turns)
         facts["lag"] = behind = await lag(log, relay.followed, now(), FOLLOWED)
         observe_leader("relay", behind)
         return facts
@@ -78,7 +88,7 @@ def role(*, leading: bool) -> Literal["leading", "standing by"]:
     return "leading" if leading else "standing by"
 
 
-def depth(figures: Figures) -> QueueDepth:
+def depth(figures: Figures, turns: Turns | None) -> QueueDepth:
     """What waits, as the wire has it."""
     ready = figures.ready
     return {
@@ -86,5 +96,7 @@ def depth(figures: Figures) -> QueueDepth:
         "published": figures.published,
         "unfinished": figures.unfinished,
         "oldestSeconds": round(figures.oldest_seconds, 3),
+        "oldestWaitSeconds": round(figures.oldest_wait_seconds, 3),
+        "estimatedWaitMs": None if turns is None else turns.wait_ms(turns.waiting + 1),
         "ready": None if ready is None else {each.value: count for each, count in ready.items()},
     }

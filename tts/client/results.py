@@ -66,6 +66,8 @@ class Standing(State):
     code: str | None = None
     step: str | None = None
     retry_at: datetime | None = None
+    queue_position: int | None = None
+    estimated_wait_ms: int | None = None
     segments: int | None = None
     suspect_segments: list[int] | None = None
 

@@ -101,10 +101,20 @@ class Requested(Created):
 
 
 class Queued(Event):
-    """The broker confirmed the message that asks a processor to work on this attempt."""
+    """The broker confirmed the message that asks a processor to work on this attempt.
+
+    ``queue_position`` counts those with the broker up to this one, and ``estimated_wait_ms`` is
+    what the client was told then; None where nobody knew.
+    """
 
     TOPIC = "tts.task.queued"
     attempt: int
+    queue_position: int | None = None
+    estimated_wait_ms: int | None = None
+
+    def __post_init__(self) -> None:
+        """Stay as it was, if it is one from before."""
+        _leave_out(self, queue_position=None, estimated_wait_ms=None)
 
     def apply(self, task: Task) -> None:
         task.status = Status.QUEUED

@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import get_args
+from typing import Any, get_args
 
+from tts.application.turns import Turns
 from tts.observability.remedies import remedy
 from tts.ports.roster import Attendance, Heard
 from tts.wire import Part, PartName, QueueDepth, Service, Trouble, TroubleCode
@@ -38,12 +39,33 @@ class Overview:
 def overview(attendance: Attendance) -> Overview:
     """What those tell who are on the roster; nothing of it is older than it says."""
     parts = [_part(heard) for heard in attendance.heard]
-    queues = [
-        heard.notice.facts.get("queue")
-        for heard, part in zip(attendance.heard, parts, strict=True)
-        if _is_alive(part, "relay") and part["role"] == "leading"
-    ]
-    return Overview(parts, queues[0] if queues else None, list(_troubles(parts, attendance)))
+    queue = _of_leading_relay(attendance, "queue")
+    if queue is not None:  # a relay of an older version does not tell all
+        queue = {"oldestWaitSeconds": None, "estimatedWaitMs": None, **queue}
+    return Overview(parts, queue, list(_troubles(parts, attendance)))
+
+
+def turns_of(attendance: Attendance) -> Turns | None:
+    """Who has his turn when, as the leading relay tells; None while none does that is heard of."""
+    told = _of_leading_relay(attendance, "turns")
+    try:
+        return None if told is None else Turns.of(told)
+    except (KeyError, TypeError):  # a relay of another version
+        return None
+
+
+def places_of(attendance: Attendance) -> tuple[int, int]:
+    """How many places the processors have that are alive, and how many of them are taken."""
+    told = [each for each in map(_part, attendance.heard) if _is_alive(each, "processor")]
+    return sum(each["places"] or 0 for each in told), sum(each["busy"] or 0 for each in told)
+
+
+def _of_leading_relay(attendance: Attendance, name: str) -> Any:
+    for heard in attendance.heard:
+        part = _part(heard)
+        if _is_alive(part, "relay") and part["role"] == "leading":
+            return heard.notice.facts.get(name)
+    return None
 
 
 def _part(heard: Heard) -> Part:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from itertools import islice
 from uuid import UUID
 
 import orjson
 
 from tts.application.tasks import Application
+from tts.application.turns import Turns
 from tts.domain.task import Task
 from tts.domain.values import Priority
 from tts.ports.errors import Unavailable
@@ -18,6 +19,7 @@ from tts.ports.log import Recorded
 from tts.ports.queue import Destination
 from tts.relay.fair_queue import FairQueue, Round
 from tts.relay.messages import Publish, work
+from tts.relay.pace import Pace
 from tts.relay.unfinished import ROUNDS, Unfinished
 
 STALL_SECONDS = 1.0  # after which it is asked why nobody takes what was published
@@ -26,7 +28,8 @@ STALL_SECONDS = 1.0  # after which it is asked why nobody takes what was publish
 class Dispatch:
     """The rounds of one leadership; at most ``window`` of them wait in the broker's queue.
 
-    ``published`` holds the tasks that are with the broker and not taken, in order. Those that a
+    ``published`` holds the tasks that are with the broker and not taken, in order, and where in the
+    log their rounds were asked for, or, for those of before, marked as queued. Those that a
     processor was given and does not take, because it hangs, do not wait in the queue: they leave
     the window to the others.
     """
@@ -38,9 +41,11 @@ class Dispatch:
         ready: Callable[[], Awaitable[Mapping[Destination, int]]],
         *,
         window: int,
+        pace: Pace,
     ) -> None:
         self.backlog = FairQueue()
-        self.published: dict[UUID, None] = {}
+        self.published: dict[UUID, int] = {}
+        self._pace = pace
         self._held: set[UUID] = set()
         self._ready = ready
         self._application = application
@@ -57,7 +62,7 @@ class Dispatch:
                 item = Round(task_id, task.position, task.version)
                 await self._enqueue(item, task.owner, task.priority)
             elif task.topic == Task.Queued.TOPIC:
-                self.published[task_id] = None
+                self.published[task_id] = task.position
         self._changed.set()
 
     async def account(self, event: Recorded) -> None:
@@ -71,6 +76,24 @@ class Dispatch:
             self._held.discard(event.task_id)
             self.backlog.discard(event.task_id)
         self._changed.set()
+
+    def waiting(self) -> Iterator[int]:
+        """Those with the broker whose turn it still is, as positions in the log, in order."""
+        return (
+            position for task_id, position in self.published.items() if task_id not in self._held
+        )
+
+    def turns(self, followed: int) -> Turns:
+        """Who has his turn when; the log is known up to the position ``followed``."""
+        lines, rest = self.backlog.lines()
+        return Turns(
+            followed=followed,
+            published=list(self.waiting()),
+            lines=lines,
+            rest=rest,
+            seconds_per_turn=self._pace.seconds_per_turn,
+            free=0 if self.backlog else self._pace.free,  # who waits there would have it
+        )
 
     async def run(self) -> None:
         """Publish rounds as the window has room for them, until canceled."""
@@ -109,9 +132,16 @@ class Dispatch:
             return turns
         while self.backlog and len(turns) < room:
             turns.append(item := self.backlog.pop())
-            self.published[item.task_id] = None
+            self.published[item.task_id] = item.position
         return turns
 
     async def _send(self, item: Round) -> None:
         await self._publish(work(item.task_id, item.position))
-        await self._application.mark_queued(item.task_id, item.version, attempt=1)
+        place = next((n for n, each in enumerate(self.waiting(), 1) if each == item.position), None)
+        await self._application.mark_queued(
+            item.task_id,
+            item.version,
+            attempt=1,
+            queue_position=place,
+            estimated_wait_ms=place and self._pace.wait_ms(place, is_full=bool(self.backlog)),
+        )

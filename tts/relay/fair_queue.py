@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from uuid import UUID
 
-from tts.domain.values import Priority
+from tts.application.turns import Line, Rest
+from tts.domain.values import WEIGHTS
 
-WEIGHTS: Mapping[str, int] = {Priority.HIGH: 4, Priority.NORMAL: 2, Priority.LOW: 1}
+LINES_MAX = 200  # told of in each priority: those whose turns come first
+MARKS_MAX = 400  # told of in all lines of a priority together, or two for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +50,15 @@ class FairQueue:
         return {
             priority: sum(map(len, owners.values())) for priority, owners in self._owners.items()
         }
+
+    def lines(self) -> tuple[dict[str, list[Line]], dict[str, Rest]]:
+        """Who stands where, by priority: the first lines as they are, and how many follow."""
+        lines, rest = {}, {}
+        for priority, owners in self._owners.items():
+            lines[str(priority)] = list(_lines(owners))
+            further = [len(line) for line in islice(owners.values(), LINES_MAX, None)]
+            rest[str(priority)] = Rest(len(further), sum(further))
+        return lines, rest
 
     def add(self, item: Round, *, owner: str, priority: str) -> None:
         """Put a round at the end of its owner's line; a task has one place at a time."""
@@ -86,3 +98,12 @@ class FairQueue:
         else:
             del owners[owner]
         return item
+
+
+def _lines(owners: _Owners) -> Iterator[Line]:
+    marks = max(MARKS_MAX // min(max(len(owners), 1), LINES_MAX), 2)
+    for owner, line in islice(owners.items(), LINES_MAX):
+        stride = -(-len(line) // marks)
+        every = islice(line.values(), 0, None, stride)
+        last = next(reversed(line.values())).position
+        yield Line(owner, len(line), stride, [item.position for item in every], last)

@@ -16,6 +16,7 @@ import contextlib
 from collections.abc import Callable
 
 from tts.application.tasks import Application
+from tts.application.turns import Turns
 from tts.domain.task import Task
 from tts.patience import Outage, first_of, lead
 from tts.ports.coordination import Coordination
@@ -25,6 +26,7 @@ from tts.ports.log import Log
 from tts.ports.queue import Message, Publisher
 from tts.relay.dispatch import Dispatch
 from tts.relay.messages import AT_ONCE, order
+from tts.relay.pace import Pace
 from tts.relay.rescue import Figures, Rescue
 from tts.relay.unfinished import ROUNDS
 
@@ -65,6 +67,8 @@ class Relay:
         self.position = 0  # what it orders is published, up to here
         self.leading = False
         self.figures: Figures | None = None
+        self._dispatch: Dispatch | None = None
+        self._pace = Pace()
         self._followed = self._published = 0
         self._recalled = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -97,6 +101,16 @@ class Relay:
             return []
         return ["recalling: older tasks are being looked for in the log; new ones are served"]
 
+    def learn(self, places: int, busy: int) -> None:
+        """Take into account how many places the processors have, and how many are taken."""
+        self._pace.learn(places, busy, self._application.now().timestamp())
+
+    def turns(self) -> Turns | None:
+        """Who has his turn when; None while this one does not lead, or does not know all yet."""
+        if self._dispatch is None or not self._recalled.is_set():
+            return None
+        return self._dispatch.turns(self.followed)
+
     async def _lead(self) -> None:
         self._recalled.clear()
         self.leading = True
@@ -109,6 +123,7 @@ class Relay:
             raise Unavailable(str(error)) from error
         finally:
             self.leading = False
+            self._dispatch = None
             self._show(None)
 
     def _show(self, figures: Figures | None) -> None:
@@ -117,8 +132,13 @@ class Relay:
 
     def _begin(self) -> tuple[Dispatch, Rescue]:
         """What knows nothing of an earlier leadership."""
+        self._pace = Pace()
         dispatch = Dispatch(
-            self._application, self._publish, self._publisher.ready, window=self._window
+            self._application,
+            self._publish,
+            self._publisher.ready,
+            window=self._window,
+            pace=self._pace,
         )
         rescue = Rescue(
             self._application,
@@ -127,12 +147,14 @@ class Relay:
             self._publisher,
             self._publish,
             dispatch,
+            pace=self._pace,
             patience=self._patience,
             observe=self._show,
         )
         return dispatch, rescue
 
     async def _relay(self, dispatch: Dispatch, rescue: Rescue) -> None:
+        self._dispatch = dispatch
         try:
             await first_of(
                 self._look_after(rescue),

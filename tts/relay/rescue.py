@@ -18,6 +18,7 @@ from tts.ports.log import Log, Recorded
 from tts.ports.queue import Destination, Publisher
 from tts.relay.dispatch import Dispatch
 from tts.relay.messages import AT_ONCE, Publish, order, rescue
+from tts.relay.pace import Pace
 from tts.relay.unfinished import ROUNDS, Unfinished, UnfinishedTasks
 from tts.relay.watchdog import Watchdog
 
@@ -35,14 +36,15 @@ class Figures:
 
     ``backlog`` counts by priority; ``published`` rounds are with the broker and not taken yet;
     ``ready`` are the messages that lie in the queues, None while the broker does not say;
-    ``oldest_seconds`` is the age of the oldest unfinished round; ``rescued`` and ``rebuilds`` count
-    since the last figures.
+    ``oldest_seconds`` is the age of the oldest unfinished round, ``oldest_wait_seconds`` of the
+    oldest that no processor has taken; ``rescued`` and ``rebuilds`` count since the last figures.
     """
 
     backlog: dict[str, int]
     published: int
     unfinished: int
     oldest_seconds: float
+    oldest_wait_seconds: float
     ready: Mapping[Destination, int] | None
     rescued: int
     rebuilds: int
@@ -63,6 +65,7 @@ class Rescue:
         publish: Publish,
         dispatch: Dispatch,
         *,
+        pace: Pace,
         patience: float,
         observe: Callable[[Figures], None],
     ) -> None:
@@ -74,6 +77,7 @@ class Rescue:
         self._dispatch = dispatch
         self._patience = patience
         self._observe = observe
+        self._pace = pace
         self._unfinished = UnfinishedTasks(0)
         self._watchdog = Watchdog(patience)
         self._pause = min(SWEEP_SECONDS, patience / 4)
@@ -87,7 +91,7 @@ class Rescue:
         Dead letters of after ``ordered`` are sent on the way, up to ``until``.
         """
         begin = min(ordered, await self._coordination.checkpoint(UNFINISHED))
-        self._unfinished = UnfinishedTasks(begin)
+        self._unfinished = UnfinishedTasks(begin, self._pace)
         async for events in self._news():
             dead = [
                 order(event, now=None)
@@ -193,12 +197,13 @@ class Rescue:
         await self._publish(rescue(task_id, task, now=now))
 
     def _show(self, now: float, ready: Mapping[Destination, int] | None, *, rescued: int) -> None:
-        oldest = self._unfinished.oldest
+        oldest, waiting = self._unfinished.oldest, self._unfinished.oldest_waiting
         figures = Figures(
             backlog=self._dispatch.backlog.sizes(),
             published=len(self._dispatch.published),
             unfinished=len(self._unfinished.tasks),
             oldest_seconds=0.0 if oldest is None else max(now - oldest, 0.0),
+            oldest_wait_seconds=0.0 if waiting is None else max(now - waiting, 0.0),
             ready=ready,
             rescued=rescued,
             rebuilds=self._rebuilds,

@@ -15,6 +15,7 @@ import orjson
 from tts.domain.task import Task
 from tts.domain.values import Priority
 from tts.ports.log import Recorded
+from tts.relay.pace import Pace
 
 ROUNDS = frozenset({Task.Requested.TOPIC, Task.RetryRequested.TOPIC})
 OVER = frozenset(
@@ -26,6 +27,8 @@ OVER = frozenset(
         Task.Erased.TOPIC,
     }
 )
+WAITING = ROUNDS | {Task.Queued.TOPIC}
+RELEASES = OVER | {Task.RetryScheduled.TOPIC}
 CLAIMS = frozenset({Task.Dequeued.TOPIC, Task.RetryStarted.TOPIC})
 
 
@@ -59,10 +62,14 @@ class Unfinished:
 
 
 class UnfinishedTasks:
-    """All of them, as of ``position``; it starts where every earlier task was over."""
+    """All of them, as of ``position``; it starts where every earlier task was over.
 
-    def __init__(self, position: int) -> None:
+    ``pace`` is told who has a place of a processor.
+    """
+
+    def __init__(self, position: int, pace: Pace | None = None) -> None:
         self.position = position
+        self._pace = pace or Pace()
         self.tasks: dict[UUID, Unfinished] = {}
         self._signs: dict[str, float] = {}
 
@@ -82,6 +89,11 @@ class UnfinishedTasks:
         first = next(iter(self.tasks.values()), None)
         return None if first is None else first.began
 
+    @property
+    def oldest_waiting(self) -> float | None:
+        """When the round began that has waited longest for its turn."""
+        return next((task.began for task in self.tasks.values() if task.topic in WAITING), None)
+
     def last_sign(self, worker: str) -> float:
         """When the worker last brought one of its tasks forward, as far as it is known."""
         return self._signs.get(worker, 0.0)
@@ -98,6 +110,7 @@ class UnfinishedTasks:
             at = _seconds(state["timestamp"])
             # Removed first, so that a task that is asked for again stands behind those before it.
             self.tasks.pop(event.task_id, None)
+            self._pace.forget(event.task_id)
             self.tasks[event.task_id] = Unfinished(
                 before=before,
                 began=at,
@@ -118,6 +131,9 @@ class UnfinishedTasks:
         at = _seconds(state["timestamp"]) if "timestamp" in state else task.at
         if event.topic in CLAIMS:
             task.worker = state["worker"]
+            self._pace.claimed(event.task_id, at)
+        elif event.topic in RELEASES:
+            self._pace.released(event.task_id, at)
         if task.worker and event.topic != Task.CancelRequested.TOPIC:
             self._signs[task.worker] = at
         if event.topic in OVER:

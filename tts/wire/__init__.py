@@ -5,6 +5,7 @@ built, the gateway publishes the schemas, and tests hold every other description
 knows the domain and the log.
 """
 
+from tts.wire.access import Me
 from tts.wire.callbacks import CallbackFields, CallbackSecret, TaskEnd, callback_fields
 from tts.wire.commands import (
     Accepted,
@@ -78,7 +79,7 @@ from tts.wire.streams import (
     heartbeat,
     reset,
 )
-from tts.wire.tasks import TaskAnswer, TaskList, TaskRow, task_answer
+from tts.wire.tasks import TaskAnswer, TaskList, TaskRow, Wait, task_answer
 from tts.wire.updates import (
     UPDATES,
     TaskUpdate,
@@ -122,6 +123,7 @@ __all__ = [
     "Lag",
     "LastProblem",
     "Limits",
+    "Me",
     "OwnerUsage",
     "Part",
     "PartName",
@@ -161,6 +163,7 @@ __all__ = [
     "Unsubscribed",
     "Usage",
     "UsageDay",
+    "Wait",
     "WebhookTaken",
     "callback_fields",
     "connected",

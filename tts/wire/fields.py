@@ -42,6 +42,22 @@ Suspects = Annotated[
     list[Annotated[int, Field(ge=0)]],
     Field(description="The parts that may be cut short, or that are silent or broken."),
 ]
+QueuePosition = Annotated[
+    int,
+    Field(
+        ge=1,
+        description="Its place among all that wait, 1 for the next one, by the fair turns of "
+        "priorities and owners. It can move back: who comes later may have his turn before.",
+    ),
+]
+EstimatedWaitMs = Annotated[
+    int,
+    Field(
+        ge=0,
+        description="About how many milliseconds until a processor takes it, from how long tasks "
+        "took lately and how many are worked on at once; 0 while a place is free.",
+    ),
+]
 NextCursor = Annotated[
     str | None, Field(description="The `cursor` of the next page; null on the last one.")
 ]

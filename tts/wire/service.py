@@ -10,6 +10,7 @@ from typing_extensions import TypedDict
 from tts.wire.fields import (
     ErrorCode,
     ErrorText,
+    EstimatedWaitMs,
     Position,
     PriorityName,
     Seconds,
@@ -83,6 +84,17 @@ class QueueDepth(TypedDict):
     published: Annotated[int, Field(ge=0, description="With the broker, and taken by nobody yet.")]
     unfinished: Annotated[int, Field(ge=0, description="Tasks that are not over.")]
     oldestSeconds: Annotated[Seconds, Field(description="Age of the oldest one that is not over.")]
+    oldestWaitSeconds: Annotated[
+        Seconds | None,
+        Field(description="How long the one has waited that waits longest; 0 while none does."),
+    ]
+    estimatedWaitMs: Annotated[
+        EstimatedWaitMs | None,
+        Field(
+            description="About how many milliseconds a new task waits that stands behind all that "
+            "wait now; null while nobody knows. One of an owner with fewer tasks comes sooner."
+        ),
+    ]
     ready: Annotated[
         dict[str, int] | None,
         Field(description="Messages that lie in each queue; null while the broker is away."),

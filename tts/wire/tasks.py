@@ -17,10 +17,12 @@ from tts.wire.fields import (
     ErrorCode,
     ErrorStep,
     ErrorText,
+    EstimatedWaitMs,
     NextCursor,
     NullableDuration,
     Position,
     PriorityName,
+    QueuePosition,
     SpokenText,
     StatusName,
     Suspects,
@@ -31,7 +33,17 @@ from tts.wire.fields import (
 from tts.wire.read_models import Fresh
 
 
-class TaskAnswer(CallbackFields):
+class Wait(TypedDict, total=False):
+    """What a task that waits for its turn tells; null is what nobody knows.
+
+    Both are some seconds old at most.
+    """
+
+    queuePosition: QueuePosition | None
+    estimatedWaitMs: EstimatedWaitMs | None
+
+
+class TaskAnswer(CallbackFields, Wait):
     """One task as the log has it."""
 
     taskId: TaskId

@@ -22,8 +22,10 @@ from tts.wire.fields import (
     ErrorCode,
     ErrorStep,
     ErrorText,
+    EstimatedWaitMs,
     Permanent,
     Position,
+    QueuePosition,
     Seconds,
     SegmentIndex,
     StatusName,
@@ -43,6 +45,8 @@ class TaskUpdate(TypedDict):
     position: Position
     templateId: NotRequired[str]
     attempt: NotRequired[Attempt]
+    queuePosition: NotRequired[QueuePosition]
+    estimatedWaitMs: NotRequired[EstimatedWaitMs]
     worker: NotRequired[Annotated[str, Field(description="The processor that took the task.")]]
     segment: NotRequired[SegmentIndex]
     segments: NotRequired[Annotated[int, Field(ge=1, description="How many parts the text has.")]]
@@ -118,7 +122,14 @@ _BY = {"by": "by", "reason": "reason"}
 
 UPDATES: dict[str, tuple[Status | None, dict[str, str]]] = {
     Task.Requested.TOPIC: (Status.STARTING, {"template_id": "templateId"}),
-    Task.Queued.TOPIC: (Status.QUEUED, _ATTEMPT),
+    Task.Queued.TOPIC: (
+        Status.QUEUED,
+        {
+            **_ATTEMPT,
+            "queue_position": "queuePosition",
+            "estimated_wait_ms": "estimatedWaitMs",
+        },
+    ),
     Task.Dequeued.TOPIC: (Status.DEQUEUED, {**_ATTEMPT, "worker": "worker"}),
     Task.ProcessingStarted.TOPIC: (Status.PROCESSING, _OF),
     Task.PredictionCreated.TOPIC: (

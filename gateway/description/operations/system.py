@@ -26,6 +26,17 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         answers={200: Answer("All is well", wire.Health)},
         errors=("unhealthy", "invalid_request"),
     ),
+    ("GET", "/api/me"): Operation(
+        id="getMe",
+        tag="Operation",
+        summary="What the key may do",
+        description=(
+            "Whose it is, its role, whose tasks it sees and when it ends, so that a page offers "
+            "nothing that would be refused. Where no keys are configured everybody may do "
+            "everything."
+        ),
+        answers={200: Answer("What is granted", wire.Me)},
+    ),
     ("GET", "/system"): Operation(
         id="getSystem",
         tag="Operation",

@@ -37,7 +37,11 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         summary="Look at a task",
         description=(
             "With `asOf` the task as it was when the log stood at that position. What was erased "
-            "since then stays gone: the text is null, and the audio's URL answers 404."
+            "since then stays gone: the text is null, and the audio's URL answers 404.\n\nWhile it "
+            "waits for a processor, `queuePosition` is its place among all tasks that wait, by the "
+            "fair turns of priorities and owners, and `estimatedWaitMs` about how long it will "
+            "wait. Both are what was known some seconds ago at most, null if nothing was, and no "
+            "promise: a task of another owner that comes later may have its turn before."
         ),
         parameters=(TASK_ID,),
         query=TimeTravel,

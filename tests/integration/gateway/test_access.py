@@ -84,6 +84,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("GET", "/system"): Row(expect(403, 403, 200, 200)),
     ("GET", "/metrics"): Row(expect(403, 403, 200, 200)),
     ("POST", "/api/stream-token"): Row(expect(200, 200, 200, 200)),
+    ("GET", "/api/me"): Row(expect(200, 200, 200, 200)),
     ("POST", "/api/tts"): Row(expect(202, 202, 403, 202), body=BODY),
     ("POST", "/api/tts/retry"): Row(expect(404, 202, 403, 202), body={}, task="failed"),
     ("POST", "/api/tts/cancel"): Row(expect(404, 202, 403, 202), body={}, task=""),
@@ -141,6 +142,46 @@ class TestMatrix:
             )
             assert basic.json()["code"] == "unauthorized"
             assert await site.its.store.position() == 0
+
+
+class TestMe:
+    async def test_a_key_learns_what_it_may_without_trying(self, tmp_path: Path):
+        """Whose it is, its role and whose tasks it sees; what is said is what a route grants."""
+        async with guarded(tmp_path) as site:
+            seen = {}
+            for who in ("app", "dashboard", "admin"):
+                answer = await site.its.client.get("/api/me", headers=site.headers[who])
+                seen[who] = me = answer.json()["data"]
+                assert me["keyId"] == site.key_id(who)
+                posted = await site.status(who, "POST", "/api/tts", json=BODY)
+                assert me["mayCommand"] == (posted == 202)
+                assert me["mayOperate"] == (await site.status(who, "GET", "/system") == 200)
+            told = {who: (me["owner"], me["role"], me["scope"]) for who, me in seen.items()}
+            assert told == {
+                "app": ("shop", "app", "shop"),
+                "dashboard": ("ops", "dashboard", None),
+                "admin": ("ops", "admin", None),
+            }
+
+    async def test_a_key_that_ends_says_when(self, tmp_path: Path):
+        """To the second at which it is refused."""
+        ends = datetime(2100, 1, 1, tzinfo=UTC)
+        async with guarded(tmp_path) as site:
+            _, text = keys.add(site.file, owner="shop", role=Role.APP, expires=ends)
+            headers = {"Authorization": f"Bearer {text}"}
+
+            async def told() -> object:
+                answer = await site.its.client.get("/api/me", headers=headers)
+                return answer.json().get("data", {}).get("expiresAt")
+
+            await becomes(told, ends.isoformat())
+
+    async def test_where_no_keys_are_asked_for_everybody_may_do_everything(self, tmp_path: Path):
+        """There is no key to name, and no end."""
+        async with running(tmp_path) as its:
+            me = (await its.client.get("/api/me")).json()["data"]
+            assert (me["keyId"], me["expiresAt"], me["scope"]) == (None, None, None)
+            assert (me["mayCommand"], me["mayOperate"]) == (True, True)
 
 
 class TestOwnership:

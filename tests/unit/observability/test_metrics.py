@@ -77,6 +77,7 @@ def test_the_relays_figures_are_shown():
             published=4,
             unfinished=25,
             oldest_seconds=9.5,
+            oldest_wait_seconds=4.5,
             ready={Destination.WORK: 3},
             rescued=2,
             rebuilds=1,
