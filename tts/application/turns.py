@@ -69,8 +69,8 @@ class Turns:
 
     ``published`` are positions of those that are with the broker, in order: the next ones. Then
     come ``lines``, by priority and in the order of their next turns; behind those of a priority
-    stands its ``rest``. ``seconds_per_turn`` is how long it takes until one more place is free, None
-    while that is not known; ``free`` places wait for work.
+    stands its ``rest``. ``seconds_per_turn`` is how long it takes until one more place is free,
+    None while that is not known; ``free`` places wait for work.
     """
 
     followed: int
