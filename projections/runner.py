@@ -59,8 +59,13 @@ class Projector:
         self._renewing: set[str] = set()
 
     @property
+    def positions(self) -> dict[str, int]:
+        """How far each has come, as far as this process knows: 0 on a standby."""
+        return dict(self._positions)
+
+    @property
     def position(self) -> int:
-        """How far the slowest has come, as far as this process knows: 0 on a standby."""
+        """How far the slowest has come."""
         return min(self._positions.values())
 
     async def ready(self) -> None:

@@ -164,7 +164,7 @@ OWN = {
         "tts_gate_state",
         "tts_audio_store_away",
     },
-    "projector": {"tts_tasks", "tts_lag_events"},
+    "projector": {"tts_tasks", "tts_lag_events", "tts_read_model_lag_seconds"},
 }
 
 

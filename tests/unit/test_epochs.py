@@ -42,7 +42,7 @@ def test_a_position_in_between_is_gone(epochs, position, survived):
 
 @pytest.mark.parametrize(
     ("after", "until", "count"),
-    [(10, 20, 10), (190, 200, 10), (200, 5000, 1), (190, 5004, 15), (190, 90_004, 26)],
+    [(0, 10, 10), (10, 20, 10), (190, 200, 10), (200, 5000, 1), (190, 5004, 15), (190, 90_004, 26)],
 )
 def test_what_was_never_given_is_not_counted(epochs, after, until, count):
     """Forwards and backwards."""

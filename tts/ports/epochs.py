@@ -67,7 +67,7 @@ class Epochs:
 
     def span(self, after: int, until: int) -> int:
         """How many positions lie in between, without those that are gone."""
-        gaps = [e for e in self._epochs if after <= e.survived and e.first <= until]
+        gaps = [e for e in self._epochs if e.first and after <= e.survived and e.first <= until]
         return until - after - sum(e.first - 1 - e.survived for e in gaps)
 
     def before(self, position: int, count: int) -> int:

@@ -25,7 +25,10 @@ from tests.read_models import apply, caught_up, project, projecting, rows_of
 from tests.services.stores import Backend, Store
 from tests.waiting import SECONDS, until
 from tts.application.task_list import TaskSelection
+from tts.application.tasks import utc_now
+from tts.cli import facts
 from tts.domain.task import Task
+from tts.observability.metrics.registries import PROJECTOR
 from tts.ports.errors import Unavailable
 from tts.ports.log import Payload
 from tts.store import sqlite_file
@@ -268,6 +271,11 @@ class TestRebuild:
             assert (await Rebuild(store, database).verify(projection)).differences == []
 
 
+def _behind(model):
+    labels = {"model": model}
+    return PROJECTOR.get_sample_value("tts_read_model_lag_events", labels)
+
+
 class TestProjector:
     async def test_follows_the_log(self, store, database):
         """An append is in the rows soon after."""
@@ -350,7 +358,7 @@ class TestProjector:
         assert {each.position for each in await registry.standings(database)} == {0}
 
     async def test_stops_only_the_one_that_cannot_apply_an_event(self, store, database, caplog):
-        """It is reported once and not walked past; the others go on."""
+        """It is reported once and not walked past; the others go on, and metrics tell of each."""
         await fill(store, 3, seed=29)
         end = await store.position()
         async with projecting(store, database, Grumpy(), UsageProjection()) as projector:
@@ -362,6 +370,14 @@ class TestProjector:
             await until(goes_on, "the other one has gone on")
             with pytest.raises(Unavailable, match=r"stopped: .* at position 1: 'grumpy'"):
                 await projector.ready()
+            told = await facts.of_projector(projector, store, utc_now)()
+            assert (told["role"], told["lag"]["events"]) == ("leading", end)
+            assert {model: _behind(model) for model in ("tasks", "usage")} == {
+                "tasks": end,
+                "usage": 0,
+            }
+        await facts.of_projector(projector, store, utc_now)()
+        assert _behind("tasks") is None  # it leads no longer
         assert (await registry.serving(database))["tasks"].position == 0
         errors = [record for record in caplog.records if record.levelname == "ERROR"]
         assert [record.position for record in errors] == [1]
