@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from projections import postgres, sqlite
+from projections import sqlite
 from projections.ports import Database
 from tts.ports.schema import Migrated
 
@@ -18,7 +18,9 @@ def open_database(store_url: str, direct: str = "") -> Database:
     """
     if store_url.startswith("sqlite:"):
         return sqlite.SQLiteDatabase(_path(store_url))
-    return postgres.PostgresDatabase(store_url, direct=direct)
+    from projections.postgres import PostgresDatabase  # noqa: PLC0415 -- it brings psycopg along
+
+    return PostgresDatabase(store_url, direct=direct)
 
 
 async def migrate_database(store_url: str, direct: str, role: str) -> Migrated:
@@ -29,7 +31,9 @@ async def migrate_database(store_url: str, direct: str, role: str) -> Migrated:
     """
     if store_url.startswith("sqlite:"):
         return sqlite.migrate(_path(store_url))
-    return await postgres.migrate(store_url, direct, role)
+    from projections.postgres import migrate  # noqa: PLC0415 -- as above
+
+    return await migrate(store_url, direct, role)
 
 
 def _path(store_url: str) -> Path:

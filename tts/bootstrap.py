@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from datetime import datetime
 from functools import cached_property, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Protocol, TypeAlias, TypedDict, TypeVar, Unpack
 
 from tts.application.tasks import Application, utc_now
 from tts.callbacks.callbacks import Callbacks
@@ -33,7 +33,7 @@ from tts.observability.metrics import (
 from tts.observability.metrics.calls import timed
 from tts.observability.metrics.tasks import witness
 from tts.parts.audio import Audio, audio_store
-from tts.parts.event_store import Store, open_store
+from tts.parts.event_store import Store, is_shared, open_store
 from tts.parts.replicate import account_secret, replicate_predictions
 from tts.parts.tracing import open_telemetry, traced
 from tts.parts.trust import trust_of
@@ -42,27 +42,25 @@ from tts.ports.speech import Predictions, Templates
 from tts.ports.tracing import NO_TRACING, Tracing
 from tts.processor.kept_audio import KeptAudio
 from tts.processor.prediction_owners import PredictionOwners
+from tts.processor.processor import Processor
 from tts.processor.resources import Resources
 from tts.processor.workplace import Workplace
 from tts.queue.memory import MemoryQueue
-from tts.queue.rabbitmq import RabbitMQ
 from tts.relay.relay import Relay
 from tts.replicate.webhook_secret import AccountSecret, GivenSecret
 from tts.store.callbacks import CallbackRows
 from tts.store.documents import PostgresDocuments
 from tts.store.memory import LocalSignals, MemoryDocuments
-from tts.store.postgres import PostgresStore
 from tts.store.postgres_roster import PostgresRoster
-from tts.store.signals import PostgresSignals
 from tts.store.sqlite_roster import SQLiteRoster
 from tts.templates import HttpTemplates
 
 if TYPE_CHECKING:
-    from tts.processor.processor import Processor
+    from tts.queue.rabbitmq import RabbitMQ
 
 logger = logging.getLogger(__name__)
 
-Queue = MemoryQueue | RabbitMQ
+Queue: TypeAlias = "MemoryQueue | RabbitMQ"
 
 
 class Substitutes(TypedDict, total=False):
@@ -128,7 +126,7 @@ class Composition:
     @cached_property
     def now(self) -> Callable[[], datetime]:
         """The clock of everything that is written down: one for all processes."""
-        return self.store.clock.now if isinstance(self.store, PostgresStore) else utc_now
+        return self.store.clock.now if is_shared(self.store) else utc_now
 
     @cached_property
     def application(self) -> Application:
@@ -146,7 +144,11 @@ class Composition:
     def queue(self) -> Queue:
         """The queue between relay and processor."""
         url = self.settings.rabbitmq_url.get_secret_value()
-        return self._closing(RabbitMQ(url) if url else MemoryQueue())
+        if not url:
+            return self._closing(MemoryQueue())
+        from tts.queue.rabbitmq import RabbitMQ  # noqa: PLC0415 -- only who has a broker needs it
+
+        return self._closing(RabbitMQ(url))
 
     @cached_property
     def audio(self) -> Audio:
@@ -183,7 +185,7 @@ class Composition:
     @cached_property
     def documents(self) -> SharedDocument:
         """What all processors share; that of a service which is one process ends with it."""
-        if isinstance(self.store, PostgresStore):
+        if is_shared(self.store):
             return PostgresDocuments(self.store.server)
         return MemoryDocuments()
 
@@ -216,7 +218,9 @@ class Composition:
         """
         if not self.settings.webhook_url:
             return None
-        if isinstance(self.store, PostgresStore):
+        if is_shared(self.store):
+            from tts.store.signals import PostgresSignals  # noqa: PLC0415 -- with psycopg
+
             return PostgresSignals(self.store.server)
         if self._alone:
             return LocalSignals()
@@ -311,9 +315,6 @@ class Composition:
         Raises:
             ConfigError: nothing says whom to ask for predictions.
         """
-        # It brings along what listens to audio, which only a processor needs.
-        from tts.processor.processor import Processor  # noqa: PLC0415
-
         return Processor(
             self.application,
             self.queue,
@@ -345,14 +346,14 @@ P = TypeVar("P", bound=Closable)
 
 def roster_of(store: Store, url: str) -> PostgresRoster | SQLiteRoster:
     """The roster that stands beside the log of a store at that URL."""
-    if isinstance(store, PostgresStore):
+    if is_shared(store):
         return PostgresRoster(store.server)
     return SQLiteRoster(Path(url.removeprefix("sqlite:///")))
 
 
 def callback_rows_of(store: Store, url: str) -> CallbackRows:
     """The table of callbacks that stands beside the log of a store at that URL."""
-    if isinstance(store, PostgresStore):
+    if is_shared(store):
         return CallbackRows.in_postgres(store.server)
     return CallbackRows.in_sqlite(Path(url.removeprefix("sqlite:///")))
 

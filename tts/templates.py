@@ -16,7 +16,7 @@ from tts.domain.failures import StepError, Treatment
 from tts.http.errors import FetchError, ForeignRedirect, OutOfReach
 from tts.http.fetch import Fetched, fetch, retry_after
 from tts.http.plain_text import read_text
-from tts.http.transport import AiohttpTransport
+from tts.http.transport import Transport
 from tts.ports.speech import Template
 
 REMEMBER_REFUSAL_SECONDS = 60.0
@@ -94,7 +94,7 @@ class HttpTemplates:
         self._cache_size = cache_size
         self._cache: OrderedDict[str, _Known | _Refused] = OrderedDict()
         self._under_way: dict[str, asyncio.Task[Template]] = {}
-        self._client = httpx.AsyncClient(transport=AiohttpTransport(trust=trust), timeout=timeout)
+        self._client = httpx.AsyncClient(transport=Transport(trust=trust), timeout=timeout)
 
     async def fetch(self, template_id: str) -> Template:
         """The template; those who ask for one at the same time share one look at it.

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import traceback
 from collections.abc import Mapping
+from importlib import import_module
 from pathlib import Path
 
 from tests.services.process import Process, ServiceError
@@ -26,6 +27,20 @@ from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 PR_SET_PDEATHSIG = 1
+# What a command imports, and what it would import later.
+IMPORTED = (
+    "tts.cli.processes",
+    "tts.audio.minio",
+    "tts.http.aiohttp_transport",
+    "tts.observability.monitor",
+    "tts.processor.task_run",
+    "tts.queue.rabbitmq",
+    "tts.sandbox.voice",
+    "tts.store.postgres",
+    "tts.store.signals",
+    "projections.postgres",
+    "replicate.client",
+)
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -161,9 +176,8 @@ class Child:
 
 def serve(path: str) -> None:
     """Fork a child for each order that arrives at the socket."""
-    from tts.cli.commands import main  # noqa: PLC0415 -- the tests that use a nursery need none
-
-    del main
+    for module in IMPORTED:
+        import_module(module)
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody has to reap them
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{path}.new")

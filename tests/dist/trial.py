@@ -117,7 +117,7 @@ def side_by_side(environment: Environment, wheel: Path, url: str) -> None:
     environment.install(wheel)
     run(str(environment.python), "-c", f"import tts.domain\n{PYTHON}", url)
     environment.remove("tts-backend-client")
-    run(str(environment.python), "-c", "import tts.cli.commands")
+    run(str(environment.python), "-c", "import tts.cli.processes")
 
 
 def npm_bill(package: Path) -> str:

@@ -310,8 +310,9 @@ def _exists(command: click.Command, words: list[str]) -> None:
             if not options[word].is_flag:
                 words.pop(0)
         elif isinstance(command, click.Group):
-            assert word in command.commands, word
-            command = command.commands[word]
+            found = command.get_command(click.Context(command), word)
+            assert found is not None, word
+            command = found
 
 
 def test_the_example_of_the_python_client_works(site: Site) -> None:

@@ -4,7 +4,7 @@ import pytest
 
 from tests.ops.files import OPS, SETTINGS, document, documents, names_in, tool
 from tests.services.process import run
-from tts.cli.commands import main
+from tts.cli.commands import COMMANDS
 from tts.cli.deployments import Role
 from tts.config import Settings
 
@@ -49,7 +49,7 @@ def test_a_part_can_lose_a_pod_without_being_gone(role):
     assert deployment["replicas"] == 2
     assert manifests("PodDisruptionBudget")[f"tts-{role}"]["spec"]["minAvailable"] == 1
     assert container["args"] == [role.value]
-    assert role.value in main.commands
+    assert role.value in COMMANDS
     pause = container.get("lifecycle", {}).get("preStop", {}).get("exec", {})
     shutdown = Settings.model_fields["shutdown_seconds"].default
     paused = int(pause["command"][1]) if pause else 0

@@ -9,7 +9,7 @@ import pytest
 
 from tests.ops.files import OPS, SETTINGS, names_in
 from tests.services.process import program, run
-from tts.cli.commands import main
+from tts.cli.commands import COMMANDS
 from tts.cli.deployments import Role
 from tts.config import Settings
 
@@ -59,7 +59,7 @@ def test_the_name_of_an_instance_says_what_it_runs():
     for name in ("up", *Role):
         assert run("sh", "-c", script, name).strip() == name
         assert run("sh", "-c", script, f"{name}-2").strip() == name
-        assert name in main.commands
+        assert name in COMMANDS
 
 
 def test_a_stop_is_longer_than_what_the_service_takes():

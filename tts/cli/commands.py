@@ -1,42 +1,95 @@
-"""The commands that run the service; what each one runs stands in ``deployments``."""
+"""The command line. A command is imported when it is called: each brings its part of the service.
+
+Together they take a second to import, which is long where somebody waits for a line.
+"""
 
 from __future__ import annotations
 
-from functools import partial
-from pathlib import Path
-from typing import Any
+import gc
+from importlib import import_module
+from typing import NamedTuple
 
 import click
 
-from tts.cli.backup.command import backup, restore
-from tts.cli.dead_letters import dead_letters
-from tts.cli.deployments import Role, deploy
-from tts.cli.doctor.command import doctor
-from tts.cli.errors import Processes
-from tts.cli.keys import keys
-from tts.cli.migrate import migrate
-from tts.cli.options import data_option
-from tts.cli.process import run_process
-from tts.cli.projections import projections
-from tts.cli.retry_policy import retry_policy_command
-from tts.cli.sandboxes import sandbox as sandbox_alone
-from tts.cli.webhooks import webhooks
-from tts.cli.workers import supervise
+COLLECT_AFTER_OBJECTS = 10_000  # that are new; Python's own 700 make imports and requests slower
 
-HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-data_folder = data_option("the SQLite files and the audio")
-workers_option = click.option(
-    "--workers",
-    type=click.IntRange(1, 64),
-    default=1,
-    show_default=True,
-    help="Processes that serve the port; SIGHUP restarts them one by one.",
+
+class Later(NamedTuple):
+    """Where a command is found, as ``module:name`` in this package; ``does`` begins its help."""
+
+    place: str
+    does: str
+
+
+COMMANDS = {
+    "backup": Later(
+        "backup.command:backup",
+        "Copy log, keys and audio into the new folder TARGET, while the service runs.",
+    ),
+    "dead-letters": Later(
+        "dead_letters:dead_letters",
+        "List, inspect, redrive and dismiss tasks that have failed for good.",
+    ),
+    "doctor": Later(
+        "doctor.command:doctor",
+        "Look at settings, files, ports, database, broker, bucket and Replicate; change nothing.",
+    ),
+    "gateway": Later("processes:gateway", "Serve the HTTP API and the streams."),
+    "keys": Later("keys:keys", "Make, list and revoke API keys."),
+    "migrate": Later(
+        "migrate:migrate", "Make the tables, or those of an older version what this one needs."
+    ),
+    "processor": Later("processes:processor", "Take tasks from RabbitMQ and speak them."),
+    "projections": Later(
+        "projections:projections",
+        "List, rebuild and verify the read models, which lists and statistics are read from.",
+    ),
+    "projector": Later("processes:projector", "Keep the read models up to date."),
+    "relay": Later("processes:relay", "Publish to RabbitMQ what the log orders."),
+    "restore": Later(
+        "backup.command:restore",
+        "Bring a backup back to where there is no log: an empty data folder, or an empty database.",
+    ),
+    "retry-policy": Later(
+        "retry_policy:retry_policy_command",
+        "Print when a failed step is tried again, and what is done about each failure.",
+    ),
+    "sandbox": Later(
+        "processes:sandbox", "Serve a local stand-in for Replicate and for the template host."
+    ),
+    "up": Later("processes:up", "Run gateway, relay, processor and projector in one process."),
+    "webhooks": Later(
+        "webhooks:webhooks", "List and replay callbacks, and show what they are signed with."
+    ),
+}
+
+
+class Commands(click.Group):
+    """Those above, by name."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 -- click's signature
+        """Their names."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """The one of that name."""
+        if cmd_name not in COMMANDS:
+            return None
+        gc.set_threshold(COLLECT_AFTER_OBJECTS)
+        module, _, name = COMMANDS[cmd_name].place.partition(":")
+        command: click.Command = getattr(import_module(f"{__package__}.{module}"), name)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """List them, without importing any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, later.does) for name, later in COMMANDS.items()])
+
+
+@click.group(
+    cls=Commands,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
-host_option = click.option("--host", help="Address to listen on (HOST, default 127.0.0.1).")
-port_option = click.option("--port", type=int, help="Port to listen on (PORT, default 3002).")
-
-
-@click.group(cls=Processes, context_settings=HELP)
 @click.version_option(package_name="tts-backend")
 def main() -> None:
     """Text-to-speech backend: takes texts over HTTP, has Replicate speak them, streams progress.
@@ -47,90 +100,3 @@ def main() -> None:
     Settings come from the environment or from a file `.env` in the current folder; `.env.example`
     lists and explains all of them.
     """
-
-
-@main.command()
-@host_option
-@port_option
-@data_folder
-@workers_option
-def up(*, workers: int, **overrides: Any) -> None:
-    """Run gateway, relay, processor and projector in one process.
-
-    Without EVENT_STORE_URL, RABBITMQ_URL and MINIO_ENDPOINT it keeps everything in the data folder.
-    Without REPLICATE_API_TOKEN it starts the sandbox as well: it speaks locally and costs nothing.
-    """
-    if workers > 1:
-        supervise("up", workers, overrides)
-    else:
-        run_process(partial(deploy, roles=list(Role)), overrides)
-
-
-@main.command()
-@host_option
-@port_option
-@data_folder
-@workers_option
-def gateway(*, workers: int, **overrides: Any) -> None:
-    """Serve the HTTP API and the streams. Run as many as you like."""
-    if workers > 1:
-        supervise("gateway", workers, overrides)
-    else:
-        run_process(partial(deploy, roles=[Role.GATEWAY]), overrides)
-
-
-@main.command()
-@click.option(
-    "--rebuild", is_flag=True, help="First put every unfinished task of the log into the queue."
-)
-@data_folder
-def relay(*, rebuild: bool, **overrides: Any) -> None:
-    """Publish to RabbitMQ what the log orders. One leads, the others stand by."""
-    run_process(partial(deploy, roles=[Role.RELAY], rebuild=rebuild), overrides)
-
-
-@main.command()
-@data_folder
-def processor(**overrides: Any) -> None:
-    """Take tasks from RabbitMQ and speak them. Run as many as you like."""
-    run_process(partial(deploy, roles=[Role.PROCESSOR]), overrides)
-
-
-@main.command()
-@data_folder
-def projector(**overrides: Any) -> None:
-    """Keep the read models up to date. One leads, the others stand by."""
-    run_process(partial(deploy, roles=[Role.PROJECTOR]), overrides)
-
-
-@main.command()
-@host_option
-@click.option("--port", "sandbox_port", type=int, help="Port (SANDBOX_PORT, default 3003).")
-@click.option(
-    "--faults",
-    type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="JSON file with rules of what is to go wrong.",
-)
-@data_folder
-def sandbox(*, faults: Path | None, **overrides: Any) -> None:
-    """Serve a local stand-in for Replicate and for the template host.
-
-    Point REPLICATE_BASE_URL and TEMPLATE_BASE_URL at it; GET /sandbox tells what it can do.
-    """
-    from tts.sandbox import BadRule  # noqa: PLC0415 -- it brings numpy along
-
-    try:
-        run_process(partial(sandbox_alone, faults=faults), overrides)
-    except BadRule as error:
-        raise click.BadParameter(str(error), param_hint="--faults") from error
-
-
-main.add_command(backup)
-main.add_command(restore)
-main.add_command(doctor)
-main.add_command(keys)
-main.add_command(dead_letters)
-main.add_command(projections)
-main.add_command(migrate)
-main.add_command(retry_policy_command)
-main.add_command(webhooks)

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gateway.access.admission import check_credentials
 from gateway.app import Gateway, own_metrics
@@ -51,15 +52,15 @@ from tts.observability.metrics.registries import (
     show,
 )
 from tts.observability.metrics.roster import forget_roster, look_at_roster
-from tts.observability.monitor import monitor
 from tts.observability.presence import Presence, Tell
-from tts.observability.siblings import Siblings
 from tts.observability.watch import Watch, kept
-from tts.parts.event_store import START_PATIENCE_SECONDS
+from tts.parts.event_store import START_PATIENCE_SECONDS, is_shared
 from tts.patience import Outage, first_of
 from tts.ports.errors import Unavailable
-from tts.queue.rabbitmq import RabbitMQ
-from tts.store.postgres import PostgresStore
+from tts.queue.memory import MemoryQueue
+
+if TYPE_CHECKING:
+    from tts.observability.siblings import Siblings
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +124,7 @@ async def deploy(
         compose(settings, alone=alone, gateway=Role.GATEWAY in roles)
     )
     show(PROCESS)
-    siblings = Siblings(Path(worker.folder), worker.number) if worker else None
+    siblings = _siblings(worker) if worker else None
     if siblings is not None:
         await stack.enter_async_context(siblings.offered())
     deployment = Deployment(composition, stack, rebuild, listener, siblings)
@@ -143,10 +144,16 @@ async def deploy(
     return parts
 
 
+def _siblings(worker: Worker) -> Siblings:
+    from tts.observability.siblings import Siblings  # noqa: PLC0415 -- it brings a server along
+
+    return Siblings(Path(worker.folder), worker.number)
+
+
 def _note(deployment: Deployment, *, is_gateway: bool) -> None:
     """Have health say what is wrong around this process, though it works."""
     settings, store = deployment.composition.settings, deployment.composition.store
-    if isinstance(store, PostgresStore):
+    if is_shared(store):
         deployment.noted.append(store.clock.notes)
     if is_gateway and settings.misleading_audio:
         logger.warning("%s", settings.misleading_audio)
@@ -307,13 +314,15 @@ PARTS: dict[Role, Callable[[Deployment], Awaitable[Part]]] = {
 
 def _probe_queue(deployment: Deployment) -> None:
     queue = deployment.composition.queue
-    if isinstance(queue, RabbitMQ) and "queue" not in deployment.probes:
+    if not isinstance(queue, MemoryQueue) and "queue" not in deployment.probes:
         deployment.probes["queue"] = queue.healthy
         deployment.noted.append(lambda: queue.notes)
 
 
 async def _monitored(deployment: Deployment) -> None:
     """Serve /health and /metrics of a process without a gateway."""
+    from tts.observability.monitor import monitor  # noqa: PLC0415 -- it brings a server along
+
     settings = deployment.composition.settings
     monitoring = monitor(
         bind(settings.host, settings.metrics_port, "METRICS_PORT"),

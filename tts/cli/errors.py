@@ -31,8 +31,8 @@ class Tools(_InSentences, click.Group):
     """Several of them."""
 
 
-class Processes(click.Group):
-    """Commands that a supervisor runs: 2 is for a wrong setting, which no restart mends."""
+class Process(click.Command):
+    """A command that a supervisor runs: 2 is for a wrong setting, which no restart mends."""
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command."""

@@ -25,7 +25,6 @@ logger = logging.getLogger(__name__)
 PRIVATE = 0o077  # what others may not do with the files that we make: anything
 
 FEWEST_FILES = 64
-COLLECT_AFTER_OBJECTS = 10_000  # that are new; Python's own is 700
 
 Part = Callable[[], Coroutine[Any, Any, None]]
 Build = Callable[[Settings, AsyncExitStack], Awaitable[list[Part]]]
@@ -55,13 +54,11 @@ def _raise_file_limit() -> None:
 
 
 def _spare_the_collector() -> None:
-    """Have it leave alone what lives as long as the process, and come less often for the rest.
+    """Have it leave alone what lives as long as the process.
 
     Requests leave no circles behind, and each look for some costs a twentieth of accepting.
     """
-    gc.collect()
     gc.freeze()
-    gc.set_threshold(COLLECT_AFTER_OBJECTS)
 
 
 async def _until_stopped(build: Build, settings: Settings, worker: Worker | None) -> None:

@@ -20,7 +20,7 @@ from tts.ports.errors import Unavailable
 
 async def sandbox(settings: Settings, stack: AsyncExitStack, faults: Path | None) -> list[Part]:
     """The sandbox alone."""
-    from tts.sandbox import start_sandbox  # noqa: PLC0415 -- it brings numpy along
+    from tts.sandbox import start_sandbox  # noqa: PLC0415 -- who has an account needs none
 
     check_folder(settings.data_dir)
     with _named(settings):
@@ -46,7 +46,7 @@ async def with_sandbox(settings: Settings, stack: AsyncExitStack, *, keep: bool)
     Raises:
         Unavailable: SANDBOX_PORT is set, and taken.
     """
-    from tts.sandbox import start_sandbox  # noqa: PLC0415 -- it brings numpy along
+    from tts.sandbox import start_sandbox  # noqa: PLC0415 -- who has an account needs none
 
     start = partial(start_sandbox, data_dir=settings.data_dir / "sandbox" if keep else None)
     with _named(settings):

@@ -11,7 +11,7 @@ import httpx
 from tts.http.errors import FetchError, OutOfReach
 from tts.http.fetch import retry_after
 from tts.http.reach import Reach
-from tts.http.transport import AiohttpTransport
+from tts.http.transport import Transport
 from tts.ports.callbacks import Reply, Undelivered
 
 CONNECT_SECONDS = 5.0
@@ -55,7 +55,7 @@ class HttpCallbackSender:
 
     def __init__(self, reach: Reach, *, trust: ssl.SSLContext | None = None) -> None:
         self._client = httpx.AsyncClient(
-            transport=AiohttpTransport(max_bytes=REPLY_MAX_BYTES, reach=reach, trust=trust),
+            transport=Transport(max_bytes=REPLY_MAX_BYTES, reach=reach, trust=trust),
             timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
             headers={"User-Agent": "tts-backend"},
             trust_env=False,

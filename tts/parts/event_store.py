@@ -5,22 +5,23 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import TypedDict
+from typing import TYPE_CHECKING, TypeAlias, TypedDict, TypeGuard
 
 from tts.config import ConfigError
 from tts.observability.metrics import observe_commit, observe_loss, observe_skew
 from tts.patience import Outage
 from tts.ports.errors import Unfit
 from tts.ports.schema import Migrated
-from tts.store import postgres, sqlite, sqlite_file
+from tts.store import sqlite, sqlite_file
 from tts.store.group_commit import ObserveCommit
 from tts.store.losses import ObserveLoss
-from tts.store.postgres_server import PostgresServer
-from tts.store.postgres_url import parameters
+
+if TYPE_CHECKING:
+    from tts.store.postgres import PostgresStore
 
 START_PATIENCE_SECONDS = 60.0  # a supervisor may start us before the database, or while it restarts
 
-Store = sqlite.SQLiteStore | postgres.PostgresStore
+Store: TypeAlias = "sqlite.SQLiteStore | PostgresStore"
 
 
 class _Hooks(TypedDict):
@@ -56,10 +57,14 @@ def store_at(url: str, direct: str = "") -> Store:
     hooks: _Hooks = {"observe_loss": observe_loss, "observe_commit": observe_commit}
     if url.startswith("sqlite:"):
         return sqlite.SQLiteStore(_path(url), **hooks)
+    # Only who has a server pays for its driver.
+    from tts.store.postgres import PostgresStore  # noqa: PLC0415
+    from tts.store.postgres_url import parameters  # noqa: PLC0415
+
     for name, each in (("EVENT_STORE_URL", url), ("EVENT_STORE_DIRECT_URL", direct)):
         with _named(each, name):
             parameters(each)
-    return postgres.PostgresStore(url, direct=direct, observe_skew=observe_skew, **hooks)
+    return PostgresStore(url, direct=direct, observe_skew=observe_skew, **hooks)
 
 
 @contextlib.contextmanager
@@ -73,6 +78,11 @@ def _named(url: str, setting: str = "EVENT_STORE_URL") -> Iterator[None]:
         raise ConfigError(f"{setting}: {error}") from error
 
 
+def is_shared(store: Store) -> TypeGuard[PostgresStore]:
+    """Whether it is PostgreSQL's, for any number of machines; the driver need not be loaded."""
+    return hasattr(store, "server")
+
+
 async def migrate_store(url: str, direct: str, role: str) -> Migrated:
     """Make its tables what they have to be, and open them to the role of PostgreSQL, if given.
 
@@ -82,6 +92,9 @@ async def migrate_store(url: str, direct: str, role: str) -> Migrated:
     with _named(url):
         if url.startswith("sqlite:"):
             return sqlite_file.migrate(_path(url), sqlite.SCHEMA)
+        from tts.store import postgres  # noqa: PLC0415 -- as above
+        from tts.store.postgres_server import PostgresServer  # noqa: PLC0415
+
         return await PostgresServer(url, direct=direct, size=1).migrate(postgres.SCHEMA, role)
 
 

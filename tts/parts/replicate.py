@@ -5,15 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 from tts.config import ConfigError, Settings
 from tts.parts.trust import trust_of
-from tts.replicate.webhook_secret import AccountSecret
-
-if TYPE_CHECKING:
-    from tts.replicate.predictions import ReplicatePredictions
+from tts.replicate.predictions import ReplicatePredictions
 from tts.replicate.remote_clock import utc_now
+from tts.replicate.webhook_secret import AccountSecret
 
 logger = logging.getLogger(__name__)
 
@@ -30,9 +27,6 @@ def replicate_predictions(
     Raises:
         ConfigError: nothing says whom to ask.
     """
-    # Replicate's client brings numpy along, which no gateway needs.
-    from tts.replicate.predictions import ReplicatePredictions  # noqa: PLC0415
-
     token = settings.replicate_api_token.get_secret_value()
     if not token and not settings.replicate_is_local:
         raise ConfigError(

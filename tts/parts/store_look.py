@@ -6,8 +6,7 @@ import asyncio
 from dataclasses import dataclass
 from pathlib import Path
 
-from tts.store import postgres, sqlite, sqlite_file
-from tts.store.postgres_server import PostgresServer
+from tts.store import sqlite, sqlite_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,5 +29,9 @@ async def look_at_store(url: str, direct: str) -> Seen:
         path = Path(url.removeprefix("sqlite:///"))
         version = await asyncio.to_thread(sqlite_file.look, path, sqlite.SCHEMA)
         return Seen(f"the file {path}", version, None)
+    # Only who has a server pays for its driver.
+    from tts.store import postgres  # noqa: PLC0415
+    from tts.store.postgres_server import PostgresServer  # noqa: PLC0415
+
     version, ahead = await PostgresServer(url, direct=direct, size=1).look(postgres.SCHEMA)
     return Seen("the database", version, ahead)

@@ -25,7 +25,6 @@ from tts.ports.errors import Unavailable
 from tts.ports.queue import Consumer, Delivery
 from tts.processor.orders import early, is_duplicate
 from tts.processor.resources import Resources
-from tts.processor.task_run import TaskRun
 
 logger = logging.getLogger(__name__)
 
@@ -219,6 +218,9 @@ class Processor:
         if pause := early(task, self._application.now()):
             return pause
         busy.begun = True
+        # What listens to audio is loaded with the first task: nobody waits for it at the start.
+        from tts.processor.task_run import TaskRun  # noqa: PLC0415
+
         run = TaskRun(
             self._application,
             self._resources,

@@ -15,10 +15,9 @@ from tts.domain.failures import StepError
 from tts.http.errors import FetchError, TooLarge
 from tts.http.fetch import fetch, retry_after
 from tts.http.reach import Reach
-from tts.http.transport import AiohttpTransport
+from tts.http.transport import Transport
 from tts.replicate import data_uri
 from tts.replicate.wholeness import flaw
-from tts.sound.join import join
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +46,7 @@ class Outputs:
         self._timeout = timeout
         self._listed = bool(reach.hosts)
         self._client = httpx.AsyncClient(
-            transport=AiohttpTransport(max_bytes=max_bytes, reach=reach, trust=trust),
+            transport=Transport(max_bytes=max_bytes, reach=reach, trust=trust),
             timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)),
         )
 
@@ -113,6 +112,8 @@ class Outputs:
         raise _unusable("its host refuses it")
 
     async def _joined(self, parts: list[bytes]) -> bytes:
+        from tts.sound.join import join  # noqa: PLC0415 -- it brings numpy along, for a rare case
+
         async def each() -> AsyncIterator[bytes]:
             for part in parts:
                 yield part

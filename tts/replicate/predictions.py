@@ -11,21 +11,24 @@ import asyncio
 import ssl
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
 import orjson
-from replicate.client import Client
 
 from tts.http.errors import FetchError, TooLarge
 from tts.http.reach import Reach
-from tts.http.transport import AiohttpTransport
+from tts.http.transport import Transport
 from tts.ports.speech import Listed, Prediction, Speech
 from tts.replicate.documents import created_at, is_for, read, running, speech_input
 from tts.replicate.errors import refused, unreached, unreadable
 from tts.replicate.output import Outputs
 from tts.replicate.remote_clock import RemoteClock, utc_now
+
+if TYPE_CHECKING:
+    from replicate.client import Client
 
 CONNECT_SECONDS = 5.0
 CANCEL_AFTER_SECONDS = (5, 24 * 3600)  # what the header may say
@@ -42,7 +45,7 @@ class _Refusal(Exception):
         self.body = body
 
 
-class _NoHiddenRetries(AiohttpTransport):
+class _NoHiddenRetries(Transport):
     """Raises what the client would repeat ten times behind our back or strip of its headers."""
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -65,7 +68,7 @@ class ReplicatePredictions:
     ``max_bytes`` bounds an output, for which ``download_timeout`` applies, and which is fetched
     from ``output_hosts``, what is below them and ``base_url`` alone. With none of them that is any
     public address, and what is as near to us as ``base_url`` is: see :class:`Reach`. ``trust`` as
-    in :class:`AiohttpTransport`.
+    in :class:`Transport`.
     """
 
     def __init__(
@@ -88,13 +91,9 @@ class ReplicatePredictions:
         self._webhook = (
             {"webhook": webhook, "webhook_events_filter": ["completed"]} if webhook else {}
         )
+        self._token = token
+        self._base_url = base_url
         self._transport = _NoHiddenRetries(trust=trust)
-        self._client = Client(
-            api_token=token,
-            base_url=base_url,
-            timeout=httpx.Timeout(timeout, connect=min(timeout, CONNECT_SECONDS)),
-            transport=self._transport,
-        )
         reach = Reach(frozenset(output_hosts), own=httpx.URL(base_url))
         self._outputs = Outputs(
             max_bytes=max_bytes, timeout=download_timeout, reach=reach, trust=trust
@@ -207,6 +206,18 @@ class ReplicatePredictions:
         """Close the connections; the client itself has no way to."""
         await self._transport.aclose()
         await self._outputs.aclose()
+
+    @cached_property
+    def _client(self) -> Client:
+        # It is loaded with the first call: a service that only starts need not wait for it.
+        from replicate.client import Client  # noqa: PLC0415
+
+        return Client(
+            api_token=self._token,
+            base_url=self._base_url,
+            timeout=httpx.Timeout(self._timeout, connect=min(self._timeout, CONNECT_SECONDS)),
+            transport=self._transport,
+        )
 
     async def _call(
         self,

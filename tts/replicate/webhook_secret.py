@@ -13,7 +13,7 @@ import orjson
 
 from tts.http.errors import FetchError
 from tts.http.signing_key import signing_key
-from tts.http.transport import AiohttpTransport
+from tts.http.transport import Transport
 from tts.ports.errors import Unavailable
 
 logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class AccountSecret:
             base_url=base_url,
             headers={"Authorization": f"Bearer {token}"},
             timeout=httpx.Timeout(timeout),
-            transport=AiohttpTransport(max_bytes=SECRET_BYTES, trust=trust),
+            transport=Transport(max_bytes=SECRET_BYTES, trust=trust),
         )
         self._asking = asyncio.Lock()
         self._key: bytes | None = None

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from tts.ports.callbacks import Callback, CallbackState
-from tts.store.postgres_server import PostgresServer
 from tts.store.sqlite_aside import SQLiteAside
+
+if TYPE_CHECKING:
+    from tts.store.postgres_server import PostgresServer
 
 Rows = list[tuple[Any, ...]]
 Run = Callable[[str, Sequence[object]], Awaitable[Rows]]

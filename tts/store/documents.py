@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from tts.store.postgres_server import PostgresServer
+if TYPE_CHECKING:
+    from tts.store.postgres_server import PostgresServer
+
 
 T = TypeVar("T")
 

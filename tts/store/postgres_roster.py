@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import orjson
 
 from tts.ports.roster import Attendance, Notice
-from tts.store.postgres_server import PostgresServer
 from tts.store.roster_rows import attendance
+
+if TYPE_CHECKING:
+    from tts.store.postgres_server import PostgresServer
 
 # One statement. Who was here a moment ago need not be on disk, nor wait for a standby that is. The
 # order is the same for all, so that no two wait for each other.

@@ -7,7 +7,7 @@ import pytest
 
 import tts.cli
 from tts.cli.dead_letters_text import print_json, print_letter, print_page
-from tts.cli.errors import Processes, Tools
+from tts.cli.errors import Process, Tool
 from tts.config import ConfigError
 
 EVIL = "\x1b]0;title\x07\x9b31m\u202eback\u2028next\rover\nForged  line"
@@ -68,17 +68,15 @@ def test_json_says_the_same_in_escapes(capsys):
     assert "你好" in printed
 
 
-@pytest.mark.parametrize("kind", [Processes, Tools])
+@pytest.mark.parametrize("kind", [Process, Tool])
 def test_an_error_commands_no_terminal(capsys, kind):
     """An error may quote what came from elsewhere."""
 
     def broken():
         raise ConfigError(EVIL)
 
-    group = kind("group")
-    group.command("broken")(broken)
     with pytest.raises(SystemExit):
-        group.main(["broken"])
+        kind("broken", callback=broken).main([])
     assert obeyed(capsys.readouterr().err) == set()
 
 

@@ -13,7 +13,7 @@ from tests.services.scripted_http import Reply, ScriptedHttp
 from tts.http.errors import Coded, ForeignRedirect, OutOfReach, TooLarge
 from tts.http.fetch import fetch
 from tts.http.reach import Reach
-from tts.http.transport import JSON_BYTES, AiohttpTransport
+from tts.http.transport import JSON_BYTES, Transport
 
 ABROAD = Reach(own=httpx.URL("https://replicate.example.com"))
 
@@ -25,7 +25,7 @@ async def server():
 
 
 def client(**options):
-    return httpx.AsyncClient(transport=AiohttpTransport(**options), timeout=5)
+    return httpx.AsyncClient(transport=Transport(**options), timeout=5)
 
 
 def chunked(body):
@@ -166,10 +166,10 @@ async def test_a_proxy_is_not_asked_for_what_must_not_be_reached(monkeypatch):
 async def test_connections_that_a_burst_has_made_are_left_to_rest(server):
     """Those that follow share one, so that the others are closed in time and do not add up."""
     server.on("GET /", Reply())
-    transport = AiohttpTransport()
+    transport = Transport()
 
     def used_at():
-        (idle,) = transport._opened().connector._conns.values()
+        (idle,) = transport._connections._opened().connector._conns.values()
         return {at for _, at in idle}
 
     async with httpx.AsyncClient(transport=transport, timeout=5) as http:

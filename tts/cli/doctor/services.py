@@ -9,7 +9,7 @@ import httpx
 from tts.cli.doctor.findings import Finding, advised, note, ok, wrong
 from tts.config import ConfigError, Settings
 from tts.domain.failures import StepError
-from tts.http.transport import AiohttpTransport
+from tts.http.transport import Transport
 from tts.parts.audio import bucket
 from tts.parts.replicate import replicate_predictions
 from tts.parts.store_look import look_at_store
@@ -140,7 +140,7 @@ async def look_at_templates(settings: Settings) -> Iterable[Finding]:
     """Whether the host answers; which templates there are, it does not say."""
     if settings.sandboxed and "template_base_url" not in settings.chosen:
         return [ok("TEMPLATE_BASE_URL", "not set: the sandbox has templates of its own")]
-    url, transport = settings.template_base_url, AiohttpTransport(trust=trust_of(settings))
+    url, transport = settings.template_base_url, Transport(trust=trust_of(settings))
     try:
         async with (
             httpx.AsyncClient(transport=transport, timeout=TEMPLATE_SECONDS) as client,
