@@ -63,9 +63,12 @@ format: setup ## Format the code
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: setup ## Measure accept rate, cost per task, fan-out and latency against baselines, and growth
-	@tests/install-servers wrk nginx libnginx-mod-nchan
-	$(BIN)/python -m tests.bench
+# BENCH names some of the measurements (accept, peers, …); --record writes ops/benchmarks anew. The
+# peers' packages are installed into BENCH_CACHE.
+BENCH ?=
+bench: setup ## Measure against peers and baselines, and growth (some of it: make bench BENCH="peers start")
+	@tests/install-servers wrk nginx libnginx-mod-nchan redis-server
+	$(BIN)/python -m tests.bench $(BENCH)
 
 cluster: setup servers ## Lose machines of a cluster, one by one: brokers, databases, clocks, links
 	$(BIN)/python -m pytest -m cluster

@@ -1,96 +1,71 @@
-"""POST /api/tts per second over 64 connections, against a bare Sanic handler that stores nothing.
+"""POSTs a second over 64 connections: bare, ours, with a key a request, with two workers.
 
-Only ``tts gateway`` runs beside the store; bare, ours, and ours with an Idempotency-Key for each
-request take turns, and the medians are compared.
+Each is fresh, by turns, on both stores; the bare Sanic handler stores nothing. On two cores, wrk
+and PostgreSQL run on the same two as the workers, so the note says what a second worker could gain.
 """
 
 from __future__ import annotations
 
-import re
-import shutil
-import statistics
-import subprocess
-import tempfile
+import os
 from collections.abc import Mapping
-from pathlib import Path
 
-from tests.bench.processes import running, wait_for
-from tests.services.ports import free_port
-from tests.services.postgres import Postgres
-from tests.services.process import ServiceError
+from tests.bench.load import CONNECTIONS, KEYED
+from tests.bench.peers import MACHINE, RATE, idle_generator, take_turns
+from tests.bench.records import Goal, Record, Row
+from tests.bench.subjects import BARE, SYNCED, Subject, bare, ours
 
-ROUNDS = 5
-SECONDS = 4
-SCRIPT = """
-wrk.method = "POST"
-wrk.headers["Content-Type"] = "application/json"
-wrk.body = '{"templateId": "template1", "tts_text": "你好，欢迎使用语音合成服务。"}'
-"""
-KEYED = (
-    SCRIPT
-    + """
-local first, count = os.time() .. "-" .. math.random(1e9) .. "-", 0
-request = function()
-  count = count + 1
-  wrk.headers["Idempotency-Key"] = first .. count
-  return wrk.format()
-end
-"""
-)
-WANTED = 0.75
+ROUNDS, SECONDS = 3, 3
+SQLITE, POSTGRES = "SQLite", "PostgreSQL"
+SETTINGS = {SQLITE: "WAL, synchronous=FULL", POSTGRES: SYNCED}
+CORES = os.cpu_count() or 1
 
 
-def main(rounds: int = ROUNDS, seconds: int = SECONDS) -> dict[str, float]:
-    """Print and return the ratio ours / bare for each store."""
-    if shutil.which("wrk") is None:
-        raise ServiceError("wrk is missing; mend it with: apt-get install -y wrk")
-    with tempfile.TemporaryDirectory(prefix="tts-bench-") as folder:
-        ratios = {"sqlite": _compare("sqlite", {}, Path(folder), rounds, seconds)}
-        postgres = Postgres(fsync=True)
-        try:
-            env = {"EVENT_STORE_URL": postgres.create_database()}
-            ratios["postgresql"] = _compare("postgresql", env, Path(folder), rounds, seconds)
-        finally:
-            postgres.stop()
-    return ratios
+def main(rounds: int = ROUNDS, seconds: int = SECONDS) -> Record:
+    """Both stores, one worker and two."""
+    subjects = [bare(), *(subject for store in SETTINGS for subject in _of(store))]
+    rows = {row.subject: row for row in take_turns(subjects, rounds, seconds)}
+    goals = [
+        *(
+            Goal(f"{store}: ours / bare", _ratio(rows, _name(store), BARE), 0.75)
+            for store in SETTINGS
+        ),
+        *(
+            Goal(f"{store}: two workers / one", _ratio(rows, _two(store), _name(store)), 1.7)
+            for store in SETTINGS
+        ),
+        idle_generator(rows.values()),
+    ]
+    notes = [_bound(store, rows[_name(store)]) for store in SETTINGS]
+    title = f"Accept, {CONNECTIONS} connections, {CORES} cores"
+    return Record("accept", title, list(rows.values()), goals, ratio_to=BARE, notes=notes)
 
 
-def _compare(name: str, env: Mapping[str, str], folder: Path, rounds: int, seconds: int) -> float:
-    plain, keyed = folder / "plain.lua", folder / "keyed.lua"
-    plain.write_text(SCRIPT)
-    keyed.write_text(KEYED)
-    bare_port, port = free_port(), free_port()
-    ours = ["-m", "tts", "gateway", "--port", str(port), "--data", str(folder / name)]
-    with (
-        running(["-m", "tests.bench.bare_gateway", str(bare_port)]) as bare_process,
-        running(ours, env) as our_process,
-    ):
-        wait_for(f"http://127.0.0.1:{bare_port}/", bare_process)
-        wait_for(f"http://127.0.0.1:{port}/health", our_process)
-        rates = [
-            (
-                _rate(bare_port, plain, seconds),
-                _rate(port, plain, seconds),
-                _rate(port, keyed, seconds),
-            )
-            for _ in range(rounds)
-        ]
-    bare, own, with_keys = map(statistics.median, zip(*rates, strict=True))
-    print(  # noqa: T201
-        f"{name:>10}: bare {bare:7.0f}/s   ours {own:7.0f}/s   ratio {own / bare:.2f}   "
-        f"with keys {with_keys / bare:.2f}   (wanted: at least {WANTED:.2f})"
+def _of(store: str) -> list[Subject]:
+    postgres, settings = store == POSTGRES, SETTINGS[store]
+    return [
+        ours(_name(store), settings, postgres=postgres),
+        ours(f"{_name(store)}, with keys", settings, postgres=postgres, script=KEYED),
+        ours(_two(store), settings, postgres=postgres, workers=2),
+    ]
+
+
+def _name(store: str) -> str:
+    return f"tts on {store}"
+
+
+def _two(store: str) -> str:
+    return f"{_name(store)}, 2 workers"
+
+
+def _ratio(rows: Mapping[str, Row], subject: str, other: str) -> float:
+    return rows[subject].median(RATE) / rows[other].median(RATE)
+
+
+def _bound(store: str, row: Row) -> str:
+    """What the machine allows, in a sentence."""
+    busy = row.median(MACHINE) / 100
+    return (
+        f"{store}: with one worker, {busy:.2f} of {CORES} cores were busy, wrk and the store's "
+        f"server among them; at the same cost a request, a second worker can bring "
+        f"{CORES / busy:.2f} × at most."
     )
-    return own / bare
-
-
-def _rate(port: int, script: Path, seconds: int) -> float:
-    command = ["wrk", "-t1", "-c64", f"-d{seconds}s", "-s", str(script)]
-    done = subprocess.run(
-        [*command, f"http://127.0.0.1:{port}/api/tts"], capture_output=True, text=True, check=True
-    )
-    if "Non-2xx" in done.stdout:
-        raise RuntimeError(f"some requests were refused:\n{done.stdout}")
-    found = re.search(r"Requests/sec:\s+([\d.]+)", done.stdout)
-    if found is None:
-        raise RuntimeError(f"wrk printed no rate:\n{done.stdout}")
-    return float(found[1])

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import httpx
 
+from tests.services.process import descendants
+
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -47,6 +49,24 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
+def family_cpu_seconds(pid: int) -> float:
+    """The same of the process and all that it started."""
+    return sum(map(cpu_seconds, [pid, *descendants(pid)]))
+
+
+def machine_cpu_seconds() -> float:
+    """What all cores of the machine together were busy so far, with waits for the disk left out."""
+    fields = Path("/proc/stat").read_text().partition("\n")[0].split()[1:]
+    user, nice, system, _idle, _waiting, interrupts, soft, *_ = map(int, fields)
+    return (user + nice + system + interrupts + soft) / TICKS
+
+
+def resident_megabytes(pid: int) -> float:
+    """The memory that the process has at this moment."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) / 1024
+
+
 def pin(pid: int, core: int) -> None:
     """Keep all threads of the process on one core, counted from 0."""
     cores = sorted(os.sched_getaffinity(0))
@@ -54,7 +74,7 @@ def pin(pid: int, core: int) -> None:
         os.sched_setaffinity(int(thread.name), {cores[core % len(cores)]})
 
 
-def wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 30) -> None:
+def wait_for(url: str, process: subprocess.Popen[bytes], seconds: float = 90) -> None:
     """Return when ``url`` answers; fail at once when the process ends before."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:

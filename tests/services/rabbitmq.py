@@ -102,6 +102,10 @@ class RabbitMQ:
             self._spare_vhosts = names[::-1]
         return self.url + self._spare_vhosts.pop()
 
+    def delete_vhost(self, url: str) -> None:
+        """Delete the vhost of a URL with all that is in it."""
+        self.evaluate(f'rabbit_vhost:delete(<<"{self.vhost(url)}">>, <<"test">>).')
+
     def list_queues(self, vhost: str, *columns: str) -> list[dict[str, Any]]:
         """The queues of a vhost (a name or a URL): ``name``, ``messages``, and more columns."""
         return self._list("list_queues", "-p", self.vhost(vhost), "name", "messages", *columns)
