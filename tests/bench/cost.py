@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -18,6 +17,7 @@ from contextlib import ExitStack, contextmanager
 import psycopg
 
 from tests.bench.processes import cpu_seconds, running, wait_for
+from tests.bench.records import Goal, Record, Row
 from tests.builders import application
 from tests.services.ports import free_port
 from tests.services.postgres import Postgres
@@ -29,21 +29,21 @@ from tts.store.postgres import PostgresStore
 ROUNDS = 3
 TASKS = 400
 POLL_MS = 500
+BARE, OURS, MEASURE = "bare script", "tts processor + relay", "CPU ms a task"
 
 
-def main(rounds: int = ROUNDS, tasks: int = TASKS) -> float:
-    """Print and return the ratio ours / bare."""
+def main(rounds: int = ROUNDS, tasks: int = TASKS) -> Record:
+    """By turns."""
     with _servers() as env:
         bare, own = [], []
         for _ in range(rounds):
             bare.append(_bare(env, tasks) / tasks * 1000)
             own.append(_ours(env, tasks) / tasks * 1000)
-    ratio = statistics.median(own) / statistics.median(bare)
-    print(  # noqa: T201
-        f"bare {statistics.median(bare):.2f} ms   ours {statistics.median(own):.2f} ms   "
-        f"ratio {ratio:.2f}   (wanted: at most 1.30)"
-    )
-    return ratio
+    rows = [Row(BARE, {MEASURE: bare}), Row(OURS, {MEASURE: own})]
+    ratio = rows[1].median(MEASURE) / rows[0].median(MEASURE)
+    goals = [Goal("ours / the bare script", ratio, 1, at_least=False)]
+    title = "Processor and relay, with the same calls to outside services"
+    return Record("cost", title, rows, goals, ratio_to=BARE)
 
 
 @contextmanager

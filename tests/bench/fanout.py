@@ -10,9 +10,7 @@ from __future__ import annotations
 import contextlib
 import json
 import resource
-import shutil
 import socket
-import statistics
 import subprocess
 import sys
 import tempfile
@@ -22,7 +20,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.processes import cpu_seconds, pin, running, wait_for
+from tests.bench.installed import javascript
+from tests.bench.processes import cpu_seconds, pin, resident_megabytes, running, wait_for
+from tests.bench.records import Goal, Record, Row
 from tests.bench.subscribers import Subscribers
 from tests.services.ports import free_port
 from tests.services.process import ServiceError
@@ -31,6 +31,8 @@ ROUNDS = 5
 SUBSCRIBERS = 1000
 EVENTS = 200
 IDLE = 9000
+RATE, PER_CPU = "deliveries/s", "per CPU second"
+TIMES_NCHAN = {"at once": 10, "in turn": 5}
 NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 TEMPLATE = "Z" + "x" * 63  # the mark once, and frames of about 300 bytes
 NGINX = """
@@ -55,24 +57,6 @@ http {{
   }}
 }}
 """
-EXPRESS = """
-const express = require('express');
-const app = express();
-const clients = new Set();
-let position = 0;
-app.get('/events', (request, response) => {
-  response.writeHead(200, {'content-type': 'text/event-stream', 'cache-control': 'no-cache'});
-  response.write(': connected\\n\\n');
-  clients.add(response);
-  request.on('close', () => clients.delete(response));
-});
-app.post('/publish', express.text({type: '*/*'}), (request, response) => {
-  const frame = `id: ${++position}\\nevent: task_update\\ndata: ${request.body}\\n\\n`;
-  for (const client of clients) client.write(frame);
-  response.sendStatus(202);
-});
-app.listen({port: Number(process.argv[2]), host: '127.0.0.1', backlog: 4096});
-"""
 
 
 @dataclass(frozen=True)
@@ -89,7 +73,7 @@ class Served:
     @property
     def request(self) -> bytes:
         """What posts one event."""
-        path = "/api/tts" if self.name == "ours" else "/publish"
+        path = "/api/tts" if self.name == "tts" else "/publish"
         head = (
             f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
             f"Connection: close\r\nContent-Length: {len(self.body)}\r\n\r\n"
@@ -100,44 +84,39 @@ class Served:
 Post = Callable[[Served, int], None]
 
 
-def main(rounds: int = ROUNDS) -> dict[str, float]:
-    """Print and return how many times as fast as each of the others ours is, by wall time."""
+def main(rounds: int = ROUNDS) -> Record:
+    """All three by turns, for each way to post; then the memory of streams."""
     sys.setswitchinterval(0.0002)  # the thread that posts is not to wait for the one that reads
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
-    ratios: dict[str, float] = {}
+    rows, goals = [], []
     with tempfile.TemporaryDirectory(prefix="tts-bench-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         servers = [stack.enter_context(start(folder)) for start in (_ours, _nchan, _express)]
         for how, post in (("at once", _post_at_once), ("in turn", _post_in_turn)):
             found = _compare(servers, post, how, rounds)
-            ratios |= {f"{name} {how}": ratio for name, ratio in found.items()}
+            rows += found.values()
+            ratio = found["tts"].median(RATE) / found["nchan"].median(RATE)
+            goals.append(Goal(f"ours / nchan, posted {how}", ratio, TIMES_NCHAN[how]))
         with _ours(folder, "idle") as fresh:
-            ratios["idle_kib"] = _idle(fresh)
-    return ratios
+            text = f"memory of an idle stream at {IDLE + 1000:,}"
+            goals.append(Goal(text, _idle(fresh), 2, at_least=False, unit="KiB"))
+    title = f"Fan-out: {EVENTS} events to {SUBSCRIBERS:,} streams"
+    return Record("fanout", title, rows, goals)
 
 
-def _compare(servers: Sequence[Served], post: Post, how: str, rounds: int) -> dict[str, float]:
-    """Print and return the ratios, for events that are posted that way."""
+def _compare(servers: Sequence[Served], post: Post, how: str, rounds: int) -> dict[str, Row]:
+    """The row of each server, for events that are posted that way."""
     rates: dict[str, list[tuple[float, float]]] = {}
     for _ in range(rounds):
         for each in servers:
             rates.setdefault(each.name, []).append(_measure(each, post))
-    medians = {
-        server: (
-            statistics.median(wall for wall, _ in found),
-            statistics.median(cpu for _, cpu in found),
+    return {
+        server: Row(
+            f"{server}, posted {how}",
+            {RATE: [wall for wall, _ in found], PER_CPU: [cpu for _, cpu in found]},
         )
         for server, found in rates.items()
     }
-    print(f"   {EVENTS} events posted {how}:")  # noqa: T201
-    for server, (wall, cpu) in medians.items():
-        print(f"{server:>8}: {wall:10,.0f} deliveries/s  {cpu:10,.0f} per CPU second")  # noqa: T201
-    ratios = {other: medians["ours"][0] / medians[other][0] for other in ("nchan", "express")}
-    print(  # noqa: T201
-        f"   ratio: {ratios['nchan']:.1f} × nchan (wanted: at least 2), "
-        f"{ratios['express']:.1f} × Express (wanted: at least 2.5)"
-    )
-    return ratios
 
 
 def _measure(server: Served, post: Post) -> tuple[float, float]:
@@ -188,20 +167,14 @@ def _accepted(post: socket.socket) -> None:
 
 
 def _idle(server: Served) -> float:
-    """Print and return the KiB of process memory that an idle stream costs."""
+    """The KiB of process memory that an idle stream costs."""
     few = Subscribers(server.port, server.path, 1000)
-    before = _resident_kib(server.worker)
+    before = resident_megabytes(server.worker)
     many = Subscribers(server.port, server.path, IDLE)
-    each = (_resident_kib(server.worker) - before) / IDLE
+    each = (resident_megabytes(server.worker) - before) * 1024 / IDLE
     few.close()
     many.close()
-    print(f"   memory: {each:.1f} KiB for an idle stream at {IDLE + 1000} (wanted: at most 12)")  # noqa: T201
     return each
-
-
-def _resident_kib(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0])
 
 
 # --- the three servers, each on the first core
@@ -220,7 +193,7 @@ def _ours(folder: Path, data: str = "ours") -> Iterator[Served]:
     with running(command, env) as process:
         wait_for(f"http://127.0.0.1:{port}/", process)
         pin(process.pid, 0)
-        yield Served("ours", port, "/events", body, process, process.pid)
+        yield Served("tts", port, "/events", body, process, process.pid)
 
 
 def _data() -> bytes:
@@ -252,15 +225,8 @@ def _nchan(folder: Path) -> Iterator[Served]:
 
 @contextlib.contextmanager
 def _express(folder: Path) -> Iterator[Served]:
-    if shutil.which("npm") is None:
-        raise ServiceError("npm is missing; mend it with: apt-get install -y nodejs npm")
-    home = folder / "express"
-    home.mkdir()
-    (home / "server.js").write_text(EXPRESS)
-    install = ["npm", "install", "--prefer-offline", "--no-audit", "--no-fund", "express@5"]
-    subprocess.run(install, cwd=home, check=True, capture_output=True)
     port = free_port()
-    with running([str(home / "server.js"), str(port)], program="node") as process:
+    with running([str(javascript() / "fanout.mjs"), str(port)], program="node") as process:
         wait_for(f"http://127.0.0.1:{port}/", process)
         pin(process.pid, 0)
-        yield Served("express", port, "/events", _data(), process, process.pid)
+        yield Served("Express", port, "/events", _data(), process, process.pid)

@@ -7,12 +7,11 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from pathlib import Path
 
 import httpx
 
 from tests.bench.growth_log import RARE_TEMPLATE, TEXT
-from tests.bench.processes import cpu_seconds
+from tests.bench.processes import cpu_seconds, resident_megabytes
 
 REQUESTS = 40  # of each kind in one round; the median counts
 TASKS, AT_ONCE = 40, 8
@@ -77,8 +76,7 @@ class Site:
 
     def memory(self) -> float:
         """Resident megabytes."""
-        status = Path(f"/proc/{self.pid}/status").read_text()
-        return int(status.split("VmRSS:")[1].split()[0]) / 1024
+        return resident_megabytes(self.pid)
 
     def _post(self, *, wait: bool = False) -> httpx.Response:
         order = {"templateId": "template1", "tts_text": TEXT}

@@ -28,7 +28,7 @@ from tests.waiting import wait_until
 
 ROUNDS = 3
 IDLE_TASKS, PAUSE_SECONDS = 40, 0.05
-CAPACITY_TASKS = 96
+WARMING_TASKS, CAPACITY_TASKS = 16, 96
 LOAD_SECONDS = 5.0
 GOAL_MS = 5.0
 EMBEDDED, DISTRIBUTED = "tts embedded", "tts distributed"
@@ -71,14 +71,15 @@ def _goals(rows: Mapping[str, Row]) -> Iterator[Goal]:
 
 def _half_load(servers: Servers) -> float:
     with distributed(servers) as site:
-        site.customers.capacity(8)  # connections are open, templates were fetched
+        site.customers.capacity(WARMING_TASKS)
         return site.customers.capacity(CAPACITY_TASKS) / 2
 
 
 def _turn(start: Callable[[], Started], rate: float, seconds: float) -> dict[str, float]:
     figures = {}
     with start() as (customers, begun):
-        begun(customers.one_by_one(3, PAUSE_SECONDS))  # warm
+        customers.capacity(WARMING_TASKS)
+        begun(customers.one_by_one(WARMING_TASKS, PAUSE_SECONDS))
         moments = {
             "idle": lambda: customers.one_by_one(IDLE_TASKS, PAUSE_SECONDS),
             "half load": lambda: customers.steadily(rate, seconds),
