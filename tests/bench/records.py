@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+DIGITS = 3  # behind the point, in the files
 FOLDER = Path(__file__).parents[2] / "ops" / "benchmarks"
 
 
@@ -83,7 +84,13 @@ class Record:
     def save(self, folder: Path = FOLDER) -> None:
         """Write the JSON that tables and pictures are made of."""
         path = folder / f"{self.name}.json"
-        path.write_text(json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n")
+        found = asdict(self)
+        for row in found["rows"]:
+            row["figures"] = {
+                measure: [round(turn, DIGITS) for turn in turns]
+                for measure, turns in row["figures"].items()
+            }
+        path.write_text(json.dumps(found, ensure_ascii=False, indent=1) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> Record:

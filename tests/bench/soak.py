@@ -28,7 +28,7 @@ def main(minutes: float = MINUTES, minute: float = MINUTE) -> Record:
         site.customers.capacity(20)  # connections are open, templates were fetched
         rate = PART * site.customers.capacity(CAPACITY_TASKS)
         count = max(2, round(minutes))
-        rows = [_minute(site, f"minute {n + 1}", rate, minute) for n in range(count)]
+        rows = [_minute(site, f"tts, minute {n + 1}", rate, minute) for n in range(count)]
     notes = [
         f"{rate:.1f} tasks a second, each waited for; a minute had {minute:.0f} seconds.",
         "What grew is told of the last minute over the second.",

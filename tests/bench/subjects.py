@@ -16,10 +16,11 @@ from functools import cached_property, partial
 from tests.bench.installed import PROGRAMS, javascript, python, version_of
 from tests.bench.load import PLAIN
 from tests.bench.processes import running, wait_for
-from tests.services.ports import free_port
+from tests.services.ports import free_port, listeners
 from tests.services.postgres import Postgres
 from tests.services.rabbitmq import RabbitMQ
 from tests.services.redis import Redis
+from tests.waiting import wait_until
 
 SQLITE, POSTGRES = "tts on SQLite", "tts on PostgreSQL"
 BARE = "bare Sanic handler"
@@ -79,6 +80,7 @@ class Subject:
     prepare: Prepare
     packages: Sequence[str] = ()
     script: str = PLAIN  # what wrk asks
+    workers: int = 1
 
     @contextmanager
     def started(self, servers: Servers) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
@@ -90,6 +92,7 @@ class Subject:
                 running(command.arguments, command.env, program=command.program)
             )
             wait_for(f"http://127.0.0.1:{port}/health", process)
+            wait_until(lambda: listeners(port) == self.workers, f"{self.name} listens")
             yield port, process
 
     def described(self) -> str:
@@ -123,7 +126,7 @@ def ours(
         env = {"EVENT_STORE_URL": servers.postgres.create_database()} if postgres else None
         return Command([*arguments, *(["--workers", str(workers)] if workers > 1 else [])], env=env)
 
-    return Subject(name, settings, prepare, script=script)
+    return Subject(name, settings, prepare, script=script, workers=workers)
 
 
 def _express(servers: Servers, stack: ExitStack, port: int) -> Command:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import socket
+from pathlib import Path
 from urllib.parse import urlsplit
 
 # Below the range that Linux gives to outgoing connections, so that none of them takes a port
@@ -14,6 +15,7 @@ _RANGE = range(20_000, 32_000)
 # one that another has found free just now.
 _RUN = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 _OURS = _RANGE[_RUN % 4 :: 4]
+_LISTEN = "0A"  # the state, as the kernel writes it
 _given: set[int] = set()
 
 
@@ -38,6 +40,12 @@ def listening(port: int) -> bool:
     """Whether somebody listens on a port of 127.0.0.1."""
     with socket.socket() as probe:
         return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def listeners(port: int) -> int:
+    """How many sockets listen on a port of IPv4: workers that share one have a socket each."""
+    rows = (line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:])
+    return sum(row[1].endswith(f":{port:04X}") and row[3] == _LISTEN for row in rows)
 
 
 def at_port(url: str, port: int) -> str:
