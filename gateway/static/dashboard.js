@@ -8,16 +8,18 @@
 import { refreshCounts, showCounts } from "./page/counts.js";
 import { language } from "./page/dashboard-words.js";
 import { $ } from "./page/element.js";
+import { refreshFigures, showFigures } from "./page/figures.js";
 import { followFilters, showFilters } from "./page/filters.js";
 import { lost, showKnown } from "./page/known.js";
 import { refreshLetters, showLetters } from "./page/letters.js";
-import { changeFilters, refreshTasks, showTasks, takeUpdate } from "./page/recent.js";
+import { changeFilters, refreshTasks, renewTasks, showTasks, takeUpdate } from "./page/recent.js";
 import { clearProblem, report } from "./page/service.js";
 import { session } from "./page/session.js";
 import { mayAsk, showSignIn } from "./page/sign-in.js";
 import { loseSystem, refreshSystem, showSystem } from "./page/system.js";
 
 const SYSTEM_MS = 5_000;
+const FIGURES_MS = 30_000;
 const AFFECTS_LETTERS = new Set(["failed", "retrying"]);
 
 function take(updates) {
@@ -31,9 +33,10 @@ function refresh() {
   if (!mayAsk()) return;
   clearProblem();
   refreshCounts();
+  refreshFigures();
   refreshLetters();
   readSystem();
-  readTasks();
+  readTasks(renewTasks);
 }
 
 async function readSystem() {
@@ -42,6 +45,7 @@ async function readSystem() {
   if (isRead || !mayAsk()) return;
   // What it stands on is away: each list finds out whether it can be read still.
   refreshCounts();
+  refreshFigures();
   refreshLetters();
   readTasks();
 }
@@ -52,7 +56,7 @@ function readTasks(ask = refreshTasks) {
 
 /** Nothing is known any more until it is read again. */
 function lose() {
-  lost("counts", "letters-card", "tasks-card");
+  lost("counts", "figures", "letters-card", "tasks-card");
   loseSystem();
 }
 
@@ -78,6 +82,7 @@ followFilters(() => {
 language.apply(() => {
   showFilters();
   showCounts();
+  showFigures();
   showLetters();
   showTasks();
   showSystem();
@@ -93,9 +98,15 @@ function look() {
   readSystem();
   const unread = (block) => $(block).dataset.read !== "yes";
   if (unread("counts")) refreshCounts();
+  if (unread("figures")) refreshFigures();
   if (unread("letters-card")) refreshLetters();
   if (unread("tasks-card")) readTasks();
 }
 
 setInterval(look, SYSTEM_MS);
-document.addEventListener("visibilitychange", look);
+setInterval(() => !document.hidden && mayAsk() && refreshFigures(), FIGURES_MS);
+document.addEventListener("visibilitychange", () => {
+  if (document.hidden) return;
+  session.look();
+  refresh();
+});

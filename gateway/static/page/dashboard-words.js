@@ -26,7 +26,11 @@ export const language = new Language({
     fromHere: "在控制台上操作",  noRights: "此密钥无权查看",
     groups: { waiting: "等待中", working: "进行中", succeeded: "成功", failed: "失败", canceled: "已取消" },
     connected: "实时", search: "搜索编号或文本", anyStatus: "全部", moreFilters: "更多条件", code: "错误代码", owner: "所有者",
-    since: "创建不早于", createdBefore: "创建早于", clearFilters: "清除条件", noneFound: "没有符合条件的任务。", newTasks: "{} 个新任务",
+    since: "创建不早于", createdBefore: "创建早于", clearFilters: "清除条件", noneFound: "没有符合条件的任务。", newTasks: "{} 个新任务", looking: "查找中…",
+    figures: "数据", throughput: "吞吐量", aMinute: "{} / 分钟", lastMinutes: "最近 {} 分钟", lastDay: "24 小时",
+    accepted: "接收", succeededDay: "成功", failedDay: "失败", slowest: "95% 用时不超过", p95: "最近有任务的一小时",
+    spend: "今日花费", spendNote: "今天（UTC），按设置的单价", secondsNote: "今天（UTC）的预测计费时长", hour: "小时",
+    sparkline: "每小时最高 {}（{}）", noneInADay: "24 小时内没有", asTable: "以表格查看 24 小时",
   },
   en: {
     ...TASK.en,
@@ -50,7 +54,11 @@ export const language = new Language({
     fromHere: "from the dashboard",  noRights: "not for this key",
     groups: { waiting: "Waiting", working: "In progress", succeeded: "Succeeded", failed: "Failed", canceled: "Canceled" },
     connected: "Live", search: "Search ids and texts", anyStatus: "Any", moreFilters: "More filters", code: "Error code", owner: "Owner",
-    since: "Created since", createdBefore: "Created before", clearFilters: "Clear filters", noneFound: "No task fits these filters.", newTasks: "{} new",
+    since: "Created since", createdBefore: "Created before", clearFilters: "Clear filters", noneFound: "No task fits these filters.", newTasks: "{} new", looking: "Looking…",
+    figures: "Figures", throughput: "Throughput", aMinute: "{} / min", lastMinutes: "last {} minutes", lastDay: "24 hours",
+    accepted: "Accepted", succeededDay: "Succeeded", failedDay: "Failed", slowest: "95 % took at most", p95: "last hour with tasks",
+    spend: "Spent today", spendNote: "since 0:00 UTC, by the price that is set", secondsNote: "of predictions, billed since 0:00 UTC", hour: "Hour",
+    sparkline: "at most {} in an hour ({})", noneInADay: "none in 24 hours", asTable: "24 hours as a table",
   },
 });
 

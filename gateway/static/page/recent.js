@@ -1,69 +1,69 @@
-/** The tasks that something happened to last, or those that the filters choose. */
+/** The newest tasks, or those that the filters choose: as many as one scrolls to. */
 
 import { language, moment, number, say } from "./dashboard-words.js";
 import { $, element, taskLink } from "./element.js";
 import { filtersQuery, showFilters } from "./filters.js";
 import { lost, read } from "./known.js";
-import { api, lately } from "./service.js";
+import { Rows } from "./rows.js";
+import { api, lately, report } from "./service.js";
+import { TaskList } from "./task-list.js";
 
-const TASKS = 25;
-const BODY = $("recent").tBodies[0];
+const FIRST = 50; // tasks; the list is as long as one scrolls
+const NEXT = 200;
+const NEAR = 20; // rows before the end: time to read the next page
+const list = new TaskList();
+const rows = new Rows($("rows"), $("recent"), { make: row, fill, seen });
 
-let tasks = new Map(); // by id, the last in the list first
-let order = []; // the ids as the list shows them
+let shown = []; // the ids as the page shows them
+let kept = new Map(); // the tasks that are shown, though they may be none of the list any more
+let older = new Set(); // tasks that are not loaded because they are further down
 let drawing = false;
+let reading = false; // the next page
 let asked = 0; // how often the list was asked for
 
 /** Read what the filters choose now; what an older question finds is dropped. */
 export async function refreshTasks() {
   const question = (asked += 1);
-  const filters = filtersQuery();
-  const query = new URLSearchParams(filters);
-  query.set("limit", TASKS);
   let page;
   try {
-    page = await api("GET", `api/tts/tasks?${query}`);
+    page = await readPage(FIRST);
   } catch (error) {
     lost("tasks-card");
     throw error;
   }
   if (question !== asked) return;
-  const before = tasks;
-  if (filters) tasks = new Map();
-  for (const task of page.tasks.reverse()) {
-    const known = before.get(task.taskId);
-    if (known && !tasks.has(task.taskId)) tasks.set(task.taskId, known); // the stream may be ahead
-    put({ ...task, timestamp: task.updatedAt });
-  }
+  list.takeFirst(page);
   read("tasks-card");
   showTasks();
 }
 
 const readAgain = lately(refreshTasks);
 
+/** The stream may have left something out: read all again, and what was loaded is grey until then. */
+export function renewTasks() {
+  list.doubt();
+  older = new Set();
+  return refreshTasks();
+}
+
 /** Others are chosen from now on: nothing of what was shown belongs to them. */
 export function changeFilters() {
-  tasks = new Map();
-  order = [];
+  list.clear();
+  shown = [];
+  older = new Set();
   showFilters();
-  BODY.replaceChildren();
+  rows.show(shown, false);
+  $("rows").scrollTop = 0;
   return refreshTasks();
 }
 
 /** What the stream tells; whether it is of a task that the filters choose, only the service knows. */
 export function takeUpdate(update) {
-  if (!filtersQuery()) put(update);
-  else readAgain();
-}
-
-function put(update) {
-  const task = tasks.get(update.taskId) ?? {};
-  if (update.position <= task.position) return;
-  tasks.delete(update.taskId); // to stand at the end, which is the top of the list
-  // What belongs to the status before does not belong to this one.
-  const { templateId, attempt } = task;
-  tasks.set(update.taskId, { templateId, attempt, ...update });
-  if (tasks.size > TASKS) tasks.delete(tasks.keys().next().value);
+  const { taskId } = update;
+  const isFiltered = Boolean(filtersQuery());
+  const isTaken = (!isFiltered || list.tasks.has(taskId)) && list.takeUpdate(update);
+  if (isFiltered || !(isTaken || older.has(taskId))) readAgain();
+  if (!isTaken) older.add(taskId);
 }
 
 export function showTasks() {
@@ -77,19 +77,55 @@ export function showTasks() {
 
 /** Under a pointer or a focus the rows keep their places, so that nobody opens another task than meant. */
 function draw() {
-  const newest = [...tasks.keys()].reverse();
-  const { activeElement } = document;
-  const held = order.length > 0 && (BODY.matches(":hover") || BODY.contains(activeElement) || activeElement === $("new-tasks"));
-  const added = newest.filter((id) => !order.includes(id)).length;
-  if (!held) order = newest;
-  $("new-tasks").hidden = !held || !added;
+  const isHeld = shown.length > 0 && (rows.isHeld || document.activeElement === $("new-tasks"));
+  if (isHeld) append(list.behind(kept.get(shown.at(-1))));
+  else show([...list.order]);
+  const there = new Set(shown);
+  const added = list.order.filter((id) => !there.has(id)).length;
+  $("new-tasks").hidden = !isHeld || !added;
   $("new-tasks").textContent = say("newTasks", number(added));
-  $("no-tasks").textContent = say(filtersQuery() ? "noneFound" : "noTasks");
-  $("no-tasks").hidden = order.length > 0;
-  $("recent").hidden = !order.length;
-  const rows = new Map([...BODY.rows].map((line) => [line.dataset.taskId, line]));
-  const lines = order.map((id) => fill(rows.get(id) ?? row(id), tasks.get(id)));
-  if (lines.length !== BODY.rows.length || lines.some((line, n) => line !== BODY.rows[n])) BODY.replaceChildren(...lines);
+  $("no-tasks").textContent = say(list.cursor ? "looking" : filtersQuery() ? "noneFound" : "noTasks");
+  $("no-tasks").hidden = shown.length > 0;
+  $("rows").hidden = !shown.length;
+  rows.show(shown, list.cursor === null);
+}
+
+function show(ids) {
+  shown = ids;
+  kept = new Map(list.tasks);
+}
+
+function append(ids) {
+  for (const id of ids) kept.set(id, list.tasks.get(id));
+  shown.push(...ids);
+}
+
+async function readPage(limit, cursor) {
+  const query = new URLSearchParams(filtersQuery());
+  query.set("limit", limit);
+  if (cursor) query.set("cursor", cursor);
+  return api("GET", `api/tts/tasks?${query}`);
+}
+
+/** Called with each drawing: the next page is read before its rows are in sight. */
+function seen(end) {
+  if (end > shown.length - NEAR) readNext();
+}
+
+async function readNext() {
+  const { cursor } = list;
+  if (reading || !cursor) return;
+  reading = true;
+  try {
+    const page = await readPage(NEXT, cursor);
+    if (cursor === list.cursor) list.takeNext(page);
+    showTasks();
+  } catch (error) {
+    lost("tasks-card");
+    if (error.status !== 401 && error.status !== 403) report(error);
+  } finally {
+    reading = false;
+  }
 }
 
 function row(taskId) {
@@ -102,28 +138,34 @@ function row(taskId) {
   return line;
 }
 
-/** A task that is none of the newest any more keeps its row as it is while the list is held. */
-function fill(line, task) {
-  if (!task) return line;
+function fill(line, taskId) {
+  const task = list.tasks.get(taskId) ?? { ...kept.get(taskId), unsure: true };
   line.dataset.status = task.status;
+  line.classList.toggle("unsure", Boolean(task.unsure));
   const what = [
     task.dismissed && say("dismissed"), task.code, task.duration && `${task.duration.toFixed(1)} s`,
     task.by && `${task.by}: ${task.reason ?? ""}`,
   ];
-  line.querySelector(".badge").textContent = language.status(task.status);
-  line.cells[2].textContent = task.templateId ?? "";
-  line.cells[3].textContent = task.attempt ?? 1;
-  line.cells[4].textContent = what.filter(Boolean).join(" · ");
+  write(line.querySelector(".badge"), language.status(task.status));
+  write(line.cells[2], task.templateId ?? "");
+  write(line.cells[3], String(task.attempt ?? 1));
+  write(line.cells[4], what.filter(Boolean).join(" · "));
   const time = line.querySelector("time");
-  time.textContent = moment(task.timestamp);
+  write(time, moment(task.timestamp));
   time.dateTime = task.timestamp;
-  return line;
 }
 
-BODY.addEventListener("pointerleave", showTasks);
-for (const part of [BODY, $("new-tasks")]) part.addEventListener("focusout", showTasks);
+/** What stays the same is not written again: a selection in it would be lost. */
+function write(place, text) {
+  if (place.textContent !== text) place.textContent = text;
+}
+
+$("recent").tBodies[0].addEventListener("pointerleave", showTasks);
+$("rows").addEventListener("scroll", () => $("rows").scrollTop === 0 && showTasks(), { passive: true });
+for (const part of [$("rows"), $("new-tasks")]) part.addEventListener("focusout", showTasks);
 $("new-tasks").addEventListener("click", () => {
-  order = [];
+  shown = [];
+  $("rows").scrollTop = 0;
   draw();
-  BODY.querySelector("a")?.focus(); // the button is gone
+  rows.start(); // the button is gone
 });

@@ -7,7 +7,7 @@ import { api, clearProblem, report } from "./service.js";
 import { troubleItem } from "./troubles.js";
 
 const BLOCKS = ["parts-card", "queue", "system-card", "gate"];
-const FROM_READ_MODELS = ["counts", "letters-card"];
+const FROM_READ_MODELS = ["counts", "figures", "letters-card"];
 const PARTS = ["gateway", "relay", "processor", "projector"];
 
 let system;
