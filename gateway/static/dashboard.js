@@ -15,7 +15,7 @@ import { refreshLetters, showLetters } from "./page/letters.js";
 import { changeFilters, refreshTasks, renewTasks, showTasks, takeUpdate } from "./page/recent.js";
 import { clearProblem, report } from "./page/service.js";
 import { session } from "./page/session.js";
-import { mayAsk, showSignIn } from "./page/sign-in.js";
+import { askForOperators, mayAsk, showSignIn } from "./page/sign-in.js";
 import { loseSystem, refreshSystem, showSystem } from "./page/system.js";
 
 const SYSTEM_MS = 5_000;
@@ -79,6 +79,7 @@ followFilters(() => {
   clearProblem();
   if (mayAsk()) readTasks(changeFilters);
 });
+askForOperators();
 language.apply(() => {
   showFilters();
   showCounts();
@@ -96,7 +97,7 @@ function look() {
   session.look();
   if (document.hidden || !mayAsk()) return;
   readSystem();
-  const unread = (block) => $(block).dataset.read !== "yes";
+  const unread = (block) => $(block).dataset.known !== "yes";
   if (unread("counts")) refreshCounts();
   if (unread("figures")) refreshFigures();
   if (unread("letters-card")) refreshLetters();

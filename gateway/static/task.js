@@ -117,6 +117,9 @@ language.apply(() => {
   showSignIn();
   showConnection();
 });
-setInterval(() => session.look(), LOOK_MS);
+setInterval(() => {
+  session.look();
+  if (!document.hidden && mayAsk() && task?.queuePosition) refresh(); // no update tells of the others' turns
+}, LOOK_MS);
 if (id) session.open(id);
 else showMissing();

@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page, async_playwright, expect
 
 from tests.clients.service import Service
 from tests.services.process import ServiceError, program
+
+# A part tells of itself each two seconds, and the page reads each five.
+expect.set_options(timeout=20_000)
 
 HERE = Path(__file__).parent
 INSTALL = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(HERE)]

@@ -1,7 +1,6 @@
 """The dashboard in a real browser: what fails is seen at once, and put right from the page."""
 
 import asyncio
-import re
 
 import httpx
 import pytest
@@ -9,7 +8,8 @@ from playwright.async_api import Locator, Page, expect
 
 from gateway.access import keys
 from gateway.access.roles import Role
-from tests.clients.service import SLOW, Service
+from tests.clients.board import open_board, row
+from tests.clients.service import Service
 from tts.domain.values import FINAL, Status
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -18,15 +18,6 @@ FAULT = {"route": "prediction", "fault": "failed", "args": {"error": "out of luc
 
 
 PAGES = 8  # to one host a browser opens six connections of HTTP/1.1
-HIDE = """({ hidden }) => {
-  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
-  document.dispatchEvent(new Event("visibilitychange"));
-}"""
-
-
-async def open_board(page: Page, service: Service) -> None:
-    await page.goto(service.url)
-    await expect(page.locator("#connection")).to_have_attribute("data-state", "open")
 
 
 def break_speech(service: Service, *, broken: bool = True) -> None:
@@ -44,10 +35,6 @@ def streams(service: Service, key: str) -> int:
 
 def letter(page: Page, task_id: str) -> Locator:
     return page.locator(f'.letter[data-task-id="{task_id}"]')
-
-
-def row(page: Page, task_id: str) -> Locator:
-    return page.locator(f'#recent tr[data-task-id="{task_id}"]')
 
 
 async def test_a_failure_appears_live_and_is_retried_from_the_page(page, start):
@@ -133,19 +120,6 @@ async def test_with_keys_one_of_many_pages_asks_for_one(page, start, tmp_path):
     assert "tts_" not in kept
 
 
-async def test_without_a_shared_worker_a_hidden_page_has_no_stream(page, service):
-    """A browser opens few to one host; what was missed is there when the page is seen again."""
-    await page.add_init_script("delete globalThis.SharedWorker")
-    await open_board(page, service)
-    await page.evaluate(HIDE, {"hidden": True})
-    await expect(page.locator("#connection")).to_have_attribute("data-state", "closed")
-    task_id = await asyncio.to_thread(service.speak, "你好")
-    await asyncio.to_thread(service.wait_over, task_id)
-    await page.evaluate(HIDE, {"hidden": False})
-    await expect(row(page, task_id)).to_have_attribute("data-status", "succeeded")
-    await expect(page.locator("#connection")).to_have_attribute("data-state", "open")
-
-
 async def test_every_status_has_its_words_and_its_place(page, start):
     """A status that is new in the service is missed here, and not by somebody at the page."""
     await open_board(page, start())
@@ -169,51 +143,3 @@ async def test_what_comes_from_outside_is_never_markup(page, start, text):
     await letter(page, task_id).locator(".open").click()
     await expect(letter(page, task_id).locator(".details")).to_contain_text("<img")
     assert await page.locator("img").count() == 0
-
-
-async def test_the_list_is_filtered_by_its_address(page, service):
-    """The choice stands in the address and outlives a reload; new tasks that fit come in."""
-    other = await asyncio.to_thread(service.speak, "你好")
-    lost = await asyncio.to_thread(service.speak, "再见", "missing1")
-    for task_id in (other, lost):
-        await asyncio.to_thread(service.wait_over, task_id)
-    await open_board(page, service)
-    await expect(row(page, other)).to_be_visible()
-    await page.select_option('#filters [name="status"]', "failed")
-    await expect(row(page, other)).to_have_count(0)
-    await page.fill('#filters [name="search"]', "再见")
-    await expect(page).to_have_url(re.compile("search=.*status=failed"))
-    await page.reload()
-    await expect(page.locator("#recent tbody tr")).to_have_count(1)
-    again = await asyncio.to_thread(service.speak, "再见了", "missing1")
-    await expect(row(page, again)).to_be_visible()
-    await page.fill('#filters [name="search"]', "没有这句话")
-    await expect(page.locator("#no-tasks")).to_have_text("没有符合条件的任务。")
-    await page.click("#clear-filters")
-    await expect(row(page, other)).to_be_visible()
-    await expect(page).to_have_url(f"{service.url}/")
-
-
-async def test_rows_keep_their_places_under_a_pointer(page, service):
-    """What comes meanwhile is counted on a button; the row under the pointer still changes."""
-    first = await asyncio.to_thread(service.speak, SLOW)
-    await open_board(page, service)
-    for above in ("#counts", "#letters-card"):  # what comes in there moves the rows
-        await expect(page.locator(above)).to_have_attribute("data-read", "yes")
-    await row(page, first).hover()
-    second = await asyncio.to_thread(service.speak, "你好")
-    await expect(page.locator("#new-tasks")).to_have_text("1 个新任务")
-    await expect(row(page, first)).to_have_attribute("data-status", "succeeded", timeout=30_000)
-    await expect(row(page, second)).to_have_count(0)
-    await page.mouse.move(0, 0)
-    await expect(row(page, second)).to_be_visible()
-    await expect(page.locator("#new-tasks")).to_be_hidden()
-
-    await expect(row(page, second)).to_have_attribute("data-status", "succeeded")
-    await page.locator("#recent a").first.focus()
-    third = await asyncio.to_thread(service.speak, "你好")
-    await expect(page.locator("#new-tasks")).to_be_visible()
-    await page.keyboard.press("Shift+Tab")
-    await expect(page.locator("#new-tasks")).to_be_focused()
-    await page.keyboard.press("Enter")
-    await expect(row(page, third).locator("a")).to_be_focused()

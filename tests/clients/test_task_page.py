@@ -49,6 +49,7 @@ async def test_commands_are_asked_for_and_done_by_keyboard(page, service):
     """Escape does nothing; the focus is never lost; what was erased is gone from the page."""
     task_id = await asyncio.to_thread(service.speak, ENDLESS)
     await page.goto(address(service, task_id))
+    await expect(page.locator("#cancel")).to_be_visible()
     await page.locator("#cancel").focus()
     await page.keyboard.press("Enter")
     await expect(page.locator("#ask")).to_be_visible()

@@ -2,7 +2,7 @@
 
 import { language, number, say } from "./dashboard-words.js";
 import { $, element } from "./element.js";
-import { lost, read } from "./known.js";
+import { lost, read, standsStill } from "./known.js";
 import { api, lately } from "./service.js";
 import { sparkline } from "./sparkline.js";
 
@@ -11,6 +11,7 @@ const HOURS = 24;
 const MINUTE_MS = 60_000;
 const MINUTES = 5; // whole ones, whose throughput is that of now
 const OWNERS = 200; // in one answer
+const LATE_SECONDS = 10; // behind the log: more than moments
 const ANSWERS = 10; // with more owners than fit, what today costs is not known
 
 let figures;
@@ -22,37 +23,40 @@ export const refreshFigures = lately(async () => {
     lost("figures");
     throw error;
   }
+  standsStill(figures.stillSince, "figures");
   read("figures");
   showFigures();
 });
 
+/** Hours of the last day, and minutes of the last hour, by the clock of the service. */
 async function readFigures() {
-  const now = Date.now();
-  const since = (span, count) => new Date(now - count * span).toISOString();
-  const [day, minutes, usage] = await Promise.all([
-    api("GET", `api/stats/series?${new URLSearchParams({ span: "hour", since: since(HOUR_MS, HOURS - 1) })}`),
-    api("GET", `api/stats/series?${new URLSearchParams({ span: "minute", since: since(MINUTE_MS, MINUTES + 1) })}`),
-    readUsage(),
-  ]);
-  return { hours: spans(day, HOUR_MS, HOURS), perMinute: throughput(minutes), ...usage };
+  const series = (span) => api("GET", `api/stats/series?span=${span}`);
+  const [day, minutes, usage] = await Promise.all([series("hour"), series("minute"), readUsage()]);
+  return { hours: spans(day, HOUR_MS, HOURS), perMinute: throughput(minutes), stillSince: stillSince(day, usage), ...usage };
 }
 
-/** `cost` is null without a price, and undefined with too many owners. */
+/** Since when one of the answers stands still; undefined if all have come up to moments ago. */
+function stillSince(...answers) {
+  const seconds = Math.max(...answers.map(({ lag }) => lag?.seconds ?? Infinity)); // no lag: the log cannot be read
+  if (seconds < LATE_SECONDS) return undefined;
+  return new Date(Date.now() - (Number.isFinite(seconds) ? seconds * 1000 : 0));
+}
+
+/** `cost` is null without a price; sums are undefined with too many owners. */
 async function readUsage() {
   let cost = null;
   let predictSeconds = 0;
-  let cursor;
+  let page = {};
   for (let answers = 0; answers < ANSWERS; answers += 1) {
-    const query = new URLSearchParams({ days: 1, limit: OWNERS, ...(cursor && { cursor }) });
-    const page = await api("GET", `api/usage?${query}`);
+    const query = new URLSearchParams({ days: 1, limit: OWNERS, ...(page.nextCursor && { cursor: page.nextCursor }) });
+    page = await api("GET", `api/usage?${query}`);
     for (const day of page.owners.flatMap(({ days }) => days)) {
       predictSeconds += day.predictSeconds;
       if (day.cost !== null) cost = (cost ?? 0) + day.cost;
     }
-    cursor = page.nextCursor;
-    if (!cursor) return { cost, predictSeconds };
+    if (!page.nextCursor) return { cost, predictSeconds, lag: page.lag };
   }
-  return { cost: undefined, predictSeconds: undefined };
+  return { lag: page.lag };
 }
 
 /** The last `count` spans up to the one that the service's clock is in; those with no point are empty. */

@@ -10,7 +10,7 @@ export class Keeper {
   #client;
   #key;
   #problem; // a word of the page: why a key is asked for
-  #commands; // whether the key may command, once that is known
+  #me; // what the key may do, once that is known
   #news = 0; // grows whenever a page has to read everything anew
   #updates = [];
   #gathering;
@@ -24,7 +24,7 @@ export class Keeper {
   get session() {
     return {
       key: this.#key, state: this.#client?.state ?? "closed", problem: this.#problem,
-      commands: this.#commands, news: this.#news,
+      me: this.#me, news: this.#news,
     };
   }
 
@@ -47,16 +47,18 @@ export class Keeper {
   #start(key) {
     this.#client?.close();
     this.#key = key;
-    this.#problem = this.#commands = undefined;
-    const getToken = key ? undefined : () => this.#anonymousToken();
+    this.#problem = this.#me = undefined;
+    const getToken = async () => {
+      const me = await this.#ask("GET", "api/me", key);
+      if (client === this.#client) this.#me = me;
+      // Where no keys are configured, any word is a token.
+      return key ? this.#ask("POST", "api/stream-token", key) : "anonymous";
+    };
     const client = (this.#client = new TTSEventClient({ baseUrl: this.#base, apiKey: key, getToken }));
     const current = (react) => (data) => client === this.#client && react(data);
     const listen = (type, react) => client.addEventListener(type, current(react));
     listen("task_update", (update) => this.#gather(update));
-    listen("connected", () => {
-      this.#renew();
-      this.#askForRights(client);
-    });
+    listen("connected", () => this.#renew());
     listen("reset", () => this.#renew());
     listen("reconnecting", () => (this.#news ? this.#show() : this.#renew())); // the rest may be readable
     listen("close", (error) => {
@@ -74,7 +76,7 @@ export class Keeper {
 
   #signOut() {
     this.#client?.close();
-    this.#client = this.#key = this.#commands = undefined;
+    this.#client = this.#key = this.#me = undefined;
     this.#tell({ signedOut: true });
   }
 
@@ -102,28 +104,9 @@ export class Keeper {
     }, GATHER_MS);
   }
 
-  /** Where no keys are configured any word is a token; where they are, the answer is 401. */
-  async #anonymousToken() {
-    return (await this.#order({})).token;
-  }
-
-  async #askForRights(client) {
-    let commands = true;
-    try {
-      await this.#order({ scope: "command" }); // not used: whether it is granted is the answer
-    } catch (error) {
-      if (error.status !== 403) return; // whatever else keeps it from being known leaves it as it was
-      commands = false;
-    }
-    if (client !== this.#client) return;
-    this.#commands = commands;
-    this.#show();
-  }
-
-  async #order(body) {
-    const headers = { "Content-Type": "application/json" };
-    if (this.#key) headers.Authorization = `Bearer ${this.#key}`;
-    const response = await fetch(`${this.#base}api/stream-token`, { method: "POST", headers, body: JSON.stringify(body) });
+  async #ask(method, path, key) {
+    const headers = key ? { Authorization: `Bearer ${key}` } : {};
+    const response = await fetch(this.#base + path, { method, headers, cache: "no-store" });
     const answer = await response.json();
     if (response.ok) return answer.data;
     throw new TTSError(answer.error, { code: answer.code, status: response.status });

@@ -3,7 +3,6 @@
 import { TTSEventClient } from "../client/SSEClient.mjs";
 import { $ } from "./element.js";
 import { session } from "./session.js";
-import { askForMore } from "./sign-in.js";
 
 const PATIENCE_MS = 8000; // a service that hangs answers nobody
 const SETTLE_MS = [150, 1500]; // after a change: soon, and once the read models must be there
@@ -43,7 +42,6 @@ export async function api(method, path, body) {
   const answer = await response.json();
   if (response.ok || answer.data) return answer.data;
   if (response.status === 401) session.refuse(key);
-  if (response.status === 403 && method === "GET") askForMore(key);
   throw new Refusal(response.status, answer.error);
 }
 

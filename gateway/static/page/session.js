@@ -15,7 +15,7 @@ class Session extends EventTarget {
   key;
   state = "connecting";
   problem;
-  commands;
+  me; // what the key may do
   news = 0;
   #taskId;
   #send = () => {};
@@ -108,8 +108,8 @@ class Session extends EventTarget {
   }
 
   #standing() {
-    const { key, state, problem, commands, news } = this;
-    return { key, state, problem, commands, news };
+    const { key, state, problem, me, news } = this;
+    return { key, state, problem, me, news };
   }
 }
 

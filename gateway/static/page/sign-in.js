@@ -4,15 +4,14 @@ import { language } from "./dashboard-words.js";
 import { $ } from "./element.js";
 import { session } from "./session.js";
 
-let tooLittle; // a key that is good for other pages
+let isForOperators = false;
 
 /** Whether to ask by ourselves: a page that is left open with a wrong key must not lock its address out. */
 export const mayAsk = () => session.news > 0 && session.state !== "connecting" && !problem();
 
-/** The key is accepted, but not for what this page asks. */
-export function askForMore(key) {
-  tooLittle = { key };
-  showSignIn();
+/** The page shows what belongs to nobody alone: an app's key is too little. */
+export function askForOperators() {
+  isForOperators = true;
 }
 
 export function showSignIn() {
@@ -23,17 +22,16 @@ export function showSignIn() {
   if (why && why !== "keyNeeded") $("key-problem").textContent = language.words[why];
   if (isAsked && document.activeElement === document.body) $("key").focus();
   $("sign-out").hidden = !session.key || Boolean(why);
-  if (session.commands !== undefined) document.documentElement.dataset.commands = session.commands ? "yes" : "no";
+  if (session.me) document.documentElement.dataset.commands = session.me.mayCommand ? "yes" : "no";
 }
 
 function problem() {
-  return session.problem ?? (tooLittle && tooLittle.key === session.key ? "keyTooLittle" : undefined);
+  return session.problem ?? (isForOperators && session.me?.mayOperate === false ? "keyTooLittle" : undefined);
 }
 
 session.addEventListener("change", showSignIn);
 $("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  tooLittle = undefined;
   session.useKey($("key").value);
 });
 $("sign-out").addEventListener("click", () => session.signOut());

@@ -3,11 +3,12 @@
 import { language, moment, number, say } from "./dashboard-words.js";
 import { $, element, fact } from "./element.js";
 import { lost, read, standsStill } from "./known.js";
+import { roughly } from "./roughly.js";
 import { api, clearProblem, report } from "./service.js";
 import { troubleItem } from "./troubles.js";
 
 const BLOCKS = ["parts-card", "queue", "system-card", "gate"];
-const FROM_READ_MODELS = ["counts", "figures", "letters-card"];
+const FROM_READ_MODELS = ["counts", "letters-card"];
 const PARTS = ["gateway", "relay", "processor", "projector"];
 
 let system;
@@ -21,7 +22,7 @@ export async function refreshSystem() {
     isAway = true;
     loseSystem();
     // A key that is refused now has been good for what is shown; nobody reads on with it.
-    if (error.status === 401 || error.status === 403) lost(...FROM_READ_MODELS, "tasks-card");
+    if (error.status === 401 || error.status === 403) lost(...FROM_READ_MODELS, "figures", "tasks-card");
     else report(error);
     return false;
   }
@@ -53,7 +54,7 @@ export function showSystem() {
   const { kind, store, queue, audio } = system.deployment;
   $("system").replaceChildren(
     fact(say("version"), system.version), fact(say("deployment"), kind), fact(say("store"), store), fact(say("queue"), queue),
-    fact(say("audio"), audio), fact(say("uptime"), lasted(system.uptimeSeconds)), fact(say("position"), number(system.position)),
+    fact(say("audio"), audio), fact(say("uptime"), roughly(system.uptimeSeconds)), fact(say("position"), number(system.position)),
     fact(say("streams"), number(system.streams)),
   );
   showGate(system.gate);
@@ -67,7 +68,7 @@ function partItems(name) {
     const needs = Object.entries(part.needs).filter(([, answer]) => answer !== "ok");
     const facts = [
       part.name,
-      !alive && `${say("silent")} ${lasted(part.silentSeconds)}`,
+      !alive && `${say("silent")} ${roughly(part.silentSeconds)}`,
       alive && part.role && language.words.roles[part.role],
       part.places !== null && say("busy", number(part.busy), number(part.places)),
       part.lag?.seconds >= 1 && say("behind", number(Math.round(part.lag.seconds))),
@@ -98,7 +99,9 @@ function showQueue() {
     fact(say("published"), number(queue.published)),
     ...Object.entries(queue.ready ?? {}).map(([name, count]) => fact(queueNames[name], number(count))),
     fact(say("unfinished"), number(queue.unfinished)),
-    fact(say("oldest"), queue.unfinished ? lasted(queue.oldestSeconds) : "–"),
+    fact(say("oldest"), queue.unfinished ? roughly(queue.oldestSeconds) : "–"),
+    fact(say("oldestWait"), queue.oldestWaitSeconds === null ? "–" : roughly(queue.oldestWaitSeconds)),
+    fact(say("newTaskWaits"), queue.estimatedWaitMs === null ? "–" : about(queue.estimatedWaitMs)),
   );
 }
 
@@ -119,18 +122,9 @@ function showGate(gate) {
   $("gate-facts").replaceChildren(...facts.filter(Boolean));
 }
 
+const about = (ms) => say("about", roughly(Math.ceil(ms / 1000)));
+
 function badge(id, text, tone) {
   $(id).textContent = text;
   $(id).dataset.tone = tone;
-}
-
-function lasted(seconds) {
-  const units = [["d", 86400], ["h", 3600], ["min", 60], ["s", 1]];
-  const at = units.findIndex(([, size]) => seconds >= size);
-  let rest = Math.floor(seconds);
-  return (at < 0 ? [["s", 1]] : units.slice(at, at + 2)).map(([unit, size]) => {
-    const count = Math.floor(rest / size);
-    rest -= count * size;
-    return `${count} ${unit}`;
-  }).join(" ");
 }

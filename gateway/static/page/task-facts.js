@@ -2,6 +2,7 @@
 
 import { language, moment, number, say } from "./dashboard-words.js";
 import { $, fact } from "./element.js";
+import { roughly } from "./roughly.js";
 import { lasted } from "./timeline.js";
 
 const UNITS = [["MB", 1e6], ["kB", 1e3], ["B", 1]];
@@ -13,6 +14,8 @@ export function showFacts(task) {
     ["length", task.ttsText && number([...task.ttsText].length)],
     ["priority", language.words.priorities[task.priority] ?? task.priority],
     ["attempt", say("ofAttempts", task.attempt, task.maxAttempts)],
+    ["turn", task.queuePosition && number(task.queuePosition)],
+    ["expectedWait", typeof task.estimatedWaitMs === "number" && say("about", roughly(Math.ceil(task.estimatedWaitMs / 1000)))],
     ["nextTry", task.retryAt && moment(task.retryAt)],
     ["partColumn", task.segments && say("partsDone", number(task.segmentsDone), number(task.segments))],
     ["spoken", task.duration && say("seconds", task.duration.toFixed(1))],
