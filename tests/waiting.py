@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 SECONDS = 30.0  # until a test gives up; nothing takes that long
-PAUSE_SECONDS = 0.01
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.05  # seconds: a look may cost as much as what it waits for
 
 
 async def until(
@@ -20,6 +20,7 @@ async def until(
     Raises:
         TimeoutError: says ``what`` did not happen.
     """
+    pauses = _pauses()
     try:
         async with asyncio.timeout(seconds):
             while True:
@@ -28,7 +29,7 @@ async def until(
                     answer = await answer
                 if answer:
                     return answer
-                await asyncio.sleep(PAUSE_SECONDS)
+                await asyncio.sleep(next(pauses))
     except TimeoutError as error:
         raise TimeoutError(f"{what}: not within {seconds} s") from error
 
@@ -36,7 +37,16 @@ async def until(
 def wait_until(condition: Callable[[], Any], what: str, seconds: float = 2 * SECONDS) -> None:
     """The same for a test without a loop, whose servers take long to start."""
     deadline = time.monotonic() + seconds
+    pauses = _pauses()
     while not condition():
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {seconds} s")
-        time.sleep(PAUSE_SECONDS)
+        time.sleep(next(pauses))
+
+
+def _pauses() -> Iterator[float]:
+    """Seconds between two looks: what takes long is looked at less often."""
+    pause = SHORTEST_PAUSE
+    while True:
+        yield pause
+        pause = min(pause * 1.2, LONGEST_PAUSE)

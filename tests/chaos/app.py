@@ -15,6 +15,7 @@ import aiohttp
 
 FINAL = {"succeeded", "failed", "canceled"}
 PAUSE_SECONDS = 0.1
+LOOK_SECONDS = 0.4  # between two looks at one task: of hundreds, each costs the gateway some time
 SILENCE_SECONDS = 15.0  # heartbeats come each second
 
 
@@ -98,7 +99,7 @@ class App:
         try:
             async with asyncio.timeout(seconds):
                 while not set(had := await self.statuses(task_id)) & set(wanted):
-                    await asyncio.sleep(PAUSE_SECONDS)
+                    await asyncio.sleep(LOOK_SECONDS)
         except TimeoutError as error:
             raise AssertionError(
                 f"task {task_id} has no {wanted} after {seconds} s: {had}"
@@ -110,7 +111,7 @@ class App:
         try:
             async with asyncio.timeout(seconds):
                 while (had := await self.statuses(task_id))[-1] not in FINAL:
-                    await asyncio.sleep(PAUSE_SECONDS)
+                    await asyncio.sleep(LOOK_SECONDS)
         except TimeoutError as error:
             raise AssertionError(f"task {task_id} is not over after {seconds} s: {had}") from error
         return had[-1]
