@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from html import escape
 from typing import Any
 
@@ -34,8 +35,45 @@ LIMITS = {
 }
 
 
-def render(document: Json) -> str:
-    """The whole page."""
+@dataclass(frozen=True)
+class Words:
+    """What stands around the document's own words."""
+
+    code: str = "en"
+    other: str = '<a href="?lang=zh" lang="zh">中文</a>'
+    api: str = "the API"
+    version: str = "Version"
+    to_try: str = "to send requests"
+    machines: str = "for machines"
+    parameters: str = "Parameters"
+    body: str = "Body"
+    answers: str = "Answers"
+    schemas: str = "Schemas"
+    optional: str = "may be absent"
+
+
+WORDS = {
+    "en": Words(),
+    "zh": Words(
+        code="zh",
+        other='<a href="?lang=en" lang="en">English</a>',
+        api="API",
+        version="版本",
+        to_try="发送请求",
+        machines="供机器使用",
+        parameters="参数",
+        body="请求体",
+        answers="应答",
+        schemas="数据结构",
+        optional="可能没有",
+    ),
+}
+
+
+def render(document: Json, language: str = "en", *, with_ui: bool = False) -> str:
+    """The whole page, which lies one folder deeper than ``docs`` and ``openapi.json``."""
+    say = WORDS[language]
+    ui = f'{say.to_try}: <a href="../docs?lang={say.code}">Swagger UI</a>; ' if with_ui else ""
     info = document["info"]
     operations = [
         (method, path, operation)
@@ -49,19 +87,20 @@ def render(document: Json) -> str:
     )
     schemas = document["components"]["schemas"]
     return (
-        '<!doctype html><html lang="en"><meta charset="utf-8">'
+        f'<!doctype html><html lang="{say.code}"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
-        f"<title>{escape(info['title'])}: the API</title><style>{STYLE}</style>"
-        f"<h1>{escape(info['title'])}: the API</h1>{prose(info['description'])}"
-        f'<p>Version {escape(info["version"])}; for machines: <a href="openapi.json">OpenAPI</a>.'
+        f"<title>{escape(info['title'])}: {say.api}</title><style>{STYLE}</style><p>{say.other}"
+        f"<h1>{escape(info['title'])}: {say.api}</h1>{prose(info['description'])}"
+        f"<p>{say.version} {escape(info['version'])}; {ui}"
+        f'{say.machines}: <a href="../openapi.json">OpenAPI</a>.'
         f"<ul>{links}</ul>"
-        + "".join(_operation(*each) for each in operations)
+        + "".join(_operation(say, *each) for each in operations)
         + "".join(
             f"<section><h2>{escape(tag['name'])}</h2>{prose(tag['description'])}</section>"
             for tag in document["tags"]
         )
-        + "<section><h2>Schemas</h2>"
-        + "".join(_schema(name, schema) for name, schema in sorted(schemas.items()))
+        + f"<section><h2>{say.schemas}</h2>"
+        + "".join(_schema(say, name, schema) for name, schema in sorted(schemas.items()))
         + "</section></html>"
     )
 
@@ -94,7 +133,7 @@ def _sample(sample: Json) -> str:
     return f"<details><summary>{sample['lang']}</summary>{code}</details>"
 
 
-def _operation(method: str, path: str, operation: Json) -> str:
+def _operation(say: Words, method: str, path: str, operation: Json) -> str:
     parts = [
         f'<section id="{operation["operationId"]}">',
         f"<h3><b>{method.upper()}</b> <code>{escape(path)}</code></h3>",
@@ -107,11 +146,11 @@ def _operation(method: str, path: str, operation: Json) -> str:
             (f"{p['name']} <small>({p['in']})</small>", p["schema"], p.get("description", ""))
             for p in operation["parameters"]
         ]
-        parts.append(f"<h4>Parameters</h4>{_table(rows)}")
+        parts.append(f"<h4>{say.parameters}</h4>{_table(rows)}")
     if "requestBody" in operation:
         ((kind, content),) = operation["requestBody"]["content"].items()
-        parts.append(f"<h4>Body</h4><p><code>{kind}</code>: {_type(content['schema'])}")
-    parts.append("<h4>Answers</h4><table>")
+        parts.append(f"<h4>{say.body}</h4><p><code>{kind}</code>: {_type(content['schema'])}")
+    parts.append(f"<h4>{say.answers}</h4><table>")
     for status, response in operation["responses"].items():
         contents = "".join(
             f"<p><code>{escape(kind)}</code>: {_type(content['schema'])}"
@@ -121,13 +160,13 @@ def _operation(method: str, path: str, operation: Json) -> str:
     return "".join(parts) + "</table></section>"
 
 
-def _schema(name: str, schema: Json) -> str:
+def _schema(say: Words, name: str, schema: Json) -> str:
     head = f'<h3 id="{name}"><code>{name}</code></h3>{prose(schema.get("description", ""))}'
     if "properties" not in schema:
         return f"{head}<p>{_type(schema)}"
     required = schema.get("required", ())
     rows = [
-        (field if field in required else f"{field} <small>(may be absent)</small>", kind, "")
+        (field if field in required else f"{field} <small>({say.optional})</small>", kind, "")
         for field, kind in schema["properties"].items()
     ]
     return head + _table(rows)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
 from typing import Any
 
 from sanic import HTTPResponse, Request, Sanic
@@ -12,20 +10,23 @@ from gateway import endpoint
 from gateway.access.roles import Need
 from gateway.errors import RouteNotFound
 from gateway.services import Services
+from gateway.static_file import StaticFile
 from gateway.static_files import FILES, JAVASCRIPT, MODULES, PAGE, PAGE_HEADERS, STATIC
 
 
 def add_to(app: Sanic[Any, Any], _services: Services) -> None:
     """Add a route for each file, and one for the modules that the pages are made of."""
-    dashboard = _File((STATIC / "dashboard.html").read_bytes(), PAGE, PAGE_HEADERS)
+    dashboard = StaticFile((STATIC / "dashboard.html").read_bytes(), PAGE, PAGE_HEADERS)
     endpoint.add(app, "GET", "/", dashboard.answer, need=Need.NOTHING)
     for path, content_type in FILES.items():
         body = (STATIC / path.rpartition("/")[2]).read_bytes()
         more = PAGE_HEADERS if content_type == PAGE else {}
-        endpoint.add(app, "GET", path, _File(body, content_type, more).answer, need=Need.NOTHING)
+        endpoint.add(
+            app, "GET", path, StaticFile(body, content_type, more).answer, need=Need.NOTHING
+        )
     # One of the modules is a worker, which has the policy that it was served with.
     modules = {
-        name: _File((STATIC / "page" / name).read_bytes(), JAVASCRIPT, PAGE_HEADERS)
+        name: StaticFile((STATIC / "page" / name).read_bytes(), JAVASCRIPT, PAGE_HEADERS)
         for name in MODULES
     }
 
@@ -35,26 +36,3 @@ def add_to(app: Sanic[Any, Any], _services: Services) -> None:
         return await modules[module].answer(request)
 
     endpoint.add(app, "GET", "/page/<module:str>", module, need=Need.NOTHING)
-
-
-class _File:
-    """The handler of one file, which is small enough to stay in memory."""
-
-    def __init__(self, body: bytes, content_type: str, more: Mapping[str, str]) -> None:
-        self._body = body
-        self._content_type = content_type
-        self._headers = {
-            "ETag": f'"{hashlib.sha256(body).hexdigest()[:32]}"',
-            "Cache-Control": "no-cache",
-            "X-Content-Type-Options": "nosniff",
-            # Any site may use the client; whom the API answers is another question.
-            "Access-Control-Allow-Origin": "*",
-            "Cross-Origin-Resource-Policy": "cross-origin",
-            **more,
-        }
-
-    async def answer(self, request: Request) -> HTTPResponse:
-        """The file, unless the client has it."""
-        if request.headers.get("if-none-match") == self._headers["ETag"]:
-            return HTTPResponse(status=304, headers=self._headers)
-        return HTTPResponse(self._body, headers=self._headers, content_type=self._content_type)

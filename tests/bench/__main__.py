@@ -11,6 +11,7 @@ from collections.abc import Callable
 from tests.bench import (
     accept,
     append,
+    capacity,
     conditions,
     cost,
     fairness,
@@ -34,6 +35,7 @@ MEASUREMENTS: dict[str, Callable[[], object]] = {
     "footprint": footprint.main,
     "rebuild": rebuild.main,
     "soak": soak.main,
+    "capacity": capacity.main,
     "cost": cost.main,
     "fairness": fairness.main,
     "fanout": fanout.main,

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from playwright.async_api import Page, expect
 
+from gateway import swagger_ui
 from gateway.access import keys
 from gateway.access.roles import Role
 from tests.clients.conftest import HERE
@@ -99,6 +100,30 @@ async def test_a_key_sees_what_it_may(page, start, tmp_path):
     await page.goto(address(service, NOBODY))
     await expect(page.locator("#no-task")).to_contain_text(NOBODY)
     await expect(page.locator("#the-task")).to_be_hidden()
+
+
+@pytest.mark.skipif(not swagger_ui.files(), reason="the extra `docs` is not installed")
+async def test_the_docs_send_a_request(page, service):
+    """In Swagger UI, in Chinese for a Chinese browser, asking nobody but the service."""
+    asked = []
+    page.on("request", lambda request: asked.append(request.url))
+    await page.goto(f"{service.url}/docs")
+    operation = page.locator(".opblock", has_text="合成一段文本")
+    await operation.locator("button.opblock-summary-control").click()
+    await expect(operation.locator(".samples summary")).to_have_text(
+        ["Shell", "JavaScript", "Python"]
+    )
+    await operation.locator(".try-out__btn").click()
+    await operation.locator(".execute").click()
+    answer = operation.locator(".live-responses-table .response-col_status").last
+    await expect(answer).to_contain_text("200", timeout=30_000)  # its example waits for the audio
+    await page.locator("#language").click()
+    await expect(page.locator(".opblock", has_text="Have a text spoken")).to_be_visible()
+    stream = page.locator(".opblock", has_text="Follow tasks live")
+    await stream.locator("button.opblock-summary-control").click()
+    await expect(stream.locator(".samples")).to_be_visible()
+    await expect(stream.locator(".try-out__btn")).to_have_count(0)  # it would have no end
+    assert {url for url in asked if not url.startswith((service.url, "data:"))} == set()
 
 
 async def test_anybody_can_read_the_pages(page, service, node):

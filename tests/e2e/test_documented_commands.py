@@ -132,6 +132,11 @@ def of_the_first_key(site: Site, command: str) -> None:
     site.run(command.replace("<id>", found))
 
 
+def of_a_list(site: Site, command: str) -> None:
+    """Of the one that everybody looks at."""
+    site.run(command.replace("NAME", "tasks"))
+
+
 def of_a_backup(site: Site, command: str) -> None:
     """Into, or out of, a folder of the test."""
     command = command.replace("/backups", str(site.folder / "backups"))
@@ -211,6 +216,7 @@ WAYS: Mapping[str, Way] = {
     "tts retry-policy": runs,
     "tts dead-letters list": runs,
     "tts projections list": runs,
+    "tts projections rebuild NAME": of_a_list,
     "tts webhooks list": runs,
     "tts migrate": runs,
     "tts migrate rabbitmq": QUEUES,
@@ -218,6 +224,7 @@ WAYS: Mapping[str, Way] = {
     "kill -HUP": untried("whose, is yours to know; tests/e2e/test_workers.py sends it"),
     "npm run start:cluster": untried("of the service that this one replaces"),
     'pip install ".[otel]"': elsewhere("pyproject.toml", "\notel = ["),
+    'pip install ".[docs]"': elsewhere("pyproject.toml", "\ndocs = ["),
     'python -m pytest tests/chaos/test_outages.py -m ""': untried("make chaos runs it, in minutes"),
     # The runbook
     "rabbitmqctl add_user tts-production": BROKER,

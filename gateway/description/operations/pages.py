@@ -4,4 +4,5 @@ from __future__ import annotations
 
 from gateway.static_files import FILES
 
-PAGES = frozenset({"/", "/docs", "/openapi.json", "/page/{module}", *FILES})
+DOCS = {"/docs", "/docs/reference", "/docs/ui/{file}", "/openapi.json"}
+PAGES = frozenset({"/", "/page/{module}", *DOCS, *FILES})

@@ -74,6 +74,8 @@ OWN = expect(404, 200, 200, 200)
 ROWS: dict[tuple[str, str], Row] = {
     ("GET", "/"): Row(everybody(200)),
     ("GET", "/docs"): Row(everybody(200)),
+    ("GET", "/docs/reference"): Row(everybody(200)),
+    ("GET", "/docs/ui/<file:str>"): Row(everybody(200)),
     ("GET", "/page/<module:str>"): Row(everybody(200)),
     ("GET", "/openapi.json"): Row(everybody(200)),
     ("GET", "/health"): Row(everybody(200)),
@@ -121,7 +123,7 @@ class TestMatrix:
                 task_id = str(await site.task(row.task)) if row.task is not None else ""
                 url = path.replace("<task_id:str>", task_id) + row.query.format(task_id)
                 url = url.replace("<key:str>", f"audio-{task_id}.wav")
-                url = url.replace("<module:str>", "statuses.js")
+                url = url.replace("<module:str>", "statuses.js").replace("<file:str>", "docs.js")
                 body = row.body
                 if body == {}:
                     body = {"taskId": task_id}

@@ -14,13 +14,16 @@ from uuid import UUID
 import jsonschema_rs
 import pytest
 
+from gateway import swagger_ui
 from gateway.access import keys
 from gateway.access.roles import Role
+from gateway.description import chinese
 from gateway.description.operations.pages import PAGES
 from gateway.services import Webhooks
 from projections.database import open_database
 from projections.tasks import TasksProjection
 from projections.usage import UsageProjection
+from tests.documents import FENCED, ROOT
 from tests.integration.gateway.gateway_under_test import (
     Running,
     all_at_work,
@@ -108,13 +111,15 @@ async def test_operations_have_names_for_people(tmp_path: Path):
             assert f"`{code}`" in tags["Tasks"]
 
 
-async def test_the_page_has_every_operation_and_needs_nothing_from_elsewhere(tmp_path: Path):
+@pytest.mark.parametrize("language", ["en", "zh"])
+async def test_the_reference_has_every_operation_and_needs_nothing(tmp_path: Path, language: str):
     """It works without internet: no script, and not one address of another host."""
     async with running(tmp_path) as its:
         document = (await description(its)).document
-        answer = await its.client.get("/docs")
+        answer = await its.client.get("/docs/reference", headers={"Accept-Language": language})
         assert "default-src 'none'" in answer.headers["content-security-policy"]
         page = answer.text
+        assert f'<html lang="{language}">' in page
         assert not re.search(r"<script|<link|<img|@import|url\(", page)
         for path, methods in document["paths"].items():
             assert f"<code>{path}</code>" in page
@@ -122,6 +127,58 @@ async def test_the_page_has_every_operation_and_needs_nothing_from_elsewhere(tmp
                 assert f'id="{operation["operationId"]}"' in page
         for url in re.findall(r"https?://[\w\[][^\s\"&<]+", page):  # not the pattern of addresses
             assert url.startswith(its.gateway.url)
+
+
+async def test_without_its_user_interface_the_reference_is_there(tmp_path: Path, monkeypatch):
+    """Swagger UI is an extra, which not everybody installs."""
+    monkeypatch.setattr(swagger_ui, "PACKAGE", "a-package-that-nobody-has")
+    async with running(tmp_path) as its:
+        page = (await its.client.get("/docs?lang=zh")).text
+        assert 'id="createSpeech"' in page
+        assert "Swagger UI" not in page
+        assert (await its.client.get("/docs/ui/swagger-ui.css")).status_code == 404
+
+
+class TestChinese:
+    @pytest.fixture
+    async def documents(self, tmp_path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+        """In English and in Chinese."""
+        async with running(tmp_path) as its:
+            answers = [await its.client.get(f"/openapi.json?lang={lang}") for lang in ("en", "zh")]
+            return tuple(answer.json() for answer in answers)
+
+    def test_everything_is_said_that_is_said_in_english(self, documents):
+        """With the same names and examples; a part that is new or gone is missed."""
+        for (name, _, text), (same, title, told) in zip(*map(_words, documents), strict=True):
+            assert same == name
+            assert re.search("[一-鿿]", title), name
+            assert bool(told) == bool(text), name
+            assert _names(told) >= _names(text), name
+            assert FENCED.findall(told) == FENCED.findall(text), name
+
+    def test_failures_are_those_of_the_runbook(self):
+        """In the same words."""
+        table = (ROOT / "ops/README.md").read_text().rpartition("## 失败代码")[2]
+        rows = re.findall(r"^\| (`\w+`) \| \S+ \| (.+) \| (.+) \|$", table, re.MULTILINE)
+        said = chinese.words()["Tasks"].text
+        assert re.findall("^- (.+)$", said, re.MULTILINE) == [f"{c}：{m}{a}" for c, m, a in rows]
+        assert {code.strip("`") for code, *_ in rows} == {code for code, _ in TABLE}
+
+
+def _names(text: str) -> set[str]:
+    """What stands in backticks."""
+    return set(re.findall("`([^`]+)`", " ".join(FENCED.sub("", text).split())))
+
+
+def _words(document: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Name, title and text of whatever has words of its own."""
+    found = [("info", document["info"]["title"], document["info"]["description"])]
+    found += [(str(n), t["name"], t["description"]) for n, t in enumerate(document["tags"])]
+    for methods in [*document["paths"].values(), *document["webhooks"].values()]:
+        for operation in methods.values():
+            text = operation.get("description", "")
+            found.append((operation["operationId"], operation["summary"], text))
+    return found
 
 
 @pytest.mark.parametrize(

@@ -309,6 +309,7 @@ class TestAnswers:
         """Also behind a proxy that serves them below a path."""
         async with running(tmp_path) as its:
             assert 'href="openapi.json"' in (await its.client.get("/docs")).text
+            assert 'href="../openapi.json"' in (await its.client.get("/docs/reference")).text
 
 
 class TestConnections:

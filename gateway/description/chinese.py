@@ -1,0 +1,65 @@
+"""The document's words in Chinese: of the service, its tags and its operations.
+
+They stand in ``static/api.zh.md`` under the names of what they are about. Fields of schemas keep
+their English.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import cache
+from typing import NamedTuple
+
+from gateway.description.schemas import Json
+from gateway.static_files import STATIC
+
+
+class Words(NamedTuple):
+    """A ``title`` in a few words, and a ``text`` that may be empty."""
+
+    title: str
+    text: str
+
+
+@cache
+def words() -> Mapping[str, Words]:
+    """By ``info``, a tag's name or an operation's id."""
+    parts = re.split(r"^## (.+) \| (.+)\n", (STATIC / "api.zh.md").read_text(), flags=re.MULTILINE)
+    found = {
+        name: Words(title, text.strip())
+        for name, title, text in zip(parts[1::3], parts[2::3], parts[3::3], strict=True)
+    }
+    failures = found.pop("failures").text
+    found["Tasks"] = Words(
+        found["Tasks"].title, found["Tasks"].text.replace("{failures}", failures)
+    )
+    return found
+
+
+def translated(document: Json) -> Json:
+    """The document in Chinese; its names stay, tags excepted."""
+    known, base = words(), document["servers"][0]["url"]
+    info = {"title": known["info"].title, "description": known["info"].text}
+    return document | {
+        "info": document["info"] | info,
+        "tags": [
+            {"name": known[tag["name"]].title, "description": known[tag["name"]].text}
+            for tag in document["tags"]
+        ],
+        **{
+            section: {
+                path: {method: _operation(o, base) for method, o in methods.items()}
+                for path, methods in document[section].items()
+            }
+            for section in ("paths", "webhooks")
+        },
+    }
+
+
+def _operation(operation: Json, base: str) -> Json:
+    title, text = words()[operation["operationId"]]
+    changed: Json = {"summary": title, "tags": [words()[tag].title for tag in operation["tags"]]}
+    if text:
+        changed["description"] = text.replace("{base}", base)
+    return operation | changed
