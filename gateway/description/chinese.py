@@ -58,8 +58,11 @@ def translated(document: Json) -> Json:
 
 
 def _operation(operation: Json, base: str) -> Json:
+    changed: Json = {"tags": [words()[tag].title for tag in operation["tags"]]}
+    if operation["operationId"] not in words():
+        return operation | changed  # a new one, until somebody has said it in Chinese
     title, text = words()[operation["operationId"]]
-    changed: Json = {"summary": title, "tags": [words()[tag].title for tag in operation["tags"]]}
+    changed["summary"] = title
     if text:
         changed["description"] = text.replace("{base}", base)
     return operation | changed

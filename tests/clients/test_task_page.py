@@ -118,7 +118,8 @@ async def test_the_docs_send_a_request(page, service):
     answer = operation.locator(".live-responses-table .response-col_status").last
     await expect(answer).to_contain_text("200", timeout=30_000)  # its example waits for the audio
     await page.locator("#language").click()
-    await expect(page.locator(".opblock", has_text="Have a text spoken")).to_be_visible()
+    english = page.locator(".opblock", has_text="Have a text spoken")
+    await expect(english).to_be_visible(timeout=30_000)
     stream = page.locator(".opblock", has_text="Follow tasks live")
     await stream.locator("button.opblock-summary-control").click()
     await expect(stream.locator(".samples")).to_be_visible()
