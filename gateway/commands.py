@@ -54,6 +54,7 @@ class Commands:
                 idempotency_key=idempotency_key,
                 priority=order.priority.value,
                 callback_url=order.callback_url,
+                audio_format=order.audio_format.value if order.audio_format else None,
             )
             if receipt.version == Task.INITIAL_VERSION:
                 place.recorded(position)

@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias, TypedDict, TypeVar, Unpac
 from tts.application.tasks import Application, utc_now
 from tts.callbacks.callbacks import Callbacks
 from tts.callbacks.delivery import Delivery
-from tts.config import Settings
+from tts.config import ConfigError, Settings
 from tts.domain.retry import RetryPolicy
+from tts.domain.values import AudioFormat
 from tts.gate.gate import Gate
 from tts.gate.state import Limits
 from tts.gate.storing import Storing
@@ -137,6 +138,7 @@ class Composition:
             deadline_seconds=self.settings.task_deadline_seconds,
             segment_max_chars=self.settings.segment_max_chars,
             speech_cleanup=self.settings.speech_cleanup,
+            default_format=self.settings.audio_format.value,
             now=self.now,
         )
 
@@ -313,8 +315,10 @@ class Composition:
         """A processor; without signals, it polls.
 
         Raises:
-            ConfigError: nothing says whom to ask for predictions.
+            ConfigError: nothing says whom to ask for predictions, or AUDIO_FORMAT is one that
+                cannot be written here.
         """
+        self._check_format()
         return Processor(
             self.application,
             self.queue,
@@ -324,6 +328,15 @@ class Composition:
             grace_seconds=self.settings.shutdown_seconds,
             signals=self.signals,
         )
+
+    def _check_format(self) -> None:
+        if self.settings.audio_format is AudioFormat.WAV:
+            return
+        # It brings along what listens to audio, which a processor needs at its first task.
+        from tts.sound.encoding import unwritable  # noqa: PLC0415
+
+        if problem := unwritable(self.settings.audio_format):
+            raise ConfigError(f"AUDIO_FORMAT: {problem}")
 
     def _seconds(self) -> float:
         return self.now().timestamp()

@@ -235,8 +235,8 @@ class _Builder:
                 }
                 for name, target in answer.leads_to.items()
             }
-        if answer.content_type is not None:
-            is_text = answer.content_type.startswith(("text/", "audio/"))
+        for content_type in answer.content_types:
+            is_text = content_type.startswith(("text/", "audio/"))
             schema: Json = {"type": "string"} if is_text else {}
             if answer.model is not None:
                 schema = {
@@ -247,7 +247,7 @@ class _Builder:
                         "data": reference(answer.model),
                     },
                 }
-            response["content"] = {answer.content_type: {"schema": schema}}
+            response.setdefault("content", {})[content_type] = {"schema": schema}
         return response
 
     def _refusal(self, status: int, codes: list[str], outcome: str | None) -> Json:

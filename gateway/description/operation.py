@@ -31,7 +31,7 @@ class Answer:
 
     description: str
     model: type[Any] | None = None
-    content_type: str | None = JSON
+    content_types: tuple[str, ...] = (JSON,)
     headers: Mapping[str, str] = field(default_factory=dict)
     leads_to: Mapping[str, tuple[str, str]] = field(default_factory=dict)
 

@@ -53,9 +53,9 @@ it is, from 0 on; parts may be done in any order.
 `download_complete` has the part's `partialAudioUrl`: play these in the order of `segment` while
 the rest is being spoken (`audioParts()` of `/client/SSEClient.js` and `audio_parts()` of the
 Python client hand them out so), and the whole from `audioUrl` of `succeeded`. Parts are kept for a
-day. They are plain WAV files because `HTMLAudioElement`, expo-av, AVPlayer and ExoPlayer play those
-everywhere without a library; an HLS playlist would need its audio as AAC in TS or fMP4, and hls.js
-on Chrome and Firefox.
+day. They are plain WAV files, whatever the `format` of the whole, because `HTMLAudioElement`,
+expo-av, AVPlayer and ExoPlayer play those everywhere without a library; an HLS playlist would need
+its audio as AAC in TS or fMP4, and hls.js on Chrome and Firefox.
 """
 
 TOKENS = """\

@@ -79,7 +79,7 @@ def _event_source(url: str) -> str:
 
 def _readers(operation: Operation) -> tuple[str, str]:
     """How the body of the answer is read, in JavaScript and in Python."""
-    kinds = [answer.content_type or "" for answer in operation.answers.values()]
+    kinds = [kind for answer in operation.answers.values() for kind in answer.content_types]
     if any(kind.startswith("audio/") for kind in kinds):
         return "blob()", "content"
     if any(kind.startswith("text/") for kind in kinds):

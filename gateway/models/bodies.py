@@ -23,7 +23,7 @@ from gateway.models.fields import (
 )
 from tts.application.dead_letters import REASON_MAX_CHARS
 from tts.config import Settings
-from tts.domain.values import Priority
+from tts.domain.values import AudioFormat, Priority
 from tts.http.callbacks import CallbackReach
 from tts.http.errors import OutOfReach
 from tts.observability.visible import CONTROLS
@@ -49,6 +49,12 @@ class SpeechRequest(Body):
     priority: Priority = Field(
         default=Priority.NORMAL,
         description="Which of the waiting tasks come first. None of them waits for ever.",
+    )
+    audio_format: AudioFormat | None = Field(
+        default=None,
+        alias="format",
+        description="What the audio is to be: WAV (16-bit PCM), MP3, or Opus in Ogg. Left out, it "
+        "is as the service is set (AUDIO_FORMAT).",
     )
     callback_url: Annotated[Said, Field(max_length=URL_MAX_CHARS)] | None = None
 

@@ -15,10 +15,10 @@ from gateway.access.roles import Need
 from gateway.errors import RangeNotSatisfiable, RouteNotFound
 from gateway.services import AudioFile, Services
 from gateway.tasks import task_id_of
+from tts.domain.naming import format_of
 
 CHUNK_BYTES = 256 * 1024
-CONTENT_TYPE = "audio/wav"
-KEY = re.compile(r"(?:audio|part)-([0-9a-f-]{36})(?:-[0-9a-f]{24})?(?:-\d{3,6})?\.wav")
+KEY = re.compile(r"(?:audio|part)-([0-9a-f-]{36})(?:-[0-9a-f]{24})?(?:-\d{3,6})?\.(?:wav|mp3|opus)")
 RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 
 
@@ -59,6 +59,7 @@ class Audio:
         if request.headers.get("if-none-match") == etag:
             return HTTPResponse(status=304, headers=headers)
         start, end, status = 0, stat.st_size, 200
+        content_type = format_of(key).content_type
         byte_range = request.headers.get("range")
         if byte_range is not None and request.headers.get("if-range", etag) == etag:
             part = _range(byte_range, stat.st_size)
@@ -67,8 +68,8 @@ class Audio:
                 headers["Content-Range"] = f"bytes {start}-{end - 1}/{stat.st_size}"
         headers["Content-Length"] = str(end - start)
         if request.method == "HEAD":
-            return HTTPResponse(status=status, headers=headers, content_type=CONTENT_TYPE)
-        return FileResponse(path, start, end - start, status, headers)
+            return HTTPResponse(status=status, headers=headers, content_type=content_type)
+        return FileResponse(path, start, end - start, status, headers, content_type)
 
 
 def _range(byte_range: str, size: int) -> tuple[int, int] | None:
@@ -96,9 +97,15 @@ class FileResponse(HTTPResponse):
     __slots__ = ("_path", "_size", "_start")
 
     def __init__(
-        self, path: Path, start: int, size: int, status: int, headers: dict[str, str]
+        self,
+        path: Path,
+        start: int,
+        size: int,
+        status: int,
+        headers: dict[str, str],
+        content_type: str,
     ) -> None:
-        super().__init__(status=status, headers=headers, content_type=CONTENT_TYPE)
+        super().__init__(status=status, headers=headers, content_type=content_type)
         self._path = path
         self._start = start
         self._size = size

@@ -30,6 +30,7 @@ from gateway.tasks import task_id_of
 from tts.application.task_list import TaskSelection
 from tts.application.tasks import TaskNotFound
 from tts.domain.errors import TaskErased
+from tts.domain.naming import format_of
 from tts.domain.task import Task
 from tts.ports.log import Recorded
 from tts.wire import (
@@ -149,6 +150,7 @@ class Tts:
         for task in page.tasks:
             key = task.pop("objectKey", None)
             task["audioUrl"] = audio_url(key) if key else None
+            task["format"] = format_of(key).value if key else None
         answer: TaskListAnswer = {
             "tasks": cast("list[TaskRow]", page.tasks),
             "nextCursor": page.next_cursor,

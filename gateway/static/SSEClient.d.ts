@@ -17,6 +17,8 @@ export type TaskStatus =
 
 /** Which of the tasks that wait come first. */
 export type Priority = "high" | "normal" | "low";
+/** What the audio of a task is stored as. */
+export type AudioFormat = "wav" | "mp3" | "opus";
 
 export interface Token {
   token: string;
@@ -64,6 +66,8 @@ export interface GenerateRequest {
   instruction?: string;
   /** Default: normal. */
   priority?: Priority;
+  /** What the audio is to be: WAV (16-bit PCM), MP3, or Opus in Ogg. Default: as the service is set. */
+  format?: AudioFormat;
   /** Whom to tell when the task is over: an https URL. */
   callback_url?: string;
   /** Wait for the audio: seconds, or true for as long as the server allows. */
@@ -116,6 +120,8 @@ export interface TaskUpdate {
   estimatedWaitMs?: number;
   /** Seconds of speech, and bytes of audio. */
   duration?: number;
+  /** With audioUrl. */
+  format?: AudioFormat;
   bytes?: number;
   audioUrl?: string;
   error?: string;
@@ -178,6 +184,7 @@ export interface Task {
   completedAt: string | null;
   maxAttempts: number;
   priority: Priority;
+  format: AudioFormat;
   /** Of a long text: how many parts it has, how many are spoken, and the first of them in order. */
   segments?: number;
   segmentsDone?: number;

@@ -92,11 +92,11 @@
     // --- commands and queries
 
     async generateAudio({ wait, idempotencyKey, ...request }) {
-      const { templateId, tts_text, instruction, priority, callback_url } = request;
+      const { templateId, tts_text, instruction, priority, callback_url, format } = request;
       const headers = {};
       if (wait) headers.Prefer = `wait=${wait === true ? WAIT_SECONDS : wait}`;
       if (idempotencyKey) headers["Idempotency-Key"] = idempotencyKey;
-      const body = { templateId, tts_text, instruction, priority, callback_url };
+      const body = { templateId, tts_text, instruction, priority, callback_url, format };
       return this._expect(await this._call("POST", "/api/tts", body, headers));
     }
 

@@ -24,7 +24,7 @@ from tests.contract.wire_shapes import Field, Shape, python_hint, shape, shape_o
 from tts import client, wire
 from tts.client import results
 from tts.client.results import TIMES
-from tts.domain.values import FINAL, Priority, Status
+from tts.domain.values import FINAL, AudioFormat, Priority, Status
 
 STATIC = Path(__file__).parents[2] / "gateway" / "static"
 ASYNCAPI = yaml.safe_load((STATIC / "asyncapi.yaml").read_text())
@@ -146,6 +146,7 @@ class TestTypeScript:
         assert DECLARED.unions == {
             "TaskStatus": {f'"{status}"' for status in Status},
             "Priority": {f'"{priority}"' for priority in Priority},
+            "AudioFormat": {f'"{audio_format}"' for audio_format in AudioFormat},
         }
 
 
@@ -178,10 +179,11 @@ class TestWords:
         (words,) = re.findall(r"const FINAL = new Set\((\[.*?\])\)", script)
         assert set(json.loads(words)) == results.FINAL == {status.value for status in FINAL}
 
-    def test_the_python_client_offers_each_priority(self):
+    @pytest.mark.parametrize(("name", "kind"), [("priority", Priority), ("format", AudioFormat)])
+    def test_the_python_client_offers_each_word(self, name, kind):
         """No more, and none is missing."""
-        words, _ = get_args(get_type_hints(client.Client.generate)["priority"])  # or None
-        assert set(get_args(words)) == set(Priority)
+        words, _ = get_args(get_type_hints(client.Client.generate)[name])  # or None
+        assert set(get_args(words)) == set(kind)
 
     def test_the_prose_names_each_status(self):
         """And the examples of frames have the fields of the wire."""
@@ -246,6 +248,6 @@ def _without_formats(field: Field) -> Field:
 
 
 def test_a_row_of_the_list_has_what_the_read_model_has():
-    """The audio's URL is made of its key when the list is answered."""
-    names = set(_WIRE_NAMES.values()) - {"objectKey"} | {"audioUrl"}
+    """The audio's URL and its format are made of its key when the list is answered."""
+    names = set(_WIRE_NAMES.values()) - {"objectKey"} | {"audioUrl", "format"}
     assert shape(wire.TaskRow, spell=wire_shapes.json_schema).keys() == names

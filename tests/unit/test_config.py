@@ -37,6 +37,7 @@ def test_the_example_lists_every_setting_with_its_default():
         ("TTS_CONCURRENCY", "0"),
         ("RETRY_MULTIPLIER", "0.5"),
         ("RETRY_JITTER", "some"),
+        ("AUDIO_FORMAT", "flac"),
         ("LOG_LEVEL", "LOUD"),
         ("TASK_DEADLINE_SECONDS", "3600"),
         ("REPLICATE_MODEL_VERSION", "the latest"),

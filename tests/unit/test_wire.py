@@ -72,7 +72,7 @@ def test_an_update_has_the_types_that_are_published(cls):
 def test_every_field_that_is_published_is_shown_by_some_event():
     """What no event fills any more is no longer promised."""
     copied = {wire_name for _, fields in UPDATES.values() for wire_name in fields.values()}
-    made = {"segment", "audioUrl", "partialAudioUrl", "suspectTruncation", "suspectAudio"}
+    made = {"segment", "audioUrl", "format", "partialAudioUrl", "suspectTruncation", "suspectAudio"}
     made |= {"erased", "dismissed"}
     fields = wire_shapes.shape(TaskUpdate, spell=wire_shapes.python)
     assert fields.keys() == ALWAYS | copied | made
@@ -213,6 +213,7 @@ def test_an_answer_has_the_originals_fields():
         "attempt": 1,
         "maxAttempts": 3,
         "priority": "normal",
+        "format": "wav",
         "position": 1,
     }
 

@@ -16,7 +16,7 @@ from tts.application.idempotency import IdempotentIds
 from tts.domain.errors import NewerEvent
 from tts.domain.naming import Lot, hash_payload
 from tts.domain.task import Task
-from tts.domain.values import Priority
+from tts.domain.values import AudioFormat, Priority
 from tts.ports.audio import AudioStore
 from tts.ports.errors import Conflict
 from tts.ports.log import EventStore, Payload, Recorded
@@ -42,6 +42,28 @@ class Receipt(NamedTuple):
     version: int
 
 
+class _Wanted(NamedTuple):
+    """What a request has to have in common with another one of the same idempotency key."""
+
+    template_id: str
+    text: str
+    instruction: str
+    audio_format: str | None
+    default_format: str
+
+    def is_of(self, task: Task, payload: Payload | None) -> bool:
+        """Whether the task is of such a request.
+
+        After an erasure nobody can tell what was said; the key still stands for the task. Who names
+        no format both times has the same request, although the setting may have changed between.
+        """
+        words = self.text, self.instruction
+        said = payload is None or (payload.text, payload.instruction) == words
+        unnamed = self.audio_format is None and task.asked_format is None
+        sounds = unnamed or task.audio_format == (self.audio_format or self.default_format)
+        return said and sounds and task.template_id == self.template_id
+
+
 def utc_now() -> datetime:
     """The present time with its offset; replaced in tests."""
     return datetime.now(UTC)
@@ -58,6 +80,7 @@ class Application:
         deadline_seconds: int,
         segment_max_chars: int | None = None,
         speech_cleanup: bool = True,
+        default_format: str = AudioFormat.WAV.value,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
         self.store = store
@@ -65,6 +88,7 @@ class Application:
         self._max_attempts = max_attempts
         self._segment_max_chars = segment_max_chars
         self._cleanup = speech_cleanup
+        self._default_format = default_format
         self._deadline = timedelta(seconds=deadline_seconds)
         self._ids = IdempotentIds(store)
         self._mapper: Mapper[UUID] = Mapper(OrjsonTranscoder())
@@ -81,24 +105,26 @@ class Application:
         idempotency_key: str | None = None,
         priority: str = Priority.NORMAL.value,
         callback_url: str | None = None,
+        audio_format: str | None = None,
     ) -> tuple[Receipt, int]:
         """Accept a request; returns which task it got and the position of the task's newest event.
 
         With an ``idempotency_key`` the owner's second request of that key gets the first's task.
 
         Raises:
-            IdempotencyMismatch: the key stands for another text, instruction or template.
+            IdempotencyMismatch: the key stands for another text, instruction, template or format.
         """
         if instruction.isspace():  # the model fails on it
             instruction = ""
         now = self.now()
+        wanted = _Wanted(template_id, text, instruction, audio_format, self._default_format)
         lot = Lot.draw()
         task_id = lot.task_id
         if idempotency_key is not None:
             task_id, *older = await self._ids.of(owner, idempotency_key)
             for each in older:
                 if await self.store.events(each):
-                    return await self._repeated(each, template_id, text, instruction)
+                    return await self._repeated(each, wanted)
         requested = Task.requested(
             id=task_id,
             template_id=template_id,
@@ -113,6 +139,8 @@ class Application:
             cleanup=self._cleanup,
             audio_suffix=lot.audio_suffix,
             callback_url=callback_url,
+            audio_format=audio_format,
+            default_format=self._default_for(audio_format),
             now=now,
         )
         event = self._mapper.to_stored_event(requested)
@@ -122,16 +150,17 @@ class Application:
         except Conflict:
             if idempotency_key is None:
                 raise
-        return await self._repeated(task_id, template_id, text, instruction)
+        return await self._repeated(task_id, wanted)
 
-    async def _repeated(
-        self, task_id: UUID, template_id: str, text: str, instruction: str
-    ) -> tuple[Receipt, int]:
+    def _default_for(self, audio_format: str | None) -> str | None:
+        """What the log says of the setting: nothing where it does not matter, or is WAV."""
+        default = self._default_format
+        return None if audio_format or default == AudioFormat.WAV.value else default
+
+    async def _repeated(self, task_id: UUID, wanted: _Wanted) -> tuple[Receipt, int]:
         existing, position = await self.load(task_id)
         payload = await self.store.payload(task_id)
-        # After an erasure nobody can tell what was said; the key still stands for the task.
-        same = payload is None or (payload.text, payload.instruction) == (text, instruction)
-        if not same or existing.template_id != template_id:
+        if not wanted.is_of(existing, payload):
             key = existing.idempotency_key
             raise IdempotencyMismatch(f"Idempotency-Key {key!r} has another request")
         return Receipt(task_id, existing.version), position
@@ -238,7 +267,8 @@ class Application:
 
         task, position = await self.change(task_id, command, scope=scope)
         # Audio may lie there although the task did not succeed, if its worker died in between.
-        await audio.delete(task.audio_key)
+        for key in {task.audio_key, task.object_key or task.audio_key}:
+            await audio.delete(key)
         if len(task.segments) > 1:
             for index in range(len(task.segments)):
                 await audio.delete(task.part_key(index))

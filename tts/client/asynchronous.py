@@ -58,12 +58,14 @@ class AsyncClient:
         idempotency_key: str | None = None,
         priority: Literal["high", "normal", "low"] | None = None,
         callback_url: str | None = None,
+        format: Literal["wav", "mp3", "opus"] | None = None,  # noqa: A002 -- the wire's name
     ) -> Accepted:
         """Have ``text`` spoken.
 
         ``wait=True`` returns when the audio is there; a number of seconds asks the service to hold
         its answer back so long, at most. ``priority`` says which of the tasks that wait come first.
-        ``callback_url`` is told when the task is over.
+        ``callback_url`` is told when the task is over. ``format`` is what the audio is to be; the
+        service has a default.
         """
         seconds = 0.0 if wait is True else float(wait)
         call = calls.generate(
@@ -74,6 +76,7 @@ class AsyncClient:
             idempotency_key=idempotency_key,
             priority=priority,
             callback_url=callback_url,
+            format=format,
         )
         answer = await self._call(call, timeout=self._timeout + seconds)
         if wait is True:

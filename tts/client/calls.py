@@ -26,16 +26,18 @@ def generate(
     idempotency_key: str | None,
     priority: str | None,
     callback_url: str | None,
+    format: str | None,  # noqa: A002 -- the wire's name
 ) -> Call:
     """``POST /api/tts``; ``wait`` in seconds."""
     body = {"templateId": template_id, "tts_text": text}
     headers = {}
-    if instruction is not None:
-        body["instruction"] = instruction
-    if priority is not None:
-        body["priority"] = priority
-    if callback_url is not None:
-        body["callback_url"] = callback_url
+    optional = {
+        "instruction": instruction,
+        "priority": priority,
+        "callback_url": callback_url,
+        "format": format,
+    }
+    body |= {name: value for name, value in optional.items() if value is not None}
     if wait:
         headers["Prefer"] = f"wait={math.ceil(wait)}"
     if idempotency_key is not None:

@@ -61,6 +61,7 @@ class Standing(State):
 
     position: int
     duration: float | None = None
+    format: str | None = None
     bytes: int | None = None
     error: str | None = None
     code: str | None = None

@@ -31,6 +31,7 @@ _SENTENCES: Mapping[str, str] = {
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
     "literal_error": "must be {expected}",
+    "enum": "must be {expected}",
     "string_unicode": "must be text in UTF-8",
     "string_type": "must be text in UTF-8",
 }

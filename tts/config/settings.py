@@ -39,6 +39,7 @@ from tts.config.kinds import (
     WebUrl,
 )
 from tts.config.text import quotation
+from tts.domain.values import AudioFormat
 from tts.http.reach import INNER_SUFFIXES, is_loopback
 
 REPLICATE_HOST = "api.replicate.com"
@@ -113,6 +114,7 @@ class Settings(BaseSettings):
     minio_public_endpoint: PublicEndpoint = ""
     minio_presign_seconds: Annotated[int, Field(ge=0, le=604_800)] | None = None
     audio_max_bytes: Positive = 50_000_000
+    audio_format: AudioFormat = AudioFormat.WAV
     audio_keep_days: Annotated[int, Field(ge=0, le=36_500)] = 0
 
     # Replicate and the templates

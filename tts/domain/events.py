@@ -45,7 +45,8 @@ class RequestedFacts(TypedDict):
     ``cleanup`` is whether what is no speech is left out of what is sent; None in a log from before
     that was decided on: there the text is sent as it is. ``audio_suffix`` is the random part of its
     audio's names; None in a log from before they had one. ``callback_url`` is whom to tell when the
-    task is over, if anybody.
+    task is over, if anybody. ``audio_format`` is what its audio is to be, if the request said so,
+    and else ``default_format``; it is WAV where neither is said.
     """
 
     template_id: str
@@ -60,6 +61,8 @@ class RequestedFacts(TypedDict):
     cleanup: NotRequired[bool]
     audio_suffix: NotRequired[str]
     callback_url: NotRequired[str | None]
+    audio_format: NotRequired[str | None]
+    default_format: NotRequired[str | None]
 
 
 class Requested(Created):
@@ -78,10 +81,19 @@ class Requested(Created):
     cleanup: bool | None = None
     audio_suffix: str | None = None
     callback_url: str | None = None
+    audio_format: str | None = None
+    default_format: str | None = None
 
     def __post_init__(self) -> None:
         """Stay as it was, if it is one from before."""
-        _leave_out(self, cleanup=None, audio_suffix=None, callback_url=None)
+        _leave_out(
+            self,
+            cleanup=None,
+            audio_suffix=None,
+            callback_url=None,
+            audio_format=None,
+            default_format=None,
+        )
 
     @classmethod
     def of(cls, **fields: Any) -> Self:
@@ -221,8 +233,9 @@ class DownloadCompletedFacts(TypedDict):
     """``part`` is the key of the stored part.
 
     ``size`` (bytes), ``sha256`` and ``duration`` (seconds) are those of the audio as it is stored:
-    a WAV of 16-bit PCM. In logs from before that was the rule, of a task's only segment and of
-    parts they are those of the output as it came.
+    a WAV of 16-bit PCM, from which a task's only segment may be encoded afterwards. In logs from
+    before that was the rule, of a task's only segment and of parts they are those of the output as
+    it came.
     """
 
     segment: int

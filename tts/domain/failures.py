@@ -361,6 +361,14 @@ _AUDIO = [
         "Make room in DATA_DIR, or let it be written; tasks then go on by themselves.",
         pauses=True,
     ),
+    _row(
+        "audio",
+        "format_unavailable",
+        _CONFIGURATION,
+        "The processor's machine has a libsndfile that cannot write MP3 or Opus.",
+        "pip install --force-reinstall --only-binary soundfile soundfile; tasks then go on.",
+        pauses=True,
+    ),
     _row("audio", "audio_rejected", _PERMANENT, "The audio store refuses this object.", _REPORT),
 ]
 

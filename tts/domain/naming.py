@@ -11,6 +11,8 @@ import time
 from typing import NamedTuple, Self
 from uuid import UUID, uuid5
 
+from tts.domain.values import AudioFormat
+
 AUDIO_PREFIX = "audio-"
 PART_PREFIX = "part-"
 PARTS_KEPT_DAYS = 1  # by both audio stores: until nobody plays the parts any more
@@ -39,16 +41,23 @@ class Lot(NamedTuple):
         return cls(_task_id(drawn[:10]), drawn[10:18].hex(), drawn[18:].hex())
 
 
+_ENDINGS = frozenset(AudioFormat)
 _STOCK: list[bytes] = []
 os.register_at_fork(after_in_child=_STOCK.clear)  # else the child would draw the same lots
 
 
-def object_key(task_id: UUID, suffix: str | None) -> str:
+def object_key(task_id: UUID, suffix: str | None, audio_format: str = AudioFormat.WAV.value) -> str:
     """Where a task's audio lies; the same at every try, so that a repetition overwrites.
 
     The ``suffix`` keeps it from those who can tell the id; a task from before has none.
     """
-    return f"{AUDIO_PREFIX}{_stem(task_id, suffix)}.wav"
+    return f"{AUDIO_PREFIX}{_stem(task_id, suffix)}.{audio_format}"
+
+
+def format_of(key: str) -> AudioFormat:
+    """What the object is stored as, by its name."""
+    _, _, ending = key.rpartition(".")
+    return AudioFormat(ending) if ending in _ENDINGS else AudioFormat.WAV
 
 
 def part_key(task_id: UUID, suffix: str | None, index: int) -> str:

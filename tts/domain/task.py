@@ -16,7 +16,7 @@ from eventsourcing.domain import Aggregate
 from tts.domain import events
 from tts.domain.errors import LeaseLost, TaskErased, TransitionRefused
 from tts.domain.naming import object_key, part_key
-from tts.domain.values import FINAL, GiveUp, RetryLater, Segment, Status, TaskError
+from tts.domain.values import FINAL, AudioFormat, GiveUp, RetryLater, Segment, Status, TaskError
 
 
 class Task(Aggregate):
@@ -65,6 +65,10 @@ class Task(Aggregate):
         self.cleanup = requested.cleanup
         self.audio_suffix = requested.audio_suffix
         self.callback_url = requested.callback_url
+        self.asked_format = requested.audio_format
+        self.audio_format = (
+            requested.audio_format or requested.default_format or AudioFormat.WAV.value
+        )
         self.attempt = 1
         self.lease = 0
         self.worker: str | None = None
@@ -91,7 +95,7 @@ class Task(Aggregate):
     @property
     def audio_key(self) -> str:
         """Where its audio is to be stored."""
-        return object_key(self.id, self.audio_suffix)
+        return object_key(self.id, self.audio_suffix, self.audio_format)
 
     def part_key(self, segment: int) -> str:
         """Where the audio of a segment is to be stored, if there are several."""

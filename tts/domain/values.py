@@ -37,6 +37,30 @@ class Priority(StrEnum):
 WEIGHTS: Mapping[str, int] = {Priority.HIGH: 4, Priority.NORMAL: 2, Priority.LOW: 1}
 """The turns that each priority has of seven while all of them wait."""
 
+
+class AudioFormat(StrEnum):
+    """What a task's audio is stored as: the words of the wire, and the endings of objects' names.
+
+    Segments are WAV (16-bit PCM) whatever the whole is.
+    """
+
+    WAV = "wav"
+    MP3 = "mp3"
+    OPUS = "opus"  # in Ogg
+
+    @property
+    def content_type(self) -> str:
+        """As HTTP calls it."""
+        return _CONTENT_TYPES[self]
+
+
+_CONTENT_TYPES = {
+    AudioFormat.WAV: "audio/wav",
+    AudioFormat.MP3: "audio/mpeg",
+    AudioFormat.OPUS: "audio/ogg",
+}
+
+
 FINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELED})
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 
 from tts.domain.failures import StepError
+from tts.domain.values import AudioFormat
 from tts.processor.claimed_task import ClaimedTask
 from tts.processor.resources import Resources
 from tts.processor.script import Script
 from tts.processor.segment_run import SegmentRun
 from tts.sound.join import join
-from tts.sound.pcm import CONTENT_TYPE
 from tts.sound.recording import Recording
 from tts.text.pauses import pause_seconds
 
@@ -53,13 +53,16 @@ class Assembly:
         download = self._segment_run(0).download
         # The one who fetched it may have died since.
         download.recording = recording = download.recording or await self._fetch(0)
-        if not await download.put(key, recording):
-            return None
-        return len(recording.data), recording.duration
+        size = await download.put(key, recording, self._audio_format)
+        return None if size is None else (size, recording.duration)
 
     async def forget(self) -> None:
         """The log knows that the audio is stored."""
         await self._segment_run(0).download.forget()
+
+    @property
+    def _audio_format(self) -> AudioFormat:
+        return AudioFormat(self._claimed.task.audio_format)
 
     async def _store_joined(self, key: str) -> tuple[int, float]:
         text = (await self._script.payload()).text
@@ -67,8 +70,8 @@ class Assembly:
         pauses = [pause_seconds(text, at) for at in joints]
         async with self._resources.workplace.file() as path:
             with path.open("wb") as file:
-                duration = await join(self._parts(), file, pauses)
-            await self._resources.audio.put_file(key, path, CONTENT_TYPE)
+                duration = await join(self._parts(), file, pauses, audio_format=self._audio_format)
+            await self._resources.audio.put_file(key, path, self._audio_format.content_type)
             return path.stat().st_size, duration
 
     async def _parts(self) -> AsyncIterator[bytes]:

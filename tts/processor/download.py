@@ -10,11 +10,12 @@ from uuid import UUID
 
 from tts.domain import retry
 from tts.domain.failures import StepError, Treatment
+from tts.domain.values import AudioFormat
 from tts.ports.speech import Prediction
 from tts.processor.claimed_segment import ClaimedSegment
 from tts.processor.resources import Resources
 from tts.processor.script import Script
-from tts.sound.pcm import CONTENT_TYPE
+from tts.sound.encoding import encoded
 from tts.sound.reading import NotAudio
 from tts.sound.recording import Recording, record
 from tts.text.segments import speakable
@@ -99,26 +100,39 @@ class SegmentDownload:
             message = f"The output is not audio: {error}"
             raise StepError("not_audio", "download", message) from error
 
-    async def put(self, key: str, recording: Recording) -> bool:
-        """Store the audio, however long the store is away; false if the task has news before that.
+    async def put(
+        self, key: str, recording: Recording, audio_format: AudioFormat = AudioFormat.WAV
+    ) -> int | None:
+        """Store the audio, however long the store is away, and return its size in bytes.
+
+        None if the task has news before that.
 
         Raises:
             StepError: at step ``audio``.
         """
         claimed, storing = self._claimed, self._resources.storing
 
-        async def put() -> bool:
+        data = await self._encoded(recording, audio_format)
+
+        async def put() -> int:
             try:
-                await self._resources.audio.put(key, recording.data, CONTENT_TYPE)
+                await self._resources.audio.put(key, data, audio_format.content_type)
             except StepError:
                 await self._keep(recording)
                 raise
-            return True
+            return len(data)
 
         if storing.away:
             await self._keep(recording)
         until, changed = claimed.held_until, claimed.changed
-        return await storing.store(put, until=until, changed=changed) is not None
+        return await storing.store(put, until=until, changed=changed)
+
+    async def _encoded(self, recording: Recording, audio_format: AudioFormat) -> bytes:
+        try:
+            return await asyncio.to_thread(encoded, recording, audio_format)
+        except StepError:
+            await self._keep(recording)
+            raise
 
     async def forget(self) -> None:
         """Whatever is kept of the audio is not needed any more."""
@@ -147,7 +161,7 @@ class SegmentDownload:
         suspicion = await self._suspicion(recording)
         alone = len(self._claimed.task.segments) == 1
         key = None if alone else self._claimed.task.part_key(self._segment.index)
-        if key is not None and not await self.put(key, recording):
+        if key is not None and await self.put(key, recording) is None:
             return
         await self._claimed.append(
             lambda task, now: task.complete_download(

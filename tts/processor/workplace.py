@@ -31,7 +31,7 @@ class Workplace:
         Raises:
             StepError: ``workplace_refused``: it, or what is written in between, cannot be.
         """
-        path = self._folder / f"{uuid4()}.wav"
+        path = self._folder / f"{uuid4()}.audio"
         try:
             await asyncio.to_thread(self._prepare, path)
             yield path

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 from typing import BinaryIO
 
 import numpy as np
 import numpy.typing as npt
 
 from tts.domain.failures import StepError
+from tts.domain.values import AudioFormat
+from tts.sound.encoding import Writer, writer
 from tts.sound.loudness import SILENCE, levels, window
-from tts.sound.pcm import BYTES_MOST, FULL_SCALE, Pcm, PcmWriter, pcm
+from tts.sound.pcm import BYTES_MOST, FULL_SCALE, Pcm, pcm
 from tts.sound.reading import NotAudio
 from tts.sound.recording import Recording, record
 
@@ -25,9 +28,10 @@ async def join(
     file: BinaryIO,
     pauses: Sequence[float] | None,
     *,
+    audio_format: AudioFormat = AudioFormat.WAV,
     limit: int = BYTES_MOST,
 ) -> float:
-    """Write ``parts`` to ``file`` as one WAV of 16-bit PCM, and return its duration in seconds.
+    """Write ``parts`` to ``file`` as one audio of the format, and return its duration in seconds.
 
     Each part is a whole file in any format that can be read. Between two of them is a pause of the
     given seconds: what is silent there is cut to it, and silence is added if it is too little. A
@@ -37,10 +41,11 @@ async def join(
 
     Raises:
         StepError: at step ``audio``: a part is not audio, its rate or channels are not those of the
-            first, or the whole is larger than the limit; all permanent.
+            first, or the whole is larger than the limit; all permanent. Or the format cannot be
+            written here.
         OSError: the file cannot be written.
     """
-    joiner = _Joiner(file, pauses, limit)
+    joiner = _Joiner(partial(writer, audio_format, file), pauses, limit)
     async for data in parts:
         await asyncio.to_thread(joiner.add, data)
     return await asyncio.to_thread(joiner.finish)
@@ -49,12 +54,14 @@ async def join(
 class _Joiner:
     """What is not written yet is ``_end``: the last of a voice, and the silence behind it."""
 
-    def __init__(self, file: BinaryIO, pauses: Sequence[float] | None, limit: int) -> None:
-        self._file = file
+    def __init__(
+        self, writer_of: Callable[[int, int], Writer], pauses: Sequence[float] | None, limit: int
+    ) -> None:
+        self._writer_of = writer_of  # by rate and channels
         self._pauses = pauses
         self._limit = limit
         self._count = 0
-        self._writer: PcmWriter | None = None
+        self._writer: Writer | None = None
         self._end: Pcm = np.zeros((0, 1), np.int16)
         self._spoken = 0  # frames of the voice in it
         self._pause = 0.0
@@ -113,7 +120,7 @@ class _Joiner:
             raise StepError("not_audio", "audio", message) from error
         rate, channels = recording.rate, recording.channels
         if self._writer is None:
-            self._writer = PcmWriter(self._file, rate, channels)
+            self._writer = self._writer_of(rate, channels)
         first = self._writer.rate, self._writer.channels
         if (rate, channels) != first:
             raise StepError(

@@ -1,4 +1,4 @@
-"""WAV of 16-bit PCM, the one kind of file that is stored: every browser and phone plays it."""
+"""WAV of 16-bit PCM, what is stored unless asked otherwise: every browser and phone plays it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any, BinaryIO
 import numpy as np
 import numpy.typing as npt
 
-CONTENT_TYPE = "audio/wav"
 FULL_SCALE = 32768
 SAMPLE_BYTES = 2
 HEADER_BYTES = 44

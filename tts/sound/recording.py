@@ -1,4 +1,4 @@
-"""Audio from outside, made into the one kind of file that is stored."""
+"""Audio from outside, made into the one kind that is worked on."""
 
 from __future__ import annotations
 

@@ -9,11 +9,16 @@ from typing import Annotated
 
 from pydantic import Field, GetPydanticSchema
 
-from tts.domain.values import Priority, Status
+from tts.domain.values import AudioFormat, Priority, Status
 
 # Enums to whom it may concern, plain strings here: those are serialized in a third of the time.
 StatusName = Annotated[str, GetPydanticSchema(lambda _, schema: schema(Status))]
 PriorityName = Annotated[str, GetPydanticSchema(lambda _, schema: schema(Priority))]
+FormatName = Annotated[
+    str,
+    GetPydanticSchema(lambda _, schema: schema(AudioFormat)),
+    Field(description="What the audio is stored as."),
+]
 TaskId = Annotated[str, Field(description="The task's id.", json_schema_extra={"format": "uuid"})]
 Time = Annotated[str, Field(json_schema_extra={"format": "date-time"})]  # ISO 8601, UTC
 Position = Annotated[

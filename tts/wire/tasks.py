@@ -18,6 +18,7 @@ from tts.wire.fields import (
     ErrorStep,
     ErrorText,
     EstimatedWaitMs,
+    FormatName,
     NextCursor,
     NullableDuration,
     Position,
@@ -58,6 +59,7 @@ class TaskAnswer(CallbackFields, Wait):
     attempt: Attempt
     maxAttempts: int
     priority: PriorityName
+    format: FormatName
     position: Position
     error: NotRequired[ErrorText]
     code: NotRequired[ErrorCode]
@@ -99,6 +101,7 @@ class TaskRow(TypedDict):
     code: ErrorCode | None
     step: ErrorStep | None
     audioUrl: Url | None
+    format: FormatName | None
     bytes: Bytes | None
     duration: NullableDuration
     createdAt: Time
@@ -135,6 +138,7 @@ def task_answer(
         "attempt": task.attempt,
         "maxAttempts": task.max_attempts,
         "priority": task.priority,
+        "format": task.audio_format,
         "position": position,
     }
     if task.error is not None:

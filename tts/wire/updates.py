@@ -12,6 +12,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from tts.domain.errors import NewerEvent
+from tts.domain.naming import format_of
 from tts.domain.task import Task
 from tts.domain.values import Status
 from tts.ports.log import Recorded
@@ -23,6 +24,7 @@ from tts.wire.fields import (
     ErrorStep,
     ErrorText,
     EstimatedWaitMs,
+    FormatName,
     Permanent,
     Position,
     QueuePosition,
@@ -75,6 +77,7 @@ class TaskUpdate(TypedDict):
     predictTime: NotRequired[Seconds]
     bytes: NotRequired[Bytes]
     duration: NotRequired[Duration]
+    format: NotRequired[FormatName]
     audioUrl: NotRequired[Url]
     error: NotRequired[ErrorText]
     code: NotRequired[ErrorCode]
@@ -213,6 +216,7 @@ def task_update(
         update["segment"] = state["segments"][0]
     if "object_key" in state:
         update["audioUrl"] = audio_url(state["object_key"])
+        update["format"] = format_of(state["object_key"]).value
     if state.get("part"):
         update["partialAudioUrl"] = audio_url(state["part"])
     if state.get("suspect"):

@@ -52,7 +52,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         id="getMetrics",
         tag="Operation",
         summary="Metrics for Prometheus",
-        answers={200: Answer("The metrics", None, "text/plain")},
+        answers={200: Answer("The metrics", None, ("text/plain",))},
     ),
     ("POST", "/webhooks/replicate"): Operation(
         id="receiveReplicateWebhook",

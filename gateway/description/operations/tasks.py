@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from gateway.description.operation import TASK_ERRORS, TASK_ID, Answer, Operation, header
 from gateway.models import TaskFilter, TimeTravel
 from tts import wire
+from tts.domain.values import AudioFormat
 
+AUDIO = tuple(audio_format.content_type for audio_format in AudioFormat)
 AUDIO_HEADERS = {
     "ETag": "Names this content.",
     "Accept-Ranges": "`bytes`.",
@@ -93,11 +95,11 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             header("If-None-Match", "Answer 304 if the file has this ETag.", '"17-2a"'),
         ),
         answers={
-            200: Answer("The file", None, "audio/wav", AUDIO_HEADERS),
+            200: Answer("The file", None, AUDIO, AUDIO_HEADERS),
             206: Answer(
-                "A part of it", None, "audio/wav", AUDIO_HEADERS | {"Content-Range": "Which part."}
+                "A part of it", None, AUDIO, AUDIO_HEADERS | {"Content-Range": "Which part."}
             ),
-            304: Answer("The client has it", None, None, AUDIO_HEADERS),
+            304: Answer("The client has it", None, (), AUDIO_HEADERS),
         },
         errors=("not_found", "range_not_satisfiable"),
         curl="curl -s -O",

@@ -23,6 +23,7 @@ LOOKS: tuple[tuple[str, Look], ...] = (
     ("Settings", machine.look_at_settings),
     ("Open files", machine.look_at_files),
     ("DATA_DIR", machine.look_at_folder),
+    ("AUDIO_FORMAT", machine.look_at_formats),
     ("Keys", machine.look_at_keys),
     ("TLS_CA_FILE", machine.look_at_authority),
     ("PORT", machine.look_at_ports),

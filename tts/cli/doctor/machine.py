@@ -16,6 +16,7 @@ from gateway.access.admission import check_credentials
 from tts.cli.data_folder import LOW_BYTES, check_folder, free_bytes, readable_by_others
 from tts.cli.doctor.findings import Finding, note, ok, wrong
 from tts.config import ConfigError, Settings, strange_names
+from tts.domain.values import AudioFormat
 from tts.http.listening import bind
 from tts.parts.trust import trust_of
 from tts.ports.errors import Unavailable
@@ -66,6 +67,17 @@ def _disk(folder: Path) -> Finding:
     if free < FULL_BYTES:
         return wrong("Disk", f"only {left}: make room, or name another DATA_DIR")
     return note("Disk", f"only {left}") if free < LOW_BYTES else ok("Disk", left)
+
+
+async def look_at_formats(settings: Settings) -> Iterable[Finding]:
+    """Whether each format of audio can be written; that of the setting must be."""
+    from tts.sound.encoding import unwritable  # noqa: PLC0415 -- it brings along numpy
+
+    problems = {each: problem for each in AudioFormat if (problem := unwritable(each))}
+    if not problems:
+        return [ok("AUDIO_FORMAT", f"{settings.audio_format.value}; all formats can be written")]
+    kind = wrong if settings.audio_format in problems else note
+    return [kind("AUDIO_FORMAT", "; ".join(problems.values()))]
 
 
 async def look_at_keys(settings: Settings) -> Iterable[Finding]:
