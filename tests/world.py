@@ -157,9 +157,9 @@ class World:
                 part.cancel()
             await asyncio.gather(*parts, return_exceptions=True)
 
-    async def request(self, text=TEXT, template="template1") -> Task:
+    async def request(self, text=TEXT, template="template1", **more) -> Task:
         """A new task."""
-        receipt, _ = await self.application.request(template_id=template, text=text)
+        receipt, _ = await self.application.request(template_id=template, text=text, **more)
         task, _ = await self.application.load(receipt.id)
         return task
 

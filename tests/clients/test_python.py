@@ -105,6 +105,11 @@ class TestBlocking:
         first = client.generate("template1", TEXT, idempotency_key="once")
         assert client.generate("template1", TEXT, idempotency_key="once").task_id == first.task_id
 
+    def test_a_format_reaches_the_task(self, client):
+        """Else it is as the service is set."""
+        asked = [client.generate("template1", TEXT, format=f).task_id for f in ("mp3", None)]
+        assert [client.task(task_id).format for task_id in asked] == ["mp3", "wav"]
+
     def test_a_priority_reaches_the_task(self, client):
         """Left out, it is the service's default."""
         asked = [client.generate("template1", TEXT, priority=p).task_id for p in ("high", None)]

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
+
+import pytest
 
 from tests.builders import application
 from tests.services.stores import Backend
+from tts.application.tasks import IdempotencyMismatch
 from tts.domain.naming import Lot, idempotent_task_id, idempotent_task_id_before
 from tts.domain.task import Task
 
@@ -40,6 +43,27 @@ async def test_a_repeated_request_gets_its_task_at_another_gateway(backend):
     async with backend.store() as store:
         assert await requested(store) == task
         assert len(await store.read(0, 10)) == 1
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "default", "is_same"),
+    [
+        ("mp3", "mp3", "wav", True),
+        ("mp3", "opus", "wav", False),
+        ("mp3", None, "wav", False),
+        (None, "mp3", "wav", False),
+        (None, "wav", "wav", True),
+        (None, None, "mp3", True),  # the setting changed between
+        ("opus", None, "opus", True),
+    ],
+)
+async def test_another_format_is_another_request(tmp_path, first, second, default, is_same):
+    """It is refused, and not answered with audio that the client cannot play."""
+    async with Backend(f"sqlite:///{tmp_path}/tts.db").store() as store:
+        receipt, _ = await application(store).request(**REQUEST, audio_format=first)
+        again = application(store, default_format=default)
+        with nullcontext() if is_same else pytest.raises(IdempotencyMismatch):
+            assert (await again.request(**REQUEST, audio_format=second))[0] == receipt
 
 
 async def test_neither_id_nor_audio_can_be_told_from_owner_and_key(backend):

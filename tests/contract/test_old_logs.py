@@ -136,8 +136,9 @@ async def test_every_task_is_as_it_was(store, application, task_id):
         seen["dead_letter"] = dead_letter(task, events)
     expected = deepcopy(EXPECTED["tasks"][str(task_id)])
     expected["task_answer"]["format"] = "wav"
-    for event in expected["timeline"]["events"]:
-        event |= by_now(event) | {"templateId": task.template_id}
+    expected["timeline"]["events"] = [
+        by_now(event) | {"templateId": task.template_id} for event in expected["timeline"]["events"]
+    ]
     assert seen == expected
 
 

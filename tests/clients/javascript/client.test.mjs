@@ -602,11 +602,11 @@ describe("commands", () => {
       "POST /api/tts/cancel": (_, response) => data(response, { taskId: "t", status: "canceled" }),
     }, { apiKey: "key" });
     const request = { templateId: "template1", tts_text: "你好" };
-    await client.generateAudio({ ...request, priority: "high", wait: true, idempotencyKey: "k" });
+    await client.generateAudio({ ...request, priority: "high", format: "mp3", wait: true, idempotencyKey: "k" });
     await client.retryAudio({ taskId: "t", ...request });
     await client.cancel("t");
     const [generate] = service.asked("POST /api/tts");
-    assert.deepEqual(generate.body, { ...request, priority: "high" });
+    assert.deepEqual(generate.body, { ...request, priority: "high", format: "mp3" });
     assert.equal(generate.headers.prefer, "wait=60");
     assert.equal(generate.headers["idempotency-key"], "k");
     assert.equal(generate.headers.authorization, "Bearer key");

@@ -26,6 +26,8 @@ export async function use(signal: AbortSignal): Promise<string | null | undefine
   const { taskId } = await client.generateAudio({ templateId: "t", tts_text: "你好", wait: 5 });
   // @ts-expect-error -- there is no such priority
   await client.generateAudio({ templateId: "t", tts_text: "你好", priority: "urgent" });
+  // @ts-expect-error -- nor such a format
+  await client.generateAudio({ templateId: "t", tts_text: "你好", format: "flac" });
   const playable: string = await client.audioSource("https://tts.example.com/audio/a.wav");
   console.log(playable);
   for await (const { url, segment, segments } of client.audioParts(taskId, { timeout: 5_000, signal })) {

@@ -175,6 +175,11 @@ BAD_BODIES = {
         "invalid_request",
         "priority",
     ),
+    "unknown format": (
+        f'{TEMPLATE}"tts_text": "x", "format": "flac"}}'.encode(),
+        "invalid_request",
+        "format: Input should be 'wav', 'mp3' or 'opus'",
+    ),
     "number as template": (b'{"templateId": 7, "tts_text": "x"}', "invalid_request", "templateId"),
     "empty template": (b'{"templateId": "", "tts_text": "x"}', "invalid_request", "templateId"),
     "path as template": (
@@ -320,6 +325,7 @@ class TestTask:
                 "attempt": 1,
                 "maxAttempts": 3,
                 "priority": "normal",
+                "format": "wav",
                 "position": 1,
             }
 
@@ -380,11 +386,11 @@ class TestErasure:
     async def test_leaves_statuses_and_times_only(self, tmp_path: Path):
         """Text, audio and the list's link to it are gone; the rest of the story stays."""
         async with running(tmp_path) as its, open_database(its.settings.store_url) as database:
-            task_id = await its.post()
+            task_id = await its.post(format="mp3")
             await speak(its.application, task_id)
             task, _ = await its.application.load(task_id)
-            path = its.audio.path(object_key(task_id, task.audio_suffix))
-            await its.audio.put(path.name, b"RIFFaudio", "audio/wav")
+            path = its.audio.path(object_key(task_id, task.audio_suffix, "mp3"))
+            await its.audio.put(path.name, b"ID3", "audio/mpeg")
             url = f"/api/tts/task/{task_id}"
             before = data(await its.client.get(url))
             erased = data(await its.client.delete(url))
@@ -584,6 +590,7 @@ class TestList:
             assert everything["tasks"][0]["audioUrl"] is None
             (spoken,) = (await listed(status="succeeded"))["tasks"]
             assert spoken["audioUrl"] == f"{its.gateway.url}/audio/audio-{tasks[0]}.wav"
+            assert (spoken["format"], everything["tasks"][0]["format"]) == ("wav", None)
             assert "objectKey" not in spoken
             assert len((await listed(templateId="t1"))["tasks"]) == 2
             later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
@@ -614,16 +621,19 @@ class TestList:
 
 
 class TestAudio:
-    async def test_is_served_whole_and_in_parts(self, tmp_path: Path):
+    @pytest.mark.parametrize(
+        ("ending", "kind"), [("wav", "audio/wav"), ("mp3", "audio/mpeg"), ("opus", "audio/ogg")]
+    )
+    async def test_is_served_whole_and_in_parts(self, tmp_path: Path, ending: str, kind: str):
         """Players get the file, any range of it, and a 304 for what they have."""
         async with running(tmp_path) as its:
             sound = bytes(range(256)) * 4096
-            key = f"audio-{uuid4()}.wav"
+            key = f"audio-{uuid4()}.{ending}"
             await its.audio.put(key, sound, "audio/wav")
             url = its.audio.url(key)
             whole = await its.client.get(url)
             assert (whole.status_code, whole.content) == (200, sound)
-            assert whole.headers["content-type"] == "audio/wav"
+            assert whole.headers["content-type"] == kind
             assert whole.headers["accept-ranges"] == "bytes"
             size = len(sound)
             for asked, start, end in [
@@ -664,6 +674,7 @@ class TestAudio:
         [
             "audio-00000000-0000-4000-8000-000000000000.wav",
             "x.wav",
+            "audio-00000000-0000-4000-8000-000000000000.flac",
             "..%2Ftts.db",
             "%2e%2e%2ftts.db",
             "audio-..%2f..%2f..%2f..%2f..%2f..%2f..%2f..%2ftts.db.wav",

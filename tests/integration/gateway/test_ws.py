@@ -151,14 +151,17 @@ class TestCommands:
     async def test_generate(self, tmp_path: Path):
         """What is acknowledged is on disk, and the same key gets the same task."""
         async with running(tmp_path) as its, client_of(its) as client:
-            first = await client.ask("generate", **BODY, idempotencyKey="k1", priority="low")
+            order = {**BODY, "idempotencyKey": "k1", "format": "opus"}
+            first = await client.ask("generate", **order, priority="low")
             assert first["data"]["status"] == "started"
             task, _ = await its.application.load(UUID(first["data"]["taskId"]))
             assert (task.template_id, task.priority) == (BODY["templateId"], "low")
-            again = await client.ask("generate", **BODY, idempotencyKey="k1")
+            assert task.audio_format == "opus"
+            again = await client.ask("generate", **order)
             assert again["data"]["taskId"] == first["data"]["taskId"]
-            other = await client.ask("generate", **(BODY | {"tts_text": "x"}), idempotencyKey="k1")
-            assert (other["type"], other["code"]) == ("error", "idempotency_key_reused")
+            for change in ({"tts_text": "x"}, {"format": "mp3"}):
+                other = await client.ask("generate", **(order | change))
+                assert (other["type"], other["code"]) == ("error", "idempotency_key_reused")
 
     async def test_retry_and_cancel(self, tmp_path: Path):
         """They do what they do over HTTP, refusals included."""

@@ -170,31 +170,41 @@ async def test_the_whole_is_bounded(tmp_path):
 
 
 def test_memory_stays_bounded(tmp_path):
-    """125 parts are joined in a few megabytes more than two, libraries and all buffers included."""
+    """125 parts are joined in a few megabytes more than two, libraries and all buffers included.
+
+    So are those that are encoded.
+    """
     part = tmp_path / "part.wav"
     part.write_bytes(wav(tone(15.0), silence(0.3), subtype="PCM_16"))
     program = f"""
 import asyncio, resource
 from pathlib import Path
+from tts.domain.values import AudioFormat
 from tts.sound.join import join
 async def parts(count):
     for _ in range(count):
         yield Path({str(part)!r}).read_bytes()
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-def whole(count):
-    with Path({str(tmp_path)!r}, "whole.wav").open("wb") as file:
-        asyncio.run(join(parts(count), file, [0.45] * count))
+def whole(count, name):
+    with Path({str(tmp_path)!r}, name).open("wb") as file:
+        audio_format = AudioFormat(name.removeprefix("whole."))
+        asyncio.run(join(parts(count), file, [0.45] * count, audio_format=audio_format))
 before = peak()
-whole(2)
+whole(2, "whole.mp3")
+encoded = peak()
+whole(15, "whole.mp3")
+more_encoded = peak() - encoded
+whole(2, "whole.wav")
 few = peak()
-whole(125)
-print(few - before, peak() - few)
+whole(125, "whole.wav")
+print(few - before, peak() - few, more_encoded)
 """
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
-    few, more = map(int, done.stdout.split())
+    few, more, more_encoded = map(int, done.stdout.split())
     assert few < 24 * 1024
     assert more < 8 * 1024
+    assert more_encoded < 4 * 1024
     assert (tmp_path / "whole.wav").stat().st_size > 90_000_000
