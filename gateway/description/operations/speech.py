@@ -44,7 +44,8 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
                 "Idempotency-Key",
                 "Makes the request safe to repeat: the same key with the same body answers with "
                 "the same task; with another body it is refused (422, `idempotency_key_reused`). "
-                "`priority` and `callback_url` are not compared: the first ones stay.",
+                "`priority` and `callback_url` are not compared: the first ones stay. Nor is the "
+                "format if no `format` was named either time.",
                 "order-4711",
                 pattern=r"^[!-~]{1,255}$",
             ),
