@@ -327,6 +327,8 @@ class TestTask:
                 "priority": "normal",
                 "format": "wav",
                 "position": 1,
+                "queuePosition": None,
+                "estimatedWaitMs": None,
             }
 
     async def test_spoken(self, tmp_path: Path):
