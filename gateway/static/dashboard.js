@@ -22,21 +22,25 @@ const SYSTEM_MS = 5_000;
 const FIGURES_MS = 30_000;
 const AFFECTS_LETTERS = new Set(["failed", "retrying"]);
 
+let hasGap = false; // since the list was read
+
 function take(updates) {
   updates.forEach(takeUpdate);
+  if (document.hidden) return; // all is read when somebody looks
   showTasks();
   refreshCounts();
   if (updates.some(({ status, erased }) => AFFECTS_LETTERS.has(status) || erased)) refreshLetters();
 }
 
 function refresh() {
-  if (!mayAsk()) return;
+  if (document.hidden || !mayAsk()) return;
   clearProblem();
   refreshCounts();
   refreshFigures();
   refreshLetters();
   readSystem();
-  readTasks(renewTasks);
+  readTasks(hasGap ? renewTasks : refreshTasks);
+  hasGap = false;
 }
 
 async function readSystem() {
@@ -72,7 +76,10 @@ session.addEventListener("change", () => {
   if (session.state === "reconnecting" || !mayAsk()) lose();
   showConnection();
 });
-session.addEventListener("renewed", refresh);
+session.addEventListener("renewed", ({ detail }) => {
+  hasGap ||= detail;
+  refresh();
+});
 session.addEventListener("updates", ({ detail }) => take(detail));
 session.addEventListener("trouble", ({ detail }) => report(detail));
 followFilters(() => {
@@ -107,7 +114,7 @@ function look() {
 setInterval(look, SYSTEM_MS);
 setInterval(() => !document.hidden && mayAsk() && refreshFigures(), FIGURES_MS);
 document.addEventListener("visibilitychange", () => {
-  if (document.hidden) return;
+  if (document.hidden) return lose(); // nothing is read meanwhile
   session.look();
-  refresh();
+  return refresh();
 });

@@ -29,7 +29,7 @@ class Page {
     }
     if (part.updates) this.#unread += 1;
     const { session } = part;
-    this.#port.postMessage(session ? { session: { ...session, news: session.news + this.#skipped } } : part);
+    this.#port.postMessage(session ? { session: this.#own(session) } : part);
   }
 
   /** It has read a message of updates. */
@@ -39,6 +39,11 @@ class Page {
     this.#missed = false;
     this.#skipped += 1;
     this.tell({ session: keeper.session });
+  }
+
+  #own(session) {
+    const { news, gaps } = session;
+    return { ...session, news: news + this.#skipped, gaps: gaps + this.#skipped };
   }
 }
 

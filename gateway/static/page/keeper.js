@@ -12,6 +12,7 @@ export class Keeper {
   #problem; // a word of the page: why a key is asked for
   #me; // what the key may do, once that is known
   #news = 0; // grows whenever a page has to read everything anew
+  #gaps = 0; // grows whenever the stream may have left something out
   #updates = [];
   #gathering;
 
@@ -24,7 +25,7 @@ export class Keeper {
   get session() {
     return {
       key: this.#key, state: this.#client?.state ?? "closed", problem: this.#problem,
-      me: this.#me, news: this.#news,
+      me: this.#me, news: this.#news, gaps: this.#gaps,
     };
   }
 
@@ -48,6 +49,7 @@ export class Keeper {
     this.#client?.close();
     this.#key = key;
     this.#problem = this.#me = undefined;
+    this.#gaps += 1;
     const getToken = async () => {
       const me = await this.#ask("GET", "api/me", key);
       if (client === this.#client) this.#me = me;
@@ -59,7 +61,10 @@ export class Keeper {
     const listen = (type, react) => client.addEventListener(type, current(react));
     listen("task_update", (update) => this.#gather(update));
     listen("connected", () => this.#renew());
-    listen("reset", () => this.#renew());
+    listen("reset", () => {
+      this.#gaps += 1;
+      this.#renew();
+    });
     listen("reconnecting", () => (this.#news ? this.#show() : this.#renew())); // the rest may be readable
     listen("close", (error) => {
       if (error?.status === 401) this.#refuse();

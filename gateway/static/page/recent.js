@@ -32,7 +32,7 @@ export async function refreshTasks() {
     throw error;
   }
   if (question !== asked) return;
-  list.takeFirst(page);
+  list.takeFirst(page, list.left > 0 && !isHeld());
   read("tasks-card");
   showTasks();
 }
@@ -77,17 +77,22 @@ export function showTasks() {
 
 /** Under a pointer or a focus the rows keep their places, so that nobody opens another task than meant. */
 function draw() {
-  const isHeld = shown.length > 0 && (rows.isHeld || document.activeElement === $("new-tasks"));
-  if (isHeld) append(list.behind(kept.get(shown.at(-1))));
+  const held = isHeld();
+  if (held) append(list.behind(kept.get(shown.at(-1))));
   else show([...list.order]);
+  if (!held && list.left) readAgain();
   const there = new Set(shown);
-  const added = list.order.filter((id) => !there.has(id)).length;
-  $("new-tasks").hidden = !isHeld || !added;
+  const added = list.order.filter((id) => !there.has(id)).length + list.left;
+  $("new-tasks").hidden = !held || !added;
   $("new-tasks").textContent = say("newTasks", number(added));
   $("no-tasks").textContent = say(list.cursor ? "looking" : filtersQuery() ? "noneFound" : "noTasks");
   $("no-tasks").hidden = shown.length > 0;
   $("rows").hidden = !shown.length;
   rows.show(shown, list.cursor === null);
+}
+
+function isHeld() {
+  return shown.length > 0 && (rows.isHeld || document.activeElement === $("new-tasks"));
 }
 
 function show(ids) {

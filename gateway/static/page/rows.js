@@ -114,6 +114,8 @@ export class Rows {
     else if (head + (goal + 1) * height > scrollTop + clientHeight) this.#frame.scrollTop = head + (goal + 1) * height - clientHeight;
     this.#active = this.#ids[goal];
     this.#draw();
-    this.#body.querySelector(`tr[aria-rowindex="${goal + 2}"] a`)?.focus({ preventScroll: true });
+    const line = this.#body.querySelector(`tr[aria-rowindex="${goal + 2}"]`);
+    line?.querySelector("a").focus({ preventScroll: true });
+    line?.scrollIntoView({ block: "nearest" }); // the frame itself may be out of sight
   }
 }

@@ -8,8 +8,8 @@ const SIGN_OUTS = "tts-sign-outs"; // of all tabs: a key that one of them had be
 const SILENCE_MS = 20_000; // a worker that lives tells so each five seconds
 
 /**
- * Events: `change` of any property, `renewed` when everything is to be read, `updates` (an array as its
- * `detail`), `trouble` (a sentence as its `detail`).
+ * Events: `change` of any property, `renewed` when everything is to be read (its `detail` is whether the
+ * stream may have left something out), `updates` (an array), `trouble` (a sentence).
  */
 class Session extends EventTarget {
   key;
@@ -17,6 +17,8 @@ class Session extends EventTarget {
   problem;
   me; // what the key may do
   news = 0;
+  gaps = 0;
+  #gapsKnown = 0;
   #taskId;
   #send = () => {};
   #alone = false; // without a worker
@@ -49,7 +51,8 @@ class Session extends EventTarget {
   look() {
     if (this.#alone || Date.now() - this.#heardAt < SILENCE_MS) return;
     this.#send({ order: "leave" });
-    this.#take({ ...this.#standing(), state: "reconnecting", news: 0 });
+    this.#take({ ...this.#standing(), state: "reconnecting", news: 0, gaps: 0 });
+    this.#gapsKnown = 0;
     this.#join();
   }
 
@@ -104,12 +107,15 @@ class Session extends EventTarget {
     if (session.problem) sessionStorage.removeItem(KEY);
     else if (session.key && session.state === "open") keep(session.key);
     this.dispatchEvent(new Event("change"));
-    if (session.news && before.news !== session.news) this.dispatchEvent(new Event("renewed"));
+    if (!session.news || before.news === session.news) return;
+    const hasGap = session.gaps !== this.#gapsKnown;
+    this.#gapsKnown = session.gaps;
+    this.dispatchEvent(new CustomEvent("renewed", { detail: hasGap }));
   }
 
   #standing() {
-    const { key, state, problem, me, news } = this;
-    return { key, state, problem, me, news };
+    const { key, state, problem, me, news, gaps } = this;
+    return { key, state, problem, me, news, gaps };
   }
 }
 

@@ -1,8 +1,11 @@
 /** The tasks that are loaded, newest first: pages that were read one after another, and what the stream tells. */
 
+const ROOM = 20_000; // tasks: a page that stays open for a week is told of more
+
 export class TaskList {
   tasks = new Map(); // by id
   cursor; // where the next page starts; null if there is none, undefined before the first was read
+  left = 0; // new tasks that there was no room for
   #order = []; // undefined: to be sorted
 
   /** The ids, newest first. */
@@ -14,6 +17,7 @@ export class TaskList {
   clear() {
     this.tasks = new Map();
     this.cursor = undefined;
+    this.left = 0;
     this.#order = undefined;
   }
 
@@ -22,10 +26,10 @@ export class TaskList {
     for (const [id, task] of this.tasks) this.tasks.set(id, { ...task, unsure: true });
   }
 
-  /** The page of the newest: what is loaded, would stand in it and does not, is gone from there. */
-  takeFirst({ tasks, nextCursor, position }) {
+  /** The page of the newest: what is loaded, would stand in it and does not, is gone from there; `alone`: the rest, too. */
+  takeFirst({ tasks, nextCursor, position }, alone = false) {
     const there = new Set(tasks.map(({ taskId }) => taskId));
-    const isFollowed = this.cursor !== undefined && this.order.some((id) => there.has(id) && !this.tasks.get(id).unsure);
+    const isFollowed = !alone && this.cursor !== undefined && this.order.some((id) => there.has(id) && !this.tasks.get(id).unsure);
     const last = tasks.at(-1);
     const ends = last && nextCursor ? timed(last) : undefined;
     for (const id of this.order) {
@@ -35,6 +39,7 @@ export class TaskList {
       if (!isIn) this.tasks.delete(id);
     }
     this.#order = undefined;
+    if (!isFollowed) this.left = 0;
     if (!isFollowed || !nextCursor) this.cursor = nextCursor;
     this.#take(tasks);
   }
@@ -48,6 +53,10 @@ export class TaskList {
   takeUpdate(update) {
     const known = this.tasks.get(update.taskId);
     if (!known && update.status !== "starting") return false;
+    if (!known && this.tasks.size >= ROOM) {
+      this.left += 1;
+      return true;
+    }
     this.#put({ createdAt: update.timestamp, ...known }, update);
     return true;
   }
