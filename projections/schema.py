@@ -22,16 +22,17 @@ _TABLES = [(projection, table) for projection in PROJECTIONS for table in projec
 _STATEMENTS = (
     *(f"DROP TABLE IF EXISTS {table}" for table in _OLDER),
     registry.TABLE.strip(),
-    *(statement for p, table in _TABLES for statement in table.creation(p.name)),
-    # From the first event on: where a table was missing, so are its rows.
+    # From the first event on, as what an older version has is of other columns, or not there.
     "DELETE FROM read_models",
-    *(f"DELETE FROM {table.at(PLACES[0])}" for _, table in _TABLES),  # noqa: S608 -- names of ours
+    *(f"DROP VIEW IF EXISTS {table.view}" for _, table in _TABLES),
+    *(f"DROP TABLE IF EXISTS {table.at(place)}" for _, table in _TABLES for place in PLACES),
+    *(statement for p, table in _TABLES for statement in table.creation(p.name)),
     *(registry.beginning(projection.name) for projection in PROJECTIONS),
 )
 
 SCHEMA = Schema(
     part="read models",
-    version=2,
+    version=3,
     script="".join(f"{statement};\n" for statement in _STATEMENTS),
     tables={
         "read_models": _RIGHTS,

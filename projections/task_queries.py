@@ -9,7 +9,7 @@ from uuid import UUID
 
 from projections.cursor import decode, encode
 from projections.queries import Queries
-from projections.tasks import NAME, PHASES, TASKS
+from projections.tasks import NAME, PHASES, TASKS, UNFINISHED
 from tts.application.task_list import TaskSelection
 from tts.domain.values import Status
 
@@ -99,14 +99,27 @@ class TaskQueries(Queries):
         """Up to ``limit`` of the owner's tasks that something has happened to since a position."""
         position, place = await self._standing()
         table = TASKS.at(place)
-        sql = f"SELECT task_id FROM {table} WHERE owner = ? AND position > ? LIMIT ?"  # noqa: S608
-        rows = await self._database.fetch(sql, (owner, after, limit))
+        rows = await self._database.fetch(*_changed(table, owner, after, limit))
         return ChangedTasks([UUID(task_id) for (task_id,) in rows], position)
 
     async def counts(self) -> dict[str, int]:
         """How many tasks there are in each status that has any."""
         rows = await self._database.fetch("SELECT status, tasks FROM read_task_counts")
         return {status: int(tasks) for status, tasks in rows if tasks}
+
+
+def _changed(table: str, owner: str, after: int, limit: int) -> tuple[str, list[object]]:
+    """The query for tasks that changed, and its parameters: of those that are over by an index.
+
+    Of the others all are looked at: they are few however long the log is.
+    """
+    marks = ", ".join("?" * len(UNFINISHED))
+    sql = (
+        f"SELECT task_id FROM {table} WHERE owner = ? AND final_position > ? "  # noqa: S608
+        f"UNION ALL SELECT task_id FROM {table} WHERE owner = ? AND phase IN ({marks}) "
+        "AND position > ? LIMIT ?"
+    )
+    return sql, [owner, after, owner, *sorted(UNFINISHED), after, limit]
 
 
 class _Walk:

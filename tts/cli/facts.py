@@ -94,14 +94,15 @@ def role(*, leading: bool) -> Literal["leading", "standing by"]:
 
 
 def depth(figures: Figures, turns: Turns | None) -> QueueDepth:
-    """What waits, as the wire has it."""
+    """What waits, as the wire has it; ``turns`` are newer than the figures."""
     ready = figures.ready
+    somebody_waits = turns is None or turns.waiting > 0
     return {
         "backlog": {str(priority): count for priority, count in figures.backlog.items()},
         "published": figures.published,
         "unfinished": figures.unfinished,
         "oldestSeconds": round(figures.oldest_seconds, 3),
-        "oldestWaitSeconds": round(figures.oldest_wait_seconds, 3),
+        "oldestWaitSeconds": round(figures.oldest_wait_seconds, 3) if somebody_waits else 0.0,
         "estimatedWaitMs": None if turns is None else turns.wait_ms(turns.waiting + 1),
         "ready": None if ready is None else {each.value: count for each, count in ready.items()},
     }

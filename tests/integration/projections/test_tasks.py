@@ -10,14 +10,14 @@ import pytest
 from projections import task_queries
 from projections.cursor import BadCursor
 from projections.ports import Database
-from projections.task_queries import TaskPage, TaskQueries, _Walk
-from tests.builders import fail
+from projections.task_queries import TaskPage, TaskQueries, _changed, _Walk
+from tests.builders import application, fail
 from tests.histories import START, live, new_task, stored
 from tests.read_models import project
 from tests.services.stores import Store
 from tts.application.task_list import TaskSelection
 from tts.domain.task import Task
-from tts.domain.values import Status
+from tts.domain.values import FINAL, Status
 from tts.wire import task_answer
 
 
@@ -222,30 +222,65 @@ OF_AN_INDEX = [
 @pytest.mark.parametrize("filters", OF_AN_INDEX, ids=lambda each: "+".join(each) or "none")
 async def test_a_page_is_found_by_an_index(database, backend, filters):
     """No filter has the database look at every task, nor sort them."""
-    place = "read_tasks_1"
+    await crowd(database, backend)
+    sql, params = _Walk(PLACE, TaskSelection(**filters), ("10001000", "10001000")).rows(50)
+    plan = await planned(database, backend, sql, params)
+    sorts = [step for step in plan if ("TEMP B-TREE" if backend.is_sqlite else "Sort  (") in step]
+    # What was looked at in the order of its index is put in order once more: a page of it.
+    assert len(sorts) <= (1 if "FROM (" in sql else 0), "\n".join(plan)
+
+
+async def test_what_has_changed_is_found_by_an_index(database, backend):
+    """However many tasks its owner has had: a stream that is resumed asks for it."""
+    await crowd(database, backend)
+    await planned(database, backend, *_changed(PLACE, "ann", 2990, 100))
+
+
+async def test_what_has_changed_is_all_that_happened_since(store, database):
+    """To tasks that go on, are over, were asked for again or erased; and nobody else's."""
+    theirs = await fill(store, 30, seed=44, owner="bob")
+    tasks = await fill(store, 60, seed=43, owner="ann") + theirs
+    over = next(task.id for task in tasks if task.status in FINAL)
+    await application(store).change(over, lambda task: task.erase(by="ann", now=START))
+    await project(store, database)
+    owners = {task.id: task.owner for task in tasks}
+    events = await store.read(0, 10_000)
+    assert Task.RetryRequested.TOPIC in {event.topic for event in events}
+    for after in range(0, len(events) + 1, 50):
+        changed = await TaskQueries(database).changed("ann", after, 1000)
+        since = {event.task_id for event in events if event.position > after}
+        assert sorted(changed.task_ids) == sorted(t for t in since if owners[t] == "ann")
+
+
+PLACE = "read_tasks_1"
+
+
+async def crowd(database, backend) -> None:
+    """Three thousand tasks of one owner, all of them over."""
     async with database.transaction() as transaction:
         await transaction.execute(
-            f"INSERT INTO {place} WITH RECURSIVE n(i) AS "  # noqa: S608 -- a name from above
+            f"INSERT INTO {PLACE} WITH RECURSIVE n(i) AS "  # noqa: S608 -- a name from above
             "(SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 3000) "
             "SELECT CAST(10000000 + i AS text), 'ann', 't', CAST(10000000 + i AS text), "
-            "'succeeded', 'succeeded', 1, NULL, NULL, NULL, NULL, 1, 1.0, 'x', 'x', NULL, i FROM n"
+            "'succeeded', 'succeeded', 1, NULL, NULL, NULL, NULL, 1, 1.0, 'x', 'x', NULL, i, i "
+            "FROM n"
         )
         if not backend.is_sqlite:
-            await transaction.execute(f"ANALYZE {place}")
-    sql, params = _Walk(place, TaskSelection(**filters), ("10001000", "10001000")).rows(50)
+            await transaction.execute(f"ANALYZE {PLACE}")
+
+
+async def planned(database, backend, sql, params) -> list[str]:
+    """How the database goes about it: it does not look at every task."""
     explain = "EXPLAIN QUERY PLAN " if backend.is_sqlite else "EXPLAIN "
     plan = [str(row[-1]) for row in await database.fetch(explain + sql, params)]
     if backend.is_sqlite:
         scans = [
             step for step in plan if step.startswith("SCAN read_tasks") and "INDEX" not in step
         ]
-        sorts = [step for step in plan if "TEMP B-TREE" in step]
     else:
-        scans = [step for step in plan if f"Seq Scan on {place}" in step]
-        sorts = [step for step in plan if "Sort  (" in step]
+        scans = [step for step in plan if f"Seq Scan on {PLACE}" in step]
     assert not scans, "\n".join(plan)
-    # What was looked at in the order of its index is put in order once more: a page of it.
-    assert len(sorts) <= (1 if "FROM (" in sql else 0), "\n".join(plan)
+    return plan
 
 
 async def test_a_page_looks_at_so_many_rows_and_goes_on(store, database, monkeypatch):
