@@ -34,7 +34,12 @@ class Commands:
         self.speech_request = speech_request(services.settings)
 
     async def generate(
-        self, order: SpeechRequest, access: Access, *, idempotency_key: str | None
+        self,
+        order: SpeechRequest,
+        access: Access,
+        *,
+        idempotency_key: str | None,
+        traceparent: str | None = None,
     ) -> tuple[Receipt, int]:
         """Accept a text; returns which task it got and the position of the task's newest event.
 
@@ -45,6 +50,7 @@ class Commands:
         if idempotency_key is not None and not IDEMPOTENCY_KEY.fullmatch(idempotency_key):
             raise InvalidRequest("Idempotency-Key: must be 1 to 255 visible ASCII characters")
         began = perf_counter()
+        caller = self._services.tracing.caller(traceparent)
         with await self._place(access, len(order.tts_text), idempotency_key) as place:
             receipt, position = await self._application.request(
                 template_id=order.template_id,
@@ -55,13 +61,14 @@ class Commands:
                 priority=order.priority.value,
                 callback_url=order.callback_url,
                 audio_format=order.audio_format.value if order.audio_format else None,
+                traceparent=caller,
             )
             if receipt.version == Task.INITIAL_VERSION:
                 place.recorded(position)
         seconds = perf_counter() - began
         REQUESTS.accepted(seconds)
         if receipt.version == Task.INITIAL_VERSION:
-            self._services.tracing.accepted(receipt.id, seconds)
+            self._services.tracing.accepted(receipt.id, seconds, caller)
         return receipt, position
 
     async def retry(self, order: RetryRequest, access: Access) -> RetryAccepted:

@@ -293,7 +293,7 @@ class Composition:
             self.application,
             self.store,
             self.store,
-            traced(self.queue, self.tracing),
+            traced(self.queue, self.tracing, self.application.caller_of),
             window=self.settings.dispatch_window,
             watchdog_seconds=self.settings.watchdog_seconds,
             observe=observe_relay,

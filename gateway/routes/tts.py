@@ -70,8 +70,12 @@ class Tts:
     async def request(self, request: Request) -> HTTPResponse:
         """Accept a text. When the answer leaves, its event is on disk."""
         order = parse_body(self._commands.speech_request, endpoint.json_of(request))
-        access, key = request.ctx.access, request.headers.get("idempotency-key")
-        receipt, position = await self._commands.generate(order, access, idempotency_key=key)
+        receipt, position = await self._commands.generate(
+            order,
+            request.ctx.access,
+            idempotency_key=request.headers.get("idempotency-key"),
+            traceparent=request.headers.get("traceparent"),
+        )
         prefer = request.headers.get("prefer")
         if prefer is not None and (wait := PREFER_WAIT.search(prefer)):
             seconds = min(int(wait[1]), self._services.settings.wait_max_seconds)

@@ -1,9 +1,10 @@
 """One trace tells a task's whole story, through all processes; where nobody asks, there is none."""
 
+import asyncio
 import subprocess
 import sys
 from contextlib import ExitStack
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -23,6 +24,17 @@ from tts.queue.memory import MemoryQueue
 def collector():
     with Collector() as collector:
         yield collector
+
+
+@pytest.fixture(scope="module")
+def tracing(collector):
+    telemetry = open_telemetry(collector.url, instance="here")
+    yield telemetry
+    asyncio.run(telemetry.aclose())
+
+
+async def nobody(_task_id) -> None:
+    """Tasks of which no caller is known."""
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +92,54 @@ def test_a_task_is_one_trace_from_its_request_to_its_audio(app, collector):
     assert {span.error for span in spans} == {""}
 
 
+def test_a_caller_that_is_traced_has_the_task_in_its_trace(app, collector):
+    """Under the span that it names; what is no such name starts a trace as if it were not there."""
+    trace, span = uuid4().hex, "00f067aa0ba902b7"
+    body = {"templateId": "template1", "tts_text": "你好。"}
+    for header, joins in ((f"00-{trace}-{span}-01", True), (f"00-{trace}-{span}-00", False)):
+        answer = app._http.post("/api/tts", json=body, headers={"traceparent": header})
+        task_id = answer.json()["data"]["taskId"]
+        assert list(app.events(task_id))[-1].status == "succeeded"
+        name = trace if joins else UUID(task_id).hex
+
+        def is_whole(name=name):
+            return {"accept", "publish work", "process"} <= {s.name for s in collector.of(name)}
+
+        wait_until(is_whole, "the trace has come")
+        spans = collector.of(name)
+        (first,) = (each for each in spans if each.name == "accept")
+        assert first.parent == (span if joins else "")
+        assert {each.parent for each in spans} <= {each.id for each in spans} | {first.parent}
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "",
+        "00",
+        f"00-{'0' * 32}-{'1' * 16}-01",
+        f"00-{'1' * 32}-{'0' * 16}-01",
+        f"00-{'1' * 32}-{'1' * 16}-01-more",
+        f"ff-{'1' * 32}-{'1' * 16}-01",
+        f"00-{'A' * 32}-{'1' * 16}-01",
+        f"00-{'1' * 31}\u0661-{'1' * 16}-01",
+        f"00-{'1' * 32}-{'1' * 16}-01,00-{'2' * 32}-{'1' * 16}-01",
+        "x" * 8000,
+        None,
+    ],
+)
+def test_what_names_no_span_is_as_good_as_nothing(tracing, header):
+    """And never part of the log."""
+    assert tracing.caller(header) is None
+
+
+def test_what_goes_into_the_log_is_of_the_version_that_we_know(tracing):
+    """Whatever a newer one adds, and whichever flags there are besides."""
+    ids = f"{'1' * 32}-{'2' * 16}"
+    for header in (f"00-{ids}-01", f"00-{ids}-03", f"01-{ids}-01-more"):
+        assert tracing.caller(header) == f"00-{ids}-01"
+
+
 def test_what_fails_is_marked_with_its_code(app, collector):
     """At the call and at the step; no text is in it."""
     task_id = app.generate("missing1", "你好。").task_id
@@ -103,7 +163,8 @@ class TestNobodyAsks:
         """The same one each time, and the publisher is the one that there was."""
         assert NO_TRACING.span("a") is NO_TRACING.span("b", kind="client")
         queue = MemoryQueue()
-        assert traced(queue, NO_TRACING) is queue
+        assert traced(queue, NO_TRACING, nobody) is queue
+        assert NO_TRACING.caller(f"00-{'1' * 32}-{'1' * 16}-01") is None
 
     def test_an_extra_that_is_missing_is_named(self, monkeypatch):
         """With how to install it."""

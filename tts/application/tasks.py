@@ -18,7 +18,7 @@ from tts.domain.naming import Lot, hash_payload
 from tts.domain.task import Task
 from tts.domain.values import AudioFormat, Priority
 from tts.ports.audio import AudioStore
-from tts.ports.errors import Conflict
+from tts.ports.errors import Conflict, Unavailable
 from tts.ports.log import EventStore, Payload, Recorded
 from tts.text import segments
 from tts.transcoder import OrjsonTranscoder
@@ -106,6 +106,7 @@ class Application:
         priority: str = Priority.NORMAL.value,
         callback_url: str | None = None,
         audio_format: str | None = None,
+        traceparent: str | None = None,
     ) -> tuple[Receipt, int]:
         """Accept a request; returns which task it got and the position of the task's newest event.
 
@@ -141,6 +142,7 @@ class Application:
             callback_url=callback_url,
             audio_format=audio_format,
             default_format=self._default_for(audio_format),
+            traceparent=traceparent,
             now=now,
         )
         event = self._mapper.to_stored_event(requested)
@@ -317,6 +319,14 @@ class Application:
                 raise NewerEvent(event.topic) from error
         assert task is not None  # noqa: S101 -- there is at least one event
         return task
+
+    async def caller_of(self, task_id: UUID) -> str | None:
+        """The span in which the task was asked for, as far as the log tells."""
+        with contextlib.suppress(Unavailable):
+            for event in (await self.store.events(task_id))[:1]:
+                traceparent: str | None = orjson.loads(event.state).get("traceparent")
+                return traceparent
+        return None
 
     async def save(self, task: Task, payload: Payload | None = None) -> int:
         """Append the task's new events and return the position of the last.

@@ -46,7 +46,8 @@ class RequestedFacts(TypedDict):
     that was decided on: there the text is sent as it is. ``audio_suffix`` is the random part of its
     audio's names; None in a log from before they had one. ``callback_url`` is whom to tell when the
     task is over, if anybody. ``audio_format`` is what its audio is to be, if the request said so,
-    and else ``default_format``; it is WAV where neither is said.
+    and else ``default_format``; it is WAV where neither is said. ``traceparent`` is the
+    span in which it was asked for, if known.
     """
 
     template_id: str
@@ -63,6 +64,7 @@ class RequestedFacts(TypedDict):
     callback_url: NotRequired[str | None]
     audio_format: NotRequired[str | None]
     default_format: NotRequired[str | None]
+    traceparent: NotRequired[str | None]
 
 
 class Requested(Created):
@@ -83,6 +85,7 @@ class Requested(Created):
     callback_url: str | None = None
     audio_format: str | None = None
     default_format: str | None = None
+    traceparent: str | None = None
 
     def __post_init__(self) -> None:
         """Stay as it was, if it is one from before."""
@@ -93,6 +96,7 @@ class Requested(Created):
             callback_url=None,
             audio_format=None,
             default_format=None,
+            traceparent=None,
         )
 
     @classmethod

@@ -69,6 +69,7 @@ class Task(Aggregate):
         self.audio_format = (
             requested.audio_format or requested.default_format or AudioFormat.WAV.value
         )
+        self.traceparent = requested.traceparent
         self.attempt = 1
         self.lease = 0
         self.worker: str | None = None

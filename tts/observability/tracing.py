@@ -1,8 +1,9 @@
 """Traces by OpenTelemetry, sent by OTLP over HTTP; the extra ``otel`` installs what it takes.
 
-The trace of a task is named by the task's own id, and its first span by the half of that. So every
-process knows the trace of what it works on: nothing has to travel with messages or stand in events,
-and a task that is redelivered, rescued or retried days later goes on in its trace.
+The trace of a task is named by the task's own id, and its first span by the half of that; or it is
+that of the request's ``traceparent``, which stands in the task's first event. So every process can
+tell the trace of what it works on: nothing has to travel with messages, and a task that is
+redelivered, rescued or retried days later goes on in its trace.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ from opentelemetry.trace import (
     get_current_span,
     set_span_in_context,
 )
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 from tts.ports.tracing import Kind
 
@@ -63,13 +65,26 @@ class OpenTelemetry:
         """Send what is left."""
         await asyncio.to_thread(self._provider.shutdown)
 
-    def accepted(self, task_id: UUID, seconds: float) -> None:
+    def caller(self, traceparent: str | None) -> str | None:
+        """See :class:`tts.ports.tracing.Tracing`.
+
+        A trace that its caller does not record is none to join: the task would be in no trace at
+        all. As in https://www.w3.org/TR/trace-context/, what is not well-formed counts as absent.
+        """
+        if traceparent is None:
+            return None
+        span = _span_of(traceparent)
+        if not (span.is_valid and span.trace_flags.sampled):
+            return None
+        return f"00-{span.trace_id:032x}-{span.span_id:016x}-01"
+
+    def accepted(self, task_id: UUID, seconds: float, caller: str | None = None) -> None:
         """See :class:`tts.ports.tracing.Tracing`."""
         end = time.time_ns()
         with self._ids.of(task_id):
             span = self._tracer.start_span(
                 "accept",
-                context=Context(),
+                context=_within(_span_of(caller)) if caller else Context(),
                 kind=SpanKind.SERVER,
                 start_time=end - int(seconds * 1e9),
                 attributes={"tts.task_id": str(task_id)},
@@ -78,10 +93,15 @@ class OpenTelemetry:
 
     @contextlib.contextmanager
     def span(
-        self, name: str, *, task_id: UUID | None = None, kind: Kind = "inside"
+        self,
+        name: str,
+        *,
+        task_id: UUID | None = None,
+        caller: str | None = None,
+        kind: Kind = "inside",
     ) -> Iterator[_Span]:
         """See :class:`tts.ports.tracing.Tracing`."""
-        context = None if task_id is None else _context_of(task_id)
+        context = None if task_id is None else _within(_first_span(task_id, caller))
         attributes = {} if task_id is None else {"tts.task_id": str(task_id)}
         with self._tracer.start_as_current_span(
             name,
@@ -141,11 +161,20 @@ class _Ids(RandomIdGenerator):
         return super().generate_span_id() if self._task_id is None else self._task_id.int & HALF
 
 
-def _context_of(task_id: UUID) -> Context:
-    first = SpanContext(
-        trace_id=task_id.int,
+def _first_span(task_id: UUID, caller: str | None) -> SpanContext:
+    return SpanContext(
+        trace_id=_span_of(caller).trace_id if caller else task_id.int,
         span_id=task_id.int & HALF,
         is_remote=True,
         trace_flags=TraceFlags(TraceFlags.SAMPLED),
     )
-    return set_span_in_context(NonRecordingSpan(first), Context())
+
+
+def _span_of(traceparent: str) -> SpanContext:
+    """The span that a header names; one that is not valid if it names none."""
+    context = TraceContextTextMapPropagator().extract({"traceparent": traceparent}, Context())
+    return get_current_span(context).get_span_context()
+
+
+def _within(span: SpanContext) -> Context:
+    return set_span_in_context(NonRecordingSpan(span), Context())

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
+from uuid import UUID
 
 from tts.config import ConfigError
 from tts.ports.queue import Message, Publisher
@@ -28,23 +30,29 @@ def open_telemetry(endpoint: str, *, instance: str) -> OpenTelemetry:
     return OpenTelemetry(endpoint, instance=instance)
 
 
-def traced(publisher: Publisher, tracing: Tracing) -> Publisher:
+Caller = Callable[[UUID], Awaitable[str | None]]
+"""What the log says of the span in which a task was asked for."""
+
+
+def traced(publisher: Publisher, tracing: Tracing, caller: Caller) -> Publisher:
     """The publisher; what it publishes is traced, if anything is."""
-    return publisher if tracing is NO_TRACING else TracedPublisher(publisher, tracing)
+    return publisher if tracing is NO_TRACING else TracedPublisher(publisher, tracing, caller)
 
 
 class TracedPublisher:
     """A publisher whose messages are part of their tasks' traces."""
 
-    def __init__(self, publisher: Publisher, tracing: Tracing) -> None:
+    def __init__(self, publisher: Publisher, tracing: Tracing, caller: Caller) -> None:
         self._publisher = publisher
         self._tracing = tracing
+        self._caller = caller
         self.ready = publisher.ready
         self.marked = publisher.marked
         self.mark = publisher.mark
 
     async def publish(self, message: Message) -> None:
         """See :class:`tts.ports.queue.Publisher`."""
-        name = f"publish {message.destination.value}"
-        with self._tracing.span(name, task_id=message.task_id, kind="producer"):
+        name, task_id = f"publish {message.destination.value}", message.task_id
+        caller = await self._caller(task_id)
+        with self._tracing.span(name, task_id=task_id, caller=caller, kind="producer"):
             await self._publisher.publish(message)

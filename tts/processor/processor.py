@@ -229,7 +229,8 @@ class Processor:
             changed=busy.changed,
             history=events,
         )
-        with self._resources.tracing.span("process", task_id=task_id, kind="consumer"):
+        tracing, caller = self._resources.tracing, task.traceparent
+        with tracing.span("process", task_id=task_id, caller=caller, kind="consumer"):
             await run.finish()
         return None
 

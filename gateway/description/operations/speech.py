@@ -50,6 +50,12 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
                 pattern=r"^[!-~]{1,255}$",
             ),
             header("Prefer", "`wait=N`: wait up to N seconds for the audio.", "wait=30"),
+            header(
+                "traceparent",
+                "Where the service is traced: the span (W3C Trace Context) that the task's spans "
+                "are to stand under. What names none that is recorded is left aside.",
+                "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+            ),
         ),
         answers={
             202: Answer("Accepted", wire.Accepted, leads_to=OF_A_TASK),
