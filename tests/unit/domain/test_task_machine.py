@@ -373,6 +373,7 @@ class TaskLife(RuleBasedStateMachine):
             "owner": "",
             "template_id": answer["templateId"],
             "status": answer["status"],
+            "final_position": answer["position"] if self.task.final else None,
             "attempt": answer["attempt"],
             "code": answer.get("code"),
             "step": answer.get("step"),
