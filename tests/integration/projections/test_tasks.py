@@ -57,6 +57,7 @@ NOT_IN_LISTS = (
     "instruction",
     "maxAttempts",
     "priority",
+    "format",
     "dismissedAt",
     "segments",
     "segmentsDone",
