@@ -5,6 +5,7 @@ import contextlib
 import time
 from datetime import UTC, datetime, timedelta
 
+import psycopg
 import pytest
 
 from tts.domain.failures import StepError
@@ -57,6 +58,47 @@ async def test_documents_do_not_meddle_with_each_other(processes):
     await processes[0].update("a", count)
     assert await processes[1].update("a", count) == 2
     assert await processes[1].update("b", count) == 1
+
+
+async def test_who_has_written_alone_learns_that_somebody_else_has_written(processes):
+    """However often it was alone before, also when the other one has put things back by hand."""
+    first, second, _ = processes
+    for number in range(1, 5):
+        assert await first.update("a", count) == number
+    assert await second.update("a", lambda *_: (b"40", None)) is None
+    assert await first.update("a", count) == 41
+
+
+async def test_a_document_that_was_taken_away_begins_anew(postgres):
+    """An operator resets what the processes share; a process must not bring it back."""
+    url = postgres.create_database()
+    async with on_postgres(url, 1) as (documents,):
+        for number in range(1, 5):
+            assert await documents.update("a", count) == number
+        with psycopg.connect(url) as connection:
+            connection.execute("DELETE FROM shared_documents")
+        assert await documents.update("a", count) == 1
+        for number in range(2, 5):
+            assert await documents.update("a", count) == number
+        with psycopg.connect(url) as connection:
+            connection.execute("UPDATE shared_documents SET body = '7'")
+        assert await documents.update("a", count) == 8
+
+
+async def test_who_writes_alone_does_not_read(postgres):
+    """One statement for each change, of which a task takes two."""
+    async with on_postgres(postgres.create_database(), 1) as (documents,):
+        for _ in range(2):
+            await documents.update("a", count)
+        asked, query = [], documents._server.query
+
+        async def noted(sql, params):
+            asked.append(sql)
+            return await query(sql, params)
+
+        documents._server.query = noted
+        assert await documents.update("a", count) == 3
+        assert len(asked) == 1
 
 
 async def test_looking_changes_nothing_and_tells_the_time(processes):
