@@ -18,6 +18,7 @@ from tts.processor.script import Script
 from tts.sound.encoding import encoded
 from tts.sound.reading import NotAudio
 from tts.sound.recording import Recording, record
+from tts.sound.threads import computed
 from tts.text.segments import speakable
 from tts.text.speech_rate import too_short
 
@@ -129,7 +130,7 @@ class SegmentDownload:
 
     async def _encoded(self, recording: Recording, audio_format: AudioFormat) -> bytes:
         try:
-            return await asyncio.to_thread(encoded, recording, audio_format)
+            return await computed(encoded, recording, audio_format)
         except StepError:
             await self._keep(recording)
             raise

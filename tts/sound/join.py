@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from functools import partial
 from typing import BinaryIO
@@ -17,6 +16,7 @@ from tts.sound.loudness import SILENCE, levels, window
 from tts.sound.pcm import BYTES_MOST, FULL_SCALE, Pcm, pcm
 from tts.sound.reading import NotAudio
 from tts.sound.recording import Recording, record
+from tts.sound.threads import computed
 
 FADE_SECONDS = 0.01
 # Of a pause, as far as there is silence: a voice fades away for longer than it begins.
@@ -47,8 +47,8 @@ async def join(
     """
     joiner = _Joiner(partial(writer, audio_format, file), pauses, limit)
     async for data in parts:
-        await asyncio.to_thread(joiner.add, data)
-    return await asyncio.to_thread(joiner.finish)
+        await computed(joiner.add, data)
+    return await computed(joiner.finish)
 
 
 class _Joiner:

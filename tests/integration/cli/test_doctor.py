@@ -9,6 +9,7 @@ from pathlib import Path
 
 import aiormq
 import pytest
+import soundfile
 from click.testing import CliRunner
 
 from tests.services.ports import free_port
@@ -55,6 +56,15 @@ def test_every_wrong_setting_has_its_line(doctor: Doctor):
     code, wrong = doctor(PORT="many", RETRY_JITTER="some", REPLICATE_API_TOKEN=f"a {HIDDEN}")
     assert (code, set(wrong)) == (1, {"PORT", "RETRY_JITTER", "REPLICATE_API_TOKEN"})
     assert "whole number" in wrong["PORT"]
+
+
+def test_a_format_that_this_machine_cannot_write(doctor: Doctor, monkeypatch: pytest.MonkeyPatch):
+    """It is wrong to be set so; else somebody may still ask for it."""
+    monkeypatch.setattr(soundfile, "check_format", lambda *_: False)
+    code, wrong = doctor(AUDIO_FORMAT="opus")
+    assert (code, set(wrong)) == (1, {"AUDIO_FORMAT"})
+    assert "pip install" in wrong["AUDIO_FORMAT"]
+    assert doctor()[0] == 0
 
 
 @pytest.fixture

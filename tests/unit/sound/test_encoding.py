@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import threading
 from errno import ENOSPC
 from io import BytesIO
 
@@ -17,6 +19,7 @@ from tts.sound import encoding
 from tts.sound.pcm import pcm
 from tts.sound.recording import record
 from tts.sound.resampling import Resampler
+from tts.sound.threads import computed
 
 KINDS = {
     AudioFormat.WAV: ("WAV", "PCM_16"),
@@ -104,6 +107,18 @@ def test_one_that_is_given_up_says_nothing(audio_format, capfd):
     del speech
     gc.collect()
     assert capfd.readouterr() == ("", "")
+
+
+async def test_a_crowd_of_audio_holds_up_nothing_else():
+    """The threads that wait for disks and sockets are others."""
+    going_on = threading.Event()
+    crowd = [asyncio.create_task(computed(going_on.wait)) for _ in range(100)]
+    try:
+        await asyncio.wait_for(asyncio.to_thread(int), 10)
+        assert not any(task.done() for task in crowd)
+    finally:
+        going_on.set()
+        await asyncio.gather(*crowd)
 
 
 def test_a_machine_that_cannot_write_it_says_what_to_do(monkeypatch):
