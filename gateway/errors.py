@@ -16,7 +16,7 @@ from sanic.exceptions import PayloadTooLarge, SanicException
 from gateway.answers import HEADERS
 from gateway.security import Event
 from tts.application.dead_letters import NotADeadLetter
-from tts.application.tasks import IdempotencyMismatch, TaskNotFound
+from tts.application.tasks import IdempotencyMismatch, TaskArchived, TaskNotFound
 from tts.domain.errors import NewerEvent, TaskErased, TransitionRefused
 from tts.domain.failures import StepError
 from tts.observability.repeated import Repeated
@@ -198,6 +198,7 @@ TABLE: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
     HostNotAllowed: (HTTPStatus.MISDIRECTED_REQUEST, "host_not_allowed"),
     RouteNotFound: (HTTPStatus.NOT_FOUND, "not_found"),
     TaskNotFound: (HTTPStatus.NOT_FOUND, "task_not_found"),
+    TaskArchived: (HTTPStatus.GONE, "task_archived"),
     RangeNotSatisfiable: (HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, "range_not_satisfiable"),
     NotADeadLetter: (HTTPStatus.NOT_FOUND, "not_a_dead_letter"),
     TaskMismatch: (HTTPStatus.UNPROCESSABLE_ENTITY, "task_mismatch"),

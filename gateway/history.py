@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from uuid import UUID
 
 from gateway.errors import InvalidRequest
@@ -12,22 +13,29 @@ from gateway.streams.newer import readable
 from gateway.tasks import task_id_of
 from tts.domain.errors import NewerEvent
 from tts.ports.epochs import WentBack
+from tts.ports.errors import Unavailable
 from tts.ports.log import Recorded
 from tts.wire import ResetReason
 
 TASKS_MAX = 100  # named in one subscription
 BATCH = 500  # events of history read and encoded at a time: a few milliseconds
+_ARCHIVED_MEANWHILE = "events were archived while a stream was to show them"
 DIGITS_MAX = 19  # a longer number is beyond every position that a store can have
 
 Tasks = frozenset[UUID] | None
 """What a subscription is about; None is everything."""
+
+Archived = Mapping[UUID, int]
+"""Tasks whose events are in an archive, and the position of the newest of each."""
+NOTHING: Archived = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class Start:
     """Where a stream starts: after ``cursor``; a ``reason`` says why not after ``requested``.
 
-    What is ``known`` already of what comes next is all of it up to the position ``known_to``.
+    What is ``known`` already of what comes next is all of it up to the position ``known_to``. Of
+    those ``archived`` nothing is to be had.
     """
 
     cursor: int
@@ -35,6 +43,7 @@ class Start:
     requested: str = ""
     known: list[Recorded] = field(default_factory=list)
     known_to: int = 0
+    archived: Archived = field(default_factory=dict)
 
 
 class History:
@@ -45,8 +54,23 @@ class History:
         self._hub = services.hub
         self._replay_limit = services.settings.sse_replay_limit
 
+    async def archived(self, tasks: Tasks, scope: str | None) -> Archived:
+        """Those of the named tasks whose events are in an archive.
+
+        Raises:
+            TaskNotFound: one is none of the owner's.
+        """
+        find = self._services.application.archived
+        found = [(task_id, await find(task_id, scope)) for task_id in tasks or ()]
+        return {task_id: kept.position for task_id, kept in found if kept is not None}
+
     async def start(
-        self, tasks: Tasks, scope: str | None, last: str | None, begin: str | None
+        self,
+        tasks: Tasks,
+        scope: str | None,
+        last: str | None,
+        begin: str | None,
+        archived: Archived = NOTHING,
     ) -> Start:
         """Resume after the position ``last``, or else start at ``begin``: now, start, a position.
 
@@ -73,15 +97,34 @@ class History:
             if cursor > await self._services.log.position():
                 return Start(hub.position, "future", requested)
             await hub.reach(cursor)
+        start = await self._after(tasks, scope, cursor, archived)
+        if isinstance(start, Start):
+            return start
+        return Start(hub.position, start, requested, archived=archived)
+
+    async def _after(
+        self, tasks: Tasks, scope: str | None, cursor: int, archived: Archived
+    ) -> Start | ResetReason:
+        """The start after a cursor that the hub has come to, or why there is none."""
         epochs = self._services.log.epochs
         try:
             epochs.check(cursor)
         except WentBack:  # a future that will not come any more
-            return Start(hub.position, "future", requested)
+            return "future"
+        if tasks is not None:
+            missed = any(cursor < position for position in archived.values())
+            return "archived" if missed else Start(cursor, archived=archived)
         start: Start | None = Start(cursor)
-        if tasks is None and epochs.span(cursor, hub.position) > self._replay_limit:
+        if epochs.span(cursor, self._hub.position) > self._replay_limit:
             start = await self._after_others(scope, cursor) if scope is not None else None
-        return start or Start(hub.position, "too_old", requested)
+        if await self._is_archived(cursor):
+            return "archived"
+        return start or "too_old"
+
+    async def _is_archived(self, cursor: int) -> bool:
+        """Whether what was read after the cursor, up to now, may lack something."""
+        await self._services.log.position()
+        return cursor < self._services.log.archived_to
 
     async def _after_others(self, scope: str, cursor: int) -> Start | None:
         """Resume one owner's stream however much others have done; None for too much of its own."""
@@ -105,11 +148,16 @@ class History:
 
         Raises:
             NewerEvent: the next one cannot be shown; all before it were.
+            Unavailable: what comes next was archived meanwhile; who comes back is told so.
         """
         after = start.cursor
         if tasks is not None:
-            read = self._services.application.store.events
-            events = [event for task in tasks for event in await read(task)]
+            events = [
+                event
+                for task in tasks
+                if task not in start.archived
+                for event in await self._of_task(task)
+            ]
             events.sort(key=lambda event: event.position)
             events = [event for event in events if after < event.position <= until]
             yield (known := await self._readable(events))
@@ -124,6 +172,8 @@ class History:
                 _refuse_rest(batch, known)
         while after < until:
             batch = await self._services.log.read(after, BATCH)
+            if after < self._services.log.archived_to:
+                raise Unavailable(_ARCHIVED_MEANWHILE)
             if not batch:  # the log has just gone back; the hub is about to say so
                 return
             after = batch[-1].position
@@ -133,6 +183,11 @@ class History:
                 batch = [event for event in batch if owners[event.task_id] == scope]
             yield (known := await self._readable(batch))
             _refuse_rest(batch, known)
+
+    async def _of_task(self, task_id: UUID) -> list[Recorded]:
+        if not (events := await self._services.application.store.events(task_id)):
+            raise Unavailable(_ARCHIVED_MEANWHILE)
+        return events
 
     async def _readable(self, events: list[Recorded]) -> list[Recorded]:
         """The events up to the first of a newer version, with their templates at hand."""

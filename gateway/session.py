@@ -141,10 +141,9 @@ class Session:
         subscription = parse_body(Subscribe, raw)
         tasks = None if subscription.task_ids is None else tasks_of(subscription.task_ids)
         together = _union(self._socket.tasks, tasks)
-        for task_id in tasks or ():
-            await self._services.application.history(task_id, self._access.scope)
+        archived = await self._history.archived(tasks, self._access.scope)
         last, begin = _text(subscription.last_event_id), _text(subscription.begin)
-        start = await self._history.start(tasks, self._access.scope, last, begin)
+        start = await self._history.start(tasks, self._access.scope, last, begin, archived)
         # From here to the end of history everything live waits, whatever it belongs to. The hub
         # sends what comes after this position, and nothing else does.
         socket, until = self._socket, self._hub.position

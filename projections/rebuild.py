@@ -39,6 +39,16 @@ class Source(Log, Coordination, Protocol):
         ...
 
 
+class NotWhole(Exception):
+    """Events up to a position are in archives: what is made from the rest would be less."""
+
+    def __init__(self, position: int, names: Sequence[str]) -> None:
+        super().__init__(
+            f"events up to {position} were moved to an archive; name its folder: "
+            f"tts projections rebuild {' '.join(names)} --archive FOLDER"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """How a table differs from what the log gives; ``examples`` are rows, and which of the two."""
@@ -72,7 +82,7 @@ class Rebuild:
         """Make them anew; the old rows serve until the new ones have caught up with the log.
 
         Raises:
-            Unreadable, WentBack, Unavailable: nothing has changed.
+            NotWhole, Unreadable, WentBack, Unavailable: nothing has changed.
         """
         async with self._source.leadership(NAME):
             group = await self._begun(projections)
@@ -87,7 +97,7 @@ class Rebuild:
         """Compare what serves with what the log gives, as far as it has come.
 
         Raises:
-            Unreadable, WentBack, Unavailable
+            NotWhole, Unreadable, WentBack, Unavailable
         """
         async with self._source.leadership(NAME):
             group = await self._begun([projection])
@@ -97,6 +107,9 @@ class Rebuild:
             return verdict
 
     async def _begun(self, projections: Sequence[Projection]) -> Group:
+        await self._source.position()
+        if archived := self._source.archived_to:
+            raise NotWhole(archived, [projection.name for projection in projections])
         async with self._database.transaction() as transaction:
             models = [(each, await registry.begin_anew(transaction, each)) for each in projections]
         return Group(self._database, self._source.events, models, 0)

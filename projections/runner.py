@@ -15,7 +15,7 @@ from functools import partial
 from projections import registry
 from projections.advance import Group, Moved, Unreadable
 from projections.ports import Database, Projection
-from projections.rebuild import Rebuild, Source
+from projections.rebuild import NotWhole, Rebuild, Source
 from projections.registry import Standing
 from tts.patience import Outage, lead
 from tts.ports.epochs import WentBack
@@ -136,6 +136,8 @@ class Projector:
             self._source.epochs.check(standing.position)
         except WentBack:
             return True
+        if standing.position < self._source.archived_to:
+            return True  # what it has not seen is not all in the log
         if standing.version == registry.NO_VERSION and standing.position == 0:
             return end > REBUILD_EVENTS
         return standing.version < projection.version
@@ -152,6 +154,10 @@ class Projector:
                 continue
             except Unreadable as error:
                 await self._wait(projections, error)
+            except NotWhole as error:
+                for projection in projections:
+                    self._stopped.add(projection.name)
+                    await self._tell(projection.name, f"stopped: {error}; then restart this")
             except Exception as error:  # the others go on
                 logger.exception("Read models cannot be made anew: %s", names)
                 for projection in projections:

@@ -10,7 +10,8 @@ from pydantic import BaseModel
 
 JSON = "application/json"
 BODY_ERRORS = ("invalid_json", "invalid_request", "unsupported_media_type", "body_too_large")
-TASK_ERRORS = ("task_not_found",)
+NO_TASK = ("task_not_found",)
+TASK_ERRORS = (*NO_TASK, "task_archived")
 
 TASK_ID: Mapping[str, Any] = {
     "name": "taskId",

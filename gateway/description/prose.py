@@ -27,8 +27,9 @@ data: {"timestamp":"…","position":57}
 - `task_update` is one event of a task (schema `TaskUpdate`). Its `id` is its position in the log.
 - `heartbeat` comes at that interval. A stream that is silent for two and a half of them is dead:
   connect again. Its `id` is how far this stream has come; nothing up to it is still to be sent.
-- `reset` says that the stream cannot go on from where you asked (`reason`: `unknown`, `future` or
-  `too_old`); it goes on after `position`. Fetch what you missed from `/api/tts/tasks`.
+- `reset` says that the stream cannot go on from where you asked (`reason`: `unknown`, `future`,
+  `too_old`, or `archived`, when some of it has left the log); it goes on after `position`. Fetch
+  what you missed from `/api/tts/tasks`.
 
 Reconnect with the last `id`, of whatever event, as `Last-Event-ID`, days later and to any gateway,
 and nothing is missed; `EventSource` in browsers does so by itself. A stream of named tasks resumes

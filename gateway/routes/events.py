@@ -41,13 +41,13 @@ class Events:
     async def stream(self, request: Request) -> HTTPResponse:
         """Answer with a stream; everything that can be refused is refused before it begins."""
         tasks = _tasks(request)
-        for task_id in tasks or ():
-            await self._services.application.history(task_id, request.ctx.access.scope)
+        archived = await self._history.archived(tasks, request.ctx.access.scope)
         async with self._hub.following():
             # The header goes first: a browser that reconnects sends it with the URL it began with.
             last = request.headers.get("last-event-id") or request.args.get("lastEventId")
             scope = request.ctx.access.scope
-            start = await self._history.start(tasks, scope, last, request.args.get("from"))
+            begin = request.args.get("from")
+            start = await self._history.start(tasks, scope, last, begin, archived)
             if request.method == "HEAD":
                 return _HeadOnly(headers=dict(HEADERS), content_type=HEADERS[0][1])
             in_chunks = request.version != "1.0"

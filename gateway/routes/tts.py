@@ -27,15 +27,17 @@ from gateway.models import (
 from gateway.services import Services
 from gateway.task_list import TaskList
 from gateway.tasks import task_id_of
+from tts.application.archives import Facts
 from tts.application.task_list import TaskSelection
-from tts.application.tasks import TaskNotFound
+from tts.application.tasks import TaskArchived, TaskNotFound
 from tts.domain.errors import TaskErased
 from tts.domain.naming import format_of
 from tts.domain.task import Task
-from tts.ports.log import Recorded
+from tts.ports.log import ArchivedTask, Recorded
 from tts.wire import (
     Erasure,
     Spoken,
+    TaskAnswer,
     TaskRow,
     callback_fields,
     task_answer,
@@ -81,6 +83,8 @@ class Tts:
             seconds = min(int(wait[1]), self._services.settings.wait_max_seconds)
             if (end := await self._services.hub.wait_final(receipt.id, seconds)) is not None:
                 return Success(self._outcome(receipt.id, end))
+            if (archived := await self._application.archived(receipt.id)) is not None:
+                return Success(self._kept_outcome(archived))
         return Success(started(receipt, position), HTTPStatus.ACCEPTED)
 
     async def retry(self, request: Request) -> HTTPResponse:
@@ -98,10 +102,12 @@ class Tts:
     async def task(self, request: Request, task_id: str) -> HTTPResponse:
         """One task as the log has it, so that a client reads its own write."""
         is_past = "asOf" in request.args  # what stood before it then, nobody knows
-        events = await self._events(request, task_id)
+        try:
+            events = await self._events(request, task_id)
+        except TaskArchived as error:
+            return Success(await self._archived(request, error))
         task = self._application.replay(events)
-        payload = await self._application.store.payload(task.id)
-        words = (payload.text, payload.instruction) if payload else None
+        words = await self._words(task.id)
         answer = task_answer(task, events[-1].position, words, self._services.audio.url)
         if not is_past:
             answer = {**answer, **await self._services.outlook.of(task, events)}
@@ -109,6 +115,23 @@ class Tts:
             return Success(answer)
         callback = await self._services.callbacks.newest(task.id) if task.final else None
         return Success({**answer, **callback_fields(task.callback_url, callback)})
+
+    async def _archived(self, request: Request, refusal: TaskArchived) -> TaskAnswer:
+        """A task as it was when its events left the log, and since then."""
+        archived = refusal.archived
+        as_of = parse_query(TimeTravel, endpoint.query_of(request)).as_of
+        if as_of is not None and as_of < archived.position:
+            raise refusal
+        facts = Facts.read(archived)
+        answer = facts.shown(await self._words(archived.task_id), self._services.audio.url)
+        if facts.callback_url is None:
+            return answer
+        callback = await self._services.callbacks.newest(archived.task_id)
+        return {**answer, **callback_fields(facts.callback_url, callback)}
+
+    async def _words(self, task_id: UUID) -> tuple[str, str] | None:
+        payload = await self._application.store.payload(task_id)
+        return (payload.text, payload.instruction) if payload else None
 
     async def timeline(self, request: Request, task_id: str) -> HTTPResponse:
         """Everything that happened to a task, and how long each status lasted."""
@@ -118,17 +141,16 @@ class Tts:
         """Remove what was said and spoken; statuses and times stay."""
         uuid = task_id_of(task_id)
         access = request.ctx.access
-        task, position = await self._application.erase(
+        erased = await self._application.erase(
             uuid, self._services.audio, by=access.owner or "client", scope=access.scope
         )
-        report_command(access, "erase", f"task {uuid}", owner=task.owner)
-        assert task.erased_at is not None  # noqa: S101 -- that is what erase does
+        report_command(access, "erase", f"task {uuid}", owner=erased.owner)
         answer: Erasure = {
             "taskId": str(uuid),
             "message": "Text and audio erased",
-            "status": task.status.value,
-            "erasedAt": task.erased_at.isoformat(),
-            "position": position,
+            "status": erased.status,
+            "erasedAt": erased.at,
+            "position": erased.position,
         }
         return Success(answer)
 
@@ -196,3 +218,20 @@ class Tts:
         raise SpeechFailed(
             "the task was canceled", task_id=str(task_id), code="canceled", permanent=True
         )
+
+    def _kept_outcome(self, archived: ArchivedTask) -> Spoken:
+        answer = Facts.read(archived).shown(None, self._services.audio.url)
+        if "erasedAt" in answer:
+            raise TaskErased(archived.task_id)
+        if answer["audioUrl"] is None:
+            raise SpeechFailed(
+                answer.get("error") or "the task was canceled",
+                task_id=answer["taskId"],
+                code=answer.get("code") or "canceled",
+                permanent=True,
+            )
+        return {
+            "taskId": answer["taskId"],
+            "audio_url": answer["audioUrl"],
+            "status": "succeeded",
+        }

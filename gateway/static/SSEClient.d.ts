@@ -195,6 +195,8 @@ export interface Task {
   dismissedAt?: string;
   /** When text and audio were erased. */
   erasedAt?: string;
+  /** When its events left the log: it has no timeline any more. */
+  archivedAt?: string;
   /** Whom to tell of the end, and how far that has come; callbackAt is the next attempt. */
   callbackUrl?: string;
   callbackState?: "waiting" | "pending" | "delivered" | "failed";
@@ -224,7 +226,7 @@ export interface Heartbeat {
 }
 
 export interface Reset {
-  reason: "unknown" | "future" | "too_old";
+  reason: "unknown" | "future" | "too_old" | "archived";
   requested: string;
   position: number;
   timestamp: string;

@@ -18,7 +18,7 @@ const LOOK_MS = 5_000;
 const id = new URLSearchParams(location.search).get("id") ?? "";
 const path = `api/tts/task/${encodeURIComponent(id)}`;
 const COMMANDS = {
-  retry: { fits: ({ status, erasedAt }) => status === "failed" && !erasedAt, order: ["POST", "api/tts/retry", { taskId: id }] },
+  retry: { fits: ({ status, erasedAt, archivedAt }) => status === "failed" && !erasedAt && !archivedAt, order: ["POST", "api/tts/retry", { taskId: id }] },
   cancel: { fits: ({ status }) => !FINAL.has(status) && status !== "canceling", order: ["POST", "api/tts/cancel", { taskId: id }] },
   erase: { fits: ({ status, erasedAt }) => FINAL.has(status) && !erasedAt, order: ["DELETE", path] },
 };
@@ -28,7 +28,7 @@ let updates = [];
 
 async function readTask() {
   try {
-    [task, { events: updates }] = await Promise.all([api("GET", path), api("GET", `${path}/events`)]);
+    [task, { events: updates }] = await Promise.all([api("GET", path), readTimeline()]);
   } catch (error) {
     lost(BLOCK);
     if (error.status === 404) showMissing();
@@ -37,6 +37,16 @@ async function readTask() {
   clearProblem();
   read(BLOCK);
   show();
+}
+
+/** What happened; of an archived task, nothing is here any more. */
+async function readTimeline() {
+  try {
+    return await api("GET", `${path}/events`);
+  } catch (error) {
+    if (error.status === 410) return { events: [] };
+    throw error;
+  }
 }
 
 const refresh = lately(() => readTask().catch((error) => {

@@ -135,7 +135,8 @@ class Hub:
             waiting.add(end)
             try:
                 # Read after registering: an end in between is in one of the two.
-                events = await self._events(task_id)
+                if not (events := await self._events(task_id)):
+                    return None  # they are in an archive
                 # A failure that was dismissed is still the one that ended the task.
                 newest = next(e for e in reversed(events) if e.topic != Task.Dismissed.TOPIC)
                 if newest.topic in FINAL_TOPICS:

@@ -143,6 +143,11 @@ def of_a_backup(site: Site, command: str) -> None:
     site.run(command, **({"DATA_DIR": str(site.folder / "new")} if "restore" in command else {}))
 
 
+def of_an_archive(site: Site, command: str) -> None:
+    """Into a folder of the test; nothing is old enough."""
+    site.run(command.replace("/archive", str(site.folder / "archive")))
+
+
 def with_a_broker(site: Site, command: str) -> None:
     """All but the broker's own program, which gets what it would get."""
     got = site.run(f"rabbitmqctl() {{ cat; }}; {command}")
@@ -181,6 +186,7 @@ OTHERS = elsewhere("tests/services/distributed.py", '"gateway", "relay", "proces
 WORKERS = elsewhere("tests/e2e/test_workers.py", '"--workers", "2"')
 BROKER = elsewhere("tests/ops/test_rabbitmq.py", '"add_user"', '"import_definitions"')
 QUEUES = elsewhere("tests/integration/cli/test_migrate_rabbitmq.py", '["migrate", "rabbitmq"]')
+ARCHIVE = elsewhere("tests/integration/cli/test_archive.py", '"show"', '"rebuild"', '"restore"')
 ROLES = elsewhere("tests/ops/test_postgres.py", '"roles.sql", password=')
 
 WAYS: Mapping[str, Way] = {
@@ -250,6 +256,11 @@ WAYS: Mapping[str, Way] = {
     'tts dead-letters dismiss <id> --reason "没有人再等它"': of_a_failed_task,
     "tts backup /backups/2026-11-26": of_a_backup,
     "tts restore /backups/2026-11-26": of_a_backup,
+    "tts archive --before 90d --to /archive": of_an_archive,
+    "tts archive list /archive": of_an_archive,
+    "tts archive show /archive <id>": ARCHIVE,
+    "tts projections rebuild tasks --archive /archive": ARCHIVE,
+    "tts archive restore /archive": ARCHIVE,
     "make ops": made,
     "kubectl apply -k ops/kubernetes": untried("tests/ops/test_kubernetes.py reads the files"),
     "journalctl -u 'tts@*' -o cat": untried("tests/ops/test_systemd.py has systemd read the unit"),

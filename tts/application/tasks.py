@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 from uuid import UUID
@@ -12,6 +13,7 @@ import orjson
 from eventsourcing.persistence import Mapper, StoredEvent
 from eventsourcing.utils import TopicError
 
+from tts.application.archives import Facts, audio_keys
 from tts.application.idempotency import IdempotentIds
 from tts.domain.errors import NewerEvent
 from tts.domain.naming import Lot, hash_payload
@@ -19,7 +21,7 @@ from tts.domain.task import Task
 from tts.domain.values import AudioFormat, Priority
 from tts.ports.audio import AudioStore
 from tts.ports.errors import Conflict, Unavailable
-from tts.ports.log import EventStore, Payload, Recorded
+from tts.ports.log import ArchivedTask, EventStore, Payload, Recorded
 from tts.text import segments
 from tts.transcoder import OrjsonTranscoder
 
@@ -29,6 +31,17 @@ CONFLICT_TRIES = 20  # a task has a handful of writers; more losses in a row are
 
 class TaskNotFound(Exception):
     """There is no such task, or it belongs to somebody else."""
+
+
+class TaskArchived(TaskNotFound):
+    """Its events are in an archive: nothing can happen to it any more."""
+
+    def __init__(self, archived: ArchivedTask) -> None:
+        super().__init__(
+            f"task {archived.task_id} is over, and its events were moved to the archive "
+            f"{archived.archive}"
+        )
+        self.archived = archived
 
 
 class IdempotencyMismatch(Exception):
@@ -51,7 +64,7 @@ class _Wanted(NamedTuple):
     audio_format: str | None
     default_format: str
 
-    def is_of(self, task: Task, payload: Payload | None) -> bool:
+    def is_of(self, task: Task | Facts, payload: Payload | None) -> bool:
         """Whether the task is of such a request.
 
         After an erasure nobody can tell what was said; the key still stands for the task. Who names
@@ -62,6 +75,15 @@ class _Wanted(NamedTuple):
         unnamed = self.audio_format is None and task.asked_format is None
         sounds = unnamed or task.audio_format == (self.audio_format or self.default_format)
         return said and sounds and task.template_id == self.template_id
+
+
+class Erased(NamedTuple):
+    """What became of a task whose words and audio are gone; ``at`` is since when, in ISO 8601."""
+
+    owner: str
+    status: str
+    at: str
+    position: int
 
 
 def utc_now() -> datetime:
@@ -124,7 +146,7 @@ class Application:
         if idempotency_key is not None:
             task_id, *older = await self._ids.of(owner, idempotency_key)
             for each in older:
-                if await self.store.events(each):
+                if await self._is_there(each):
                     return await self._repeated(each, wanted)
         requested = Task.requested(
             id=task_id,
@@ -160,21 +182,30 @@ class Application:
         return None if audio_format or default == AudioFormat.WAV.value else default
 
     async def _repeated(self, task_id: UUID, wanted: _Wanted) -> tuple[Receipt, int]:
-        existing, position = await self.load(task_id)
+        existing: Task | Facts
+        try:
+            existing, position = await self.load(task_id)
+            version = existing.version
+        except TaskArchived as error:
+            existing = Facts.read(error.archived)
+            version, position = error.archived.version, error.archived.position
         payload = await self.store.payload(task_id)
         if not wanted.is_of(existing, payload):
             key = existing.idempotency_key
             raise IdempotencyMismatch(f"Idempotency-Key {key!r} has another request")
-        return Receipt(task_id, existing.version), position
+        return Receipt(task_id, version), position
 
     async def is_repeated(self, owner: str, idempotency_key: str | None) -> bool:
         """Whether a request of that key has been accepted already."""
         if idempotency_key is None:
             return False
         for task_id in await self._ids.of(owner, idempotency_key):
-            if await self.store.events(task_id):
+            if await self._is_there(task_id):
                 return True
         return False
+
+    async def _is_there(self, task_id: UUID) -> bool:
+        return bool(await self.store.events(task_id) or await self.store.archived(task_id))
 
     async def retry(
         self,
@@ -251,7 +282,7 @@ class Application:
 
     async def erase(
         self, task_id: UUID, audio: AudioStore, *, by: str, scope: str | None = None
-    ) -> tuple[Task, int]:
+    ) -> Erased:
         """Remove the words and the audio of a task that is over; asking again is fine.
 
         The event goes first: from then on nobody can retry the task, so nothing is made anew behind
@@ -267,15 +298,28 @@ class Application:
             if task.erased_at is None:
                 task.erase(by=by, now=self.now())
 
-        task, position = await self.change(task_id, command, scope=scope)
+        try:
+            task, position = await self.change(task_id, command, scope=scope)
+        except TaskArchived as error:
+            return await self._erase_archived(error.archived, audio)
         # Audio may lie there although the task did not succeed, if its worker died in between.
-        for key in {task.audio_key, task.object_key or task.audio_key}:
+        for key in audio_keys(task):
             await audio.delete(key)
-        if len(task.segments) > 1:
-            for index in range(len(task.segments)):
-                await audio.delete(task.part_key(index))
         await self.store.erase(task_id)
-        return task, position
+        assert task.erased_at is not None  # noqa: S101 -- that is what the command does
+        return Erased(task.owner, task.status.value, task.erased_at.isoformat(), position)
+
+    async def _erase_archived(self, archived: ArchivedTask, audio: AudioStore) -> Erased:
+        """Its words are here, not in the archive; that it is erased is said when all is gone."""
+        facts = Facts.read(archived)
+        for key in facts.audio:
+            await audio.delete(key)
+        await self.store.erase(archived.task_id)
+        if "erasedAt" not in facts.answer:
+            facts = facts.erased(self.now().isoformat())
+            await self.store.amend(replace(archived, facts=facts.text))
+        answer = facts.answer
+        return Erased(archived.owner, answer["status"], answer["erasedAt"], archived.position)
 
     # --- loading and saving
 
@@ -284,12 +328,29 @@ class Application:
 
         Raises:
             TaskNotFound: there is none, or it is somebody else's; nobody can tell which.
+            TaskArchived: there is one no longer.
         """
         events = await self.store.events(task_id)
+        if not events:
+            archived = await self.store.archived(task_id)
+            if archived is not None and scope in {None, archived.owner}:
+                raise TaskArchived(archived)
         # One whose request the log has lost is no task any more.
         if not events or events[0].version != 1 or scope not in {None, owner_of(events[0])}:
             raise TaskNotFound(f"task {task_id} does not exist")
         return events
+
+    async def archived(self, task_id: UUID, scope: str | None = None) -> ArchivedTask | None:
+        """What is kept of a task that is archived; None for one that is in the log.
+
+        Raises:
+            TaskNotFound: as :meth:`history`.
+        """
+        try:
+            await self.history(task_id, scope)
+        except TaskArchived as error:
+            return error.archived
+        return None
 
     async def load(self, task_id: UUID, scope: str | None = None) -> tuple[Task, int]:
         """The task as the log has it, and the position of its newest event.

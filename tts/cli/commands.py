@@ -22,6 +22,10 @@ class Later(NamedTuple):
 
 
 COMMANDS = {
+    "archive": Later(
+        "archive.command:archive",
+        "Move the events of tasks that are long over out of the log, into compressed JSON lines.",
+    ),
     "backup": Later(
         "backup.command:backup",
         "Copy log, keys and audio into the new folder TARGET, while the service runs.",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,8 +18,9 @@ from projections.advance import Unreadable
 from projections.all_models import PROJECTIONS
 from projections.database import open_database
 from projections.ports import Database, Projection
-from projections.rebuild import Rebuild, Verdict
+from projections.rebuild import NotWhole, Rebuild, Source, Verdict
 from tts.bootstrap import Composition, compose
+from tts.cli.archive.whole_log import WholeLog
 from tts.cli.data_folder import settings_of_a_log
 from tts.cli.dead_letters_text import print_json
 from tts.cli.errors import Tools
@@ -34,6 +35,13 @@ SHOW_SECONDS = 0.2
 BAR = 30
 data_folder = data_option("the SQLite files")
 name = click.Choice(sorted(MODELS))
+archive_option = click.option(
+    "--archive",
+    "archives",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    multiple=True,
+    help="Folder of archives, if events were moved out of the log (`tts archive`).",
+)
 
 
 @dataclass(frozen=True)
@@ -49,9 +57,12 @@ class Bench:
         end = await store.position()
         return Bar(work, store.epochs.span(0, end), partial(store.epochs.span, 0))
 
-    def rebuild(self, observe: Callable[[int], None]) -> Rebuild:
-        """Whatever makes read models anew."""
-        return Rebuild(self.parts.store, self.database, observe=observe)
+    async def rebuild(self, observe: Callable[[int], None], archives: Sequence[Path]) -> Rebuild:
+        """Whatever makes read models anew, from the log and the archives in these folders."""
+        source: Source = self.parts.store
+        if archives:
+            source = await WholeLog.of(self.parts.store, archives)
+        return Rebuild(source, self.database, observe=observe)
 
 
 def _run(work: Callable[[Bench], Awaitable[None]], data_dir: Path | None) -> None:
@@ -63,7 +74,7 @@ def _run(work: Callable[[Bench], Awaitable[None]], data_dir: Path | None) -> Non
 
     try:
         asyncio.run(run())
-    except (Unreadable, WentBack) as error:
+    except (NotWhole, Unreadable, WentBack) as error:
         raise Unavailable(f"it cannot be made from this log now: {error}") from error
 
 
@@ -109,9 +120,10 @@ async def _row(bench: Bench, standing: registry.Standing) -> dict[str, Any]:
 
 @projections.command()
 @click.argument("names", type=name, nargs=-1, required=True)
+@archive_option
 @data_folder
-def rebuild(*, names: tuple[str, ...], data_dir: Path | None) -> None:
-    """Make read models anew from the log.
+def rebuild(*, names: tuple[str, ...], archives: tuple[Path, ...], data_dir: Path | None) -> None:
+    """Make read models anew from the log, and from what was archived.
 
     The old rows serve until the new ones have caught up; then these take their place at once.
     """
@@ -119,7 +131,8 @@ def rebuild(*, names: tuple[str, ...], data_dir: Path | None) -> None:
 
     async def work(bench: Bench) -> None:
         bar = await bench.bar("rebuild")
-        await bench.rebuild(bar.reached).replace(chosen)
+        maker = await bench.rebuild(bar.reached, archives)
+        await maker.replace(chosen)
         bar.end()
         echo(f"{', '.join(each.name for each in chosen)}: made anew from {bar.summary()}.")
 
@@ -128,16 +141,18 @@ def rebuild(*, names: tuple[str, ...], data_dir: Path | None) -> None:
 
 @projections.command()
 @click.argument("model", metavar="NAME", type=name)
+@archive_option
 @json_option()
 @data_folder
-def verify(*, model: str, as_json: bool, data_dir: Path | None) -> None:
+def verify(*, model: str, archives: tuple[Path, ...], as_json: bool, data_dir: Path | None) -> None:
     """Compare a read model with what the log gives; exit code 1 if they differ."""
     projection = MODELS[model]
     verdicts: list[Verdict] = []
 
     async def work(bench: Bench) -> None:
         bar = await bench.bar("verify")
-        verdicts.append(await bench.rebuild(bar.reached).verify(projection))
+        maker = await bench.rebuild(bar.reached, archives)
+        verdicts.append(await maker.verify(projection))
         bar.end()
 
     _run(work, data_dir)

@@ -17,6 +17,7 @@ TIMES = frozenset(
         "retry_at",
         "dismissed_at",
         "erased_at",
+        "archived_at",
         "callback_at",
     }
 )
@@ -78,7 +79,7 @@ class Task(Standing):
     """A task; lists leave out what takes more than a line.
 
     ``erased_at`` is set once its text and audio are gone, ``dismissed_at`` once its failure was
-    seen and let be.
+    seen and let be, ``archived_at`` once its timeline is in an archive.
     """
 
     template_id: str
@@ -94,6 +95,7 @@ class Task(Standing):
     partial_audio_urls: list[str] | None = None
     dismissed_at: datetime | None = None
     erased_at: datetime | None = None
+    archived_at: datetime | None = None
     callback_url: str | None = None
     callback_state: str | None = None
     callback_attempts: int | None = None

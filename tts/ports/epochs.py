@@ -59,6 +59,11 @@ class Epochs:
         """The present one; None before the log was ever reached."""
         return self._epochs[-1] if self._epochs else None
 
+    @property
+    def oldest(self) -> Epoch | None:
+        """The first one, whose id the log keeps for ever; None before it was ever reached."""
+        return self._epochs[0] if self._epochs else None
+
     def check(self, position: int) -> None:
         """Return if nothing up to ``position`` is gone, else raise WentBack."""
         for epoch in self._epochs:

@@ -42,6 +42,22 @@ class LogSecret:
     position: int
 
 
+@dataclass(frozen=True, slots=True)
+class ArchivedTask:
+    """What the log keeps of a task whose events were moved into the archive of that name.
+
+    ``version`` and ``position`` are those of its newest event; ``facts`` is JSON of the
+    application's that answers for it.
+    """
+
+    task_id: UUID
+    owner: str
+    version: int
+    position: int
+    archive: str
+    facts: str
+
+
 class EventStore(Protocol):
     """The append side of the log, and the reading of one task."""
 
@@ -53,13 +69,21 @@ class EventStore(Protocol):
         has lost what the caller knows. Events that stand there already, the very same, are fine.
 
         Raises:
-            Conflict: they do not follow the task's newest event.
+            Conflict: they do not follow the task's newest event, or the task is archived.
             Unavailable: the store did not answer; the events may or may not be there.
         """
         ...
 
     async def events(self, task_id: UUID) -> list[Recorded]:
         """All events of one task in order; empty if there is no such task."""
+        ...
+
+    async def archived(self, task_id: UUID) -> ArchivedTask | None:
+        """What is kept of a task whose events were moved into an archive; None for any other."""
+        ...
+
+    async def amend(self, task: ArchivedTask) -> None:
+        """Write down other facts of an archived task."""
         ...
 
     async def payload(self, task_id: UUID) -> Payload | None:
@@ -85,6 +109,14 @@ class Log(Protocol):
     @property
     def epochs(self) -> Epochs:
         """Those that are known so far: at least those of every event that was read."""
+        ...
+
+    @property
+    def archived_to(self) -> int:
+        """The newest position that was moved into an archive, 0 if the log is whole.
+
+        As of the last reading of the log: what that has missed lies up to there.
+        """
         ...
 
     async def read(self, after: int, limit: int, topics: Collection[str] = ()) -> list[Recorded]:

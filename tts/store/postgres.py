@@ -18,10 +18,11 @@ from psycopg.sql import SQL, Identifier
 
 from tts.patience import Outage
 from tts.ports.epochs import Epoch, Epochs, WentBack
-from tts.ports.log import SECRET_BYTES, LogSecret, Payload, Recorded
+from tts.ports.log import SECRET_BYTES, ArchivedTask, LogSecret, Payload, Recorded
 from tts.ports.schema import Schema
 from tts.store.group_commit import Append, GroupCommit, ObserveCommit, nobody
 from tts.store.losses import Losses, ObserveLoss
+from tts.store.postgres_archive import PostgresArchive
 from tts.store.postgres_bounds import PATIENCE_SECONDS, bounded, notices
 from tts.store.postgres_clock import ObserveSkew, ServerClock
 from tts.store.postgres_errors import translated
@@ -32,7 +33,7 @@ from tts.store.tailer import Bell, Stretch, follow
 EVERYTHING = "stored_events"  # the channel that every append notifies
 SCHEMA = Schema(
     part="log",
-    version=2,
+    version=3,
     script=files(__package__).joinpath("postgres.sql").read_text(),
     tables={
         "stored_events": "SELECT, INSERT",
@@ -44,6 +45,8 @@ SCHEMA = Schema(
         "secrets": "SELECT, INSERT",
         "log_epochs": "SELECT, INSERT",
         "callbacks": "SELECT, INSERT, UPDATE, DELETE",
+        "archives": "SELECT",
+        "archived_tasks": "SELECT, UPDATE",
     },
 )
 
@@ -51,15 +54,21 @@ _APPEND = "SELECT last_position FROM tts_append(%s::json)"
 _COLUMNS = "notification_id, originator_id, originator_version, topic, state"
 # Whoever reads the log hears of a new epoch at once, also when nothing has been appended yet.
 _READ = (
-    "SELECT epoch, newest, e.* FROM tts_epoch() AS epoch CROSS JOIN ("  # noqa: S608
+    "SELECT epoch, newest, archived, e.* FROM tts_epoch() AS epoch CROSS JOIN ("  # noqa: S608
     "SELECT coalesce(max(notification_id), 0) AS newest FROM stored_events"
-    f") n LEFT JOIN LATERAL (SELECT {_COLUMNS} "
+    ") n CROSS JOIN (SELECT coalesce(max(position), 0) AS archived FROM archives"
+    f") a LEFT JOIN LATERAL (SELECT {_COLUMNS} "
     "FROM stored_events WHERE notification_id > %s {selection} "
     "ORDER BY notification_id LIMIT %s) e ON true ORDER BY notification_id"
 )
 _READ_ALL = _READ.format(selection="")
 _READ_TOPICS = _READ.format(selection="AND topic = ANY (%s)")
-_POSITION = "SELECT tts_epoch(%s), coalesce(max(notification_id), 0) FROM stored_events"
+_POSITION = (
+    "SELECT tts_epoch(%s), coalesce(max(notification_id), 0), "
+    "(SELECT coalesce(max(position), 0) FROM archives) FROM stored_events"
+)
+_ARCHIVED = "SELECT owner, version, position, archive, facts FROM archived_tasks WHERE task_id = %s"
+_AMEND = "UPDATE archived_tasks SET facts = %s WHERE task_id = %s RETURNING 1"
 _EPOCHS = "SELECT number, id, survived, first, began FROM log_epochs ORDER BY number"
 _EVENTS = (
     f"SELECT {_COLUMNS} FROM stored_events "  # noqa: S608 -- made of the names above
@@ -96,6 +105,8 @@ class PostgresStore:
     ) -> None:
         self.server = PostgresServer(url, direct=direct, size=readers)
         self._losses = Losses(observe_loss)
+        self._archived_to = 0
+        self.archive = PostgresArchive(self.server)
         self._writer: AsyncConnection | None = None
         self._group = GroupCommit(self._commit, observe_commit)
         self._bell = Bell()
@@ -129,6 +140,11 @@ class PostgresStore:
         """See :class:`tts.ports.log.Log`."""
         return self._losses.epochs
 
+    @property
+    def archived_to(self) -> int:
+        """See :class:`tts.ports.log.Log`."""
+        return self._archived_to
+
     async def ready(self) -> None:
         """Return if the server answers, else raise Unavailable."""
         await self.server.query("SELECT 1", ())
@@ -142,6 +158,15 @@ class PostgresStore:
     async def events(self, task_id: UUID) -> list[Recorded]:
         """See :class:`tts.ports.log.EventStore`."""
         return [Recorded(*row) for row in await self.server.query(_EVENTS, (task_id,))]
+
+    async def archived(self, task_id: UUID) -> ArchivedTask | None:
+        """See :class:`tts.ports.log.EventStore`."""
+        rows = await self.server.query(_ARCHIVED, (task_id,))
+        return ArchivedTask(task_id, *rows[0]) if rows else None
+
+    async def amend(self, task: ArchivedTask) -> None:
+        """See :class:`tts.ports.log.EventStore`."""
+        await self.server.query(_AMEND, (task.facts, task.task_id))
 
     async def payload(self, task_id: UUID) -> Payload | None:
         """See :class:`tts.ports.log.EventStore`."""
@@ -174,14 +199,15 @@ class PostgresStore:
             rows = await self.server.query(_READ_TOPICS, (after, list(topics), limit))
         else:
             rows = await self.server.query(_READ_ALL, (after, limit))
-        await self._notice(rows[0][0])
+        epoch, newest, self._archived_to, *_ = rows[0]
+        await self._notice(epoch)
         self._losses.check(after)
-        events = [Recorded(*row[2:]) for row in rows if row[2] is not None]
-        return Stretch.of(events, limit, newest=rows[0][1])
+        events = [Recorded(*row[3:]) for row in rows if row[3] is not None]
+        return Stretch.of(events, limit, newest)
 
     async def position(self, seen: int = 0) -> int:
         """See :class:`tts.ports.log.Log`."""
-        ((epoch, position),) = await self.server.query(_POSITION, (seen,))
+        ((epoch, position, self._archived_to),) = await self.server.query(_POSITION, (seen,))
         await self._notice(epoch)
         return int(position)
 

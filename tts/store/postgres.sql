@@ -179,7 +179,9 @@ BEGIN
         ), heads AS (
             SELECT g.append, min(g.version) = 1 + coalesce((
                 SELECT max(e.originator_version) FROM stored_events e WHERE e.originator_id = g.id
-            ), 0) AS fits
+            ), 0) AND (min(g.version) > 1 OR NOT EXISTS (
+                SELECT FROM archived_tasks t WHERE t.task_id = g.id
+            )) AS fits
             FROM given g GROUP BY g.append, g.id
         ), inserted AS (
             INSERT INTO stored_events AS e (originator_id, originator_version, topic, state)
@@ -228,3 +230,55 @@ CREATE TABLE IF NOT EXISTS callbacks (
 );
 CREATE INDEX IF NOT EXISTS callbacks_due ON callbacks (due) WHERE due IS NOT NULL;
 CREATE INDEX IF NOT EXISTS callbacks_updated ON callbacks (updated);
+
+-- Archives that events of tasks which are long over were moved into, see tts/ports/archive.py: how many tasks'
+-- are out of the log, and the newest position among them. No row: the log is whole.
+CREATE TABLE IF NOT EXISTS archives (
+    name text PRIMARY KEY,
+    tasks bigint NOT NULL,
+    position bigint NOT NULL,
+    done boolean NOT NULL
+);
+
+-- What is kept of each of those tasks: no event can be appended to it, and it can be answered for.
+CREATE TABLE IF NOT EXISTS archived_tasks (
+    task_id uuid PRIMARY KEY,
+    owner text NOT NULL,
+    version bigint NOT NULL,
+    position bigint NOT NULL,
+    archive text NOT NULL,
+    facts text NOT NULL
+);
+
+-- Takes tasks out of the log that stand in the archive `target` and have not changed since they were written
+-- there; says which ones those were. The log's newest event stays: positions go on from there. It takes the lock
+-- of appends, or one of those could come in between; so it is called with few tasks at a time. The service's
+-- own role has no right to delete events, which makes this the work of the tables' owner.
+CREATE OR REPLACE FUNCTION tts_archive(target text, chosen json) RETURNS uuid[] LANGUAGE plpgsql
+SET plan_cache_mode = force_generic_plan SET enable_seqscan = off AS $body$
+DECLARE
+    moved uuid[];
+BEGIN
+    PERFORM pg_advisory_xact_lock(7721001);
+    WITH given AS (
+        SELECT g.* FROM json_to_recordset(chosen) AS g (
+            id uuid, owner text, version bigint, "position" bigint, facts text
+        )
+        WHERE g.version = (
+            SELECT max(e.originator_version) FROM stored_events e WHERE e.originator_id = g.id
+        ) AND g."position" < (SELECT max(e.notification_id) FROM stored_events e)
+    ), kept AS (
+        INSERT INTO archived_tasks
+        SELECT g.id, g.owner, g.version, g."position", target, g.facts FROM given g
+    ), gone AS (
+        DELETE FROM stored_events e USING given g WHERE e.originator_id = g.id
+    ), counted AS (
+        SELECT coalesce(array_agg(g.id), '{}') AS ids, count(*) AS tasks,
+               coalesce(max(g."position"), 0) AS newest
+        FROM given g
+    )
+    UPDATE archives a SET tasks = a.tasks + c.tasks, "position" = greatest(a."position", c.newest)
+    FROM counted c WHERE a.name = target RETURNING c.ids INTO STRICT moved;
+    RETURN moved;
+END;
+$body$;

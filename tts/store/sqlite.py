@@ -17,17 +17,18 @@ from eventsourcing.persistence import StoredEvent
 
 from tts.ports.epochs import Epochs
 from tts.ports.errors import Unavailable
-from tts.ports.log import SECRET_BYTES, LogSecret, Payload, Recorded
+from tts.ports.log import SECRET_BYTES, ArchivedTask, LogSecret, Payload, Recorded
 from tts.ports.schema import Schema
 from tts.store import sqlite_epochs
 from tts.store.group_commit import Append, GroupCommit, ObserveCommit, nobody
 from tts.store.losses import Losses, ObserveLoss
+from tts.store.sqlite_archive import SQLiteArchive
 from tts.store.sqlite_connections import SQLiteConnections
 from tts.store.tailer import Bell, Stretch, follow
 
 SCHEMA = Schema(
     part="log",
-    version=2,
+    version=3,
     script=files(__package__).joinpath("sqlite.sql").read_text(),
     tables=dict.fromkeys(
         [
@@ -39,6 +40,8 @@ SCHEMA = Schema(
             "secrets",
             "log_epochs",
             "callbacks",
+            "archives",
+            "archived_tasks",
         ],
         "",
     ),
@@ -50,10 +53,12 @@ _INSERT = (
     "INSERT INTO stored_events (rowid, originator_id, originator_version, topic, state) "
     "VALUES (?, ?, ?, ?, ?)"
 )
-# One statement for a whole batch, most of whose tasks are new.
+# One statement for a whole batch, most of whose tasks are new. Nothing follows -1.
 _VERSIONS = (
     "SELECT originator_id, max(originator_version) "
-    "FROM json_each(?) CROSS JOIN stored_events ON originator_id = value GROUP BY originator_id"
+    "FROM json_each(?1) CROSS JOIN stored_events ON originator_id = value GROUP BY originator_id "
+    "UNION ALL "
+    "SELECT task_id, -1 FROM json_each(?1) CROSS JOIN archived_tasks ON task_id = value"
 )
 _INSERT_PAYLOAD = "INSERT INTO payloads VALUES (?, ?, ?, ?)"
 _PAYLOAD = (
@@ -74,6 +79,10 @@ _READ = (
     "WHERE rowid > ? {selection} ORDER BY rowid LIMIT ?"
 )
 _POSITION = "SELECT coalesce(max(rowid), 0) FROM stored_events"
+_ARCHIVED_TO = "SELECT coalesce(max(position), 0) FROM archives"
+_POSITIONS = f"SELECT ({_POSITION}), ({_ARCHIVED_TO})"
+_ARCHIVED = "SELECT owner, version, position, archive, facts FROM archived_tasks WHERE task_id = ?"
+_AMEND = "UPDATE archived_tasks SET facts = ? WHERE task_id = ?"
 _CHECKPOINT = "SELECT position FROM checkpoints WHERE name = ?"
 _SAVE_CHECKPOINT = (
     "INSERT INTO checkpoints VALUES (?, ?) ON CONFLICT (name) "
@@ -104,6 +113,8 @@ class SQLiteStore:
         self._announced = 0  # followers have been woken for everything up to there
         self._watching: asyncio.Task[None] | None = None
         self._losses = Losses(observe_loss)
+        self._archived_to = 0
+        self.archive = SQLiteArchive(self._connections)
 
     async def open(self) -> None:
         """Make the file and its tables if need be, and connect."""
@@ -125,6 +136,11 @@ class SQLiteStore:
         """See :class:`tts.ports.log.Log`."""
         return self._losses.epochs
 
+    @property
+    def archived_to(self) -> int:
+        """See :class:`tts.ports.log.Log`."""
+        return self._archived_to
+
     async def ready(self) -> None:
         """Return if the file can be read, and the last write went well, else raise Unavailable."""
         await self._connections.read_one(_POSITION, ())
@@ -139,6 +155,15 @@ class SQLiteStore:
     async def events(self, task_id: UUID) -> list[Recorded]:
         """See :class:`tts.ports.log.EventStore`."""
         return await self._select(_EVENTS, (task_id.hex,))
+
+    async def archived(self, task_id: UUID) -> ArchivedTask | None:
+        """See :class:`tts.ports.log.EventStore`."""
+        row = await self._connections.read_one(_ARCHIVED, (task_id.hex,))
+        return ArchivedTask(task_id, *row) if row else None
+
+    async def amend(self, task: ArchivedTask) -> None:
+        """See :class:`tts.ports.log.EventStore`."""
+        await asyncio.shield(self._connections.write(_AMEND, (task.facts, task.task_id.hex)))
 
     async def payload(self, task_id: UUID) -> Payload | None:
         """See :class:`tts.ports.log.EventStore`."""
@@ -180,7 +205,8 @@ class SQLiteStore:
         def work(reader: sqlite3.Connection) -> Stretch:
             (newest,) = reader.execute(_POSITION).fetchone()  # before the rows, which may be newer
             rows = _recorded(reader.execute(sql, (after, *topics, limit)))
-            self._notice(reader)  # behind the rows: none is of an epoch that nobody knows
+            # Behind the rows: none is of an epoch, none is missing for an archive, unknown to us.
+            self._notice(reader)
             return Stretch.of(rows, limit, newest)
 
         stretch = await self._connections.read(work)
@@ -189,8 +215,8 @@ class SQLiteStore:
 
     async def position(self, seen: int = 0) -> int:
         """See :class:`tts.ports.log.Log`."""
-        row = await self._connections.read_one(_POSITION, ())
-        position = int(row[0]) if row else 0
+        row = await self._connections.read_one(_POSITIONS, ())
+        position, self._archived_to = map(int, row or (0, 0))
         if position < seen:
             await self._begin_epoch(seen)
         return position
@@ -244,7 +270,8 @@ class SQLiteStore:
         await self._connections.read(self._notice)
 
     def _notice(self, reader: sqlite3.Connection) -> None:
-        """Learn of new epochs."""
+        """Learn of new epochs, and of what was archived before that."""
+        (self._archived_to,) = reader.execute(_ARCHIVED_TO).fetchone()
         newest = self.epochs.newest
         if newest is None or newest.number != sqlite_epochs.number(reader):
             self._losses.epochs = sqlite_epochs.epochs(reader)

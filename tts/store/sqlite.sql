@@ -75,3 +75,22 @@ CREATE TABLE IF NOT EXISTS callbacks (
 );
 CREATE INDEX IF NOT EXISTS callbacks_due ON callbacks (due) WHERE due IS NOT NULL;
 CREATE INDEX IF NOT EXISTS callbacks_updated ON callbacks (updated);
+
+-- Archives that events of tasks which are long over were moved into, see tts/ports/archive.py: how many tasks'
+-- are out of the log, and the newest position among them. No row: the log is whole.
+CREATE TABLE IF NOT EXISTS archives (
+    name TEXT PRIMARY KEY,
+    tasks INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    done INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- What is kept of each of those tasks: no event can be appended to it, and it can be answered for.
+CREATE TABLE IF NOT EXISTS archived_tasks (
+    task_id TEXT PRIMARY KEY,
+    owner TEXT NOT NULL,
+    version INTEGER NOT NULL,
+    position INTEGER NOT NULL,
+    archive TEXT NOT NULL,
+    facts TEXT NOT NULL
+) WITHOUT ROWID;

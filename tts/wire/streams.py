@@ -12,7 +12,7 @@ from tts.wire.commands import Accepted, CancelAccepted, RetryAccepted
 from tts.wire.fields import Position, Time
 from tts.wire.updates import TaskUpdate
 
-ResetReason = Literal["unknown", "future", "too_old"]
+ResetReason = Literal["unknown", "future", "too_old", "archived"]
 
 RequestId = str | int | None
 """What a client gave its message, to find the answer by."""

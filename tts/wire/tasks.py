@@ -88,6 +88,12 @@ class TaskAnswer(CallbackFields, Wait):
         Annotated[Time, Field(description="When its failure was seen and let be.")]
     ]
     erasedAt: NotRequired[Annotated[Time, Field(description="When text and audio were erased.")]]
+    archivedAt: NotRequired[
+        Annotated[
+            Time,
+            Field(description="When its events left the log: it has no timeline here any more."),
+        ]
+    ]
 
 
 class TaskRow(TypedDict):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from gateway.access.tokens import TokenRequest
 from gateway.description.operation import (
     BODY_ERRORS,
-    TASK_ERRORS,
+    NO_TASK,
     TASK_ID,
     Answer,
     Operation,
@@ -40,7 +40,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             header("Last-Event-ID", "Go on after the update with this `id`.", "42"),
         ),
         answers={200: Answer("The stream", content_types=("text/event-stream",))},
-        errors=("invalid_request", *TASK_ERRORS, "too_many_streams", "no_room"),
+        errors=("invalid_request", *NO_TASK, "too_many_streams", "no_room"),
         curl="curl -N",
         path_example="/events?from=start",
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from gateway.description.operation import TASK_ERRORS, TASK_ID, Answer, Operation, header
+from gateway.description.operation import NO_TASK, TASK_ERRORS, TASK_ID, Answer, Operation, header
 from gateway.models import TaskFilter, TimeTravel
 from tts import wire
 from tts.domain.values import AudioFormat
@@ -43,7 +43,8 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             "waits for a processor, `queuePosition` is its place among all tasks that wait, by the "
             "fair turns of priorities and owners, and `estimatedWaitMs` about how long it will "
             "wait. Both are what was known some seconds ago at most, null if nothing was, and no "
-            "promise: a task of another owner that comes later may have its turn before."
+            "promise: a task of another owner that comes later may have its turn before.\n\nA task "
+            "that is over for long may be archived (`archivedAt`): it answers as it was at its end."
         ),
         parameters=(TASK_ID,),
         query=TimeTravel,
@@ -61,7 +62,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         ),
         parameters=(TASK_ID,),
         answers={200: Answer("Gone", wire.Erasure)},
-        errors=(*TASK_ERRORS, "task_not_over", "conflict"),
+        errors=(*NO_TASK, "task_not_over", "conflict"),
         curl="curl -s -X DELETE",
     ),
     ("GET", "/api/tts/task/{taskId}/events"): Operation(
@@ -70,7 +71,7 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
         summary="The timeline of a task",
         description=(
             "Every event of the task as streams show it, with the seconds that its status "
-            "`lasted`; with `asOf`, those up to that position."
+            "`lasted`; with `asOf`, those up to that position. An archived task has none here."
         ),
         parameters=(TASK_ID,),
         query=TimeTravel,
