@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON ?= python3
 
-.PHONY: help setup lock audit dist servers run test lint format bench chaos cluster ops clean
+.PHONY: help setup lock audit dist servers run test lint format bench chaos cluster ops generators clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Make .venv with everything for running and testing
 
@@ -75,6 +75,14 @@ cluster: setup servers ## Lose machines of a cluster, one by one: brokers, datab
 
 ops: setup servers $(TOOLS)/bin/check-jsonschema $(TOOLS)/bin/kubernetes-validate ## Hold ops/ against the real servers and schemas
 	$(BIN)/python -m pytest tests/ops -m ""
+
+$(TOOLS)/bin/datamodel-codegen:
+	$(PYTHON) -m venv $(TOOLS)
+	$(TOOLS)/bin/python -m pip install --quiet datamodel-code-generator
+
+GENERATORS := openapi-spec-validator openapi-python-client datamodel-codegen
+generators: setup $(GENERATORS:%=$(TOOLS)/bin/%) ## Have validators read the API's description and generators make clients of it
+	$(BIN)/python -m pytest tests/generators -m ""
 
 # SEED draws the same troubles again: make chaos SEED=7 MINUTES=10 TASKS=2000
 MINUTES ?= 10

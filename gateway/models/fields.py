@@ -93,6 +93,7 @@ def flag(value: object) -> object:
 
 
 PERMANENT = "Whether no repetition can help."
+NOT_BLANK = Published(r"^[^\x00]*[^\x00\s][^\x00]*$")
 Digits = BeforeValidator(digits)
 TemplateId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 Said = Annotated[str, AfterValidator(no_nul), Published(r"^[^\x00]*$")]
@@ -100,10 +101,9 @@ Word = Annotated[Said, Field(max_length=255)]
 Name = Annotated[
     Said, AfterValidator(no_controls), Published(rf"^[^{CONTROLS}]*$"), Field(max_length=255)
 ]
-Text = Annotated[Said, AfterValidator(not_blank), Published(r"^[^\x00]*[^\x00\s][^\x00]*$")]
-
-
-Speakable = Annotated[Said, AfterValidator(speakable), Published(r"^[^\x00]*[\p{L}\p{N}][^\x00]*$")]
+Text = Annotated[Said, AfterValidator(not_blank), NOT_BLANK]
+# That it needs a letter or a digit is not in the pattern: few who read one know \p{L}.
+Speakable = Annotated[Said, AfterValidator(speakable), NOT_BLANK]
 
 Instant = Annotated[datetime, BeforeValidator(instant)]
 Position = Annotated[int, Field(ge=0, le=POSITION_MAX), Digits]

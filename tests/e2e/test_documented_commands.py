@@ -27,7 +27,13 @@ from tests.waiting import wait_until
 from tts.cli.commands import main
 from tts.client import Client
 
-DOCUMENTS = ("README.md", "README.zh.md", "ops/README.md")
+DOCUMENTS = (
+    "README.md",
+    "README.zh.md",
+    "ops/README.md",
+    "ops/capacity.md",
+    "ops/benchmarks.md",
+)
 PRINTED_TASK = "5c0e…"
 
 
@@ -214,6 +220,7 @@ WAYS: Mapping[str, Way] = {
     "make cluster": made,
     "make chaos": made,
     "make dist": made,
+    "make generators": made,
     "make bench": made,
     "tts gateway --workers 4": WORKERS,
     "tts up --workers 4": WORKERS,
@@ -262,6 +269,11 @@ WAYS: Mapping[str, Way] = {
     "tts projections rebuild tasks --archive /archive": ARCHIVE,
     "tts archive restore /archive": ARCHIVE,
     "make ops": made,
+    'make bench BENCH="--record peers"': made,
+    "python -m tests.bench capacity": elsewhere("tests/bench/__main__.py", "capacity.main"),
+    "pip install --force-reinstall --only-binary soundfile soundfile": untried(
+        "it changes the environment that the tests run in"
+    ),
     "kubectl apply -k ops/kubernetes": untried("tests/ops/test_kubernetes.py reads the files"),
     "journalctl -u 'tts@*' -o cat": untried("tests/ops/test_systemd.py has systemd read the unit"),
     "systemctl status": untried("it asks the machine's own systemd"),
