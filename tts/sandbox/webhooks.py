@@ -9,7 +9,7 @@ import hmac
 import os
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial
+from functools import cached_property, partial
 
 import httpx
 
@@ -37,12 +37,6 @@ class Webhooks:
         self._stats = stats
         self._timers: dict[str, dict[int, asyncio.TimerHandle]] = {}
         self._sending: set[asyncio.Task[None]] = set()
-        # Replicate follows no redirect; a proxy of this machine has no business here.
-        self._client = httpx.AsyncClient(
-            timeout=httpx.Timeout(TIMEOUT_SECONDS, pool=None),
-            limits=httpx.Limits(max_connections=CONNECTIONS),
-            trust_env=False,
-        )
 
     def schedule(self, prediction: Prediction, now: float) -> None:
         """Send what lies ahead; called again when the course changed, which drops the old plan."""
@@ -74,7 +68,18 @@ class Webhooks:
         for task in self._sending:
             task.cancel()
         await asyncio.gather(*self._sending, return_exceptions=True)
-        await self._client.aclose()
+        if "_client" in vars(self):
+            await self._client.aclose()
+
+    @cached_property
+    def _client(self) -> httpx.AsyncClient:
+        # For the first webhook: it reads all authorities of the machine, and many need none. As
+        # Replicate it follows no redirect; a proxy of this machine has no business here.
+        return httpx.AsyncClient(
+            timeout=httpx.Timeout(TIMEOUT_SECONDS, pool=None),
+            limits=httpx.Limits(max_connections=CONNECTIONS),
+            trust_env=False,
+        )
 
     def _start(self, prediction: Prediction, delivery: Delivery, number: int) -> None:
         timers = self._timers[prediction.id]
