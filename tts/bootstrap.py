@@ -41,6 +41,7 @@ from tts.parts.trust import trust_of
 from tts.ports.coordination import SharedDocument, Signals
 from tts.ports.speech import Predictions, Templates
 from tts.ports.tracing import NO_TRACING, Tracing
+from tts.processor.forgotten_predictions import ForgottenPredictions
 from tts.processor.kept_audio import KeptAudio
 from tts.processor.prediction_owners import PredictionOwners
 from tts.processor.processor import Processor
@@ -262,10 +263,11 @@ class Composition:
             if self.signals
             else settings.replicate_poll_interval_ms
         )
+        predictions = timed("replicate", self.predictions, self.tracing)
         return Resources(
             log=self.store,
             templates=timed("templates", self.templates, self.tracing),
-            predictions=timed("replicate", self.predictions, self.tracing),
+            predictions=predictions,
             audio=timed("audio", self.audio, self.tracing),
             gate=self.gate,
             storing=self.storing,
@@ -282,6 +284,7 @@ class Composition:
             segment_max_chars=settings.segment_max_chars,
             segment_concurrency=settings.segment_concurrency,
             prediction_owners=PredictionOwners(self.documents),
+            forgotten_predictions=self._closing(ForgottenPredictions(predictions, self.now)),
             observe=observe_step,
             witnesses=partial(witness, tracing=self.tracing),
             tracing=self.tracing,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -72,6 +73,10 @@ class Listed:
     created_at: datetime
 
 
+Survey = Callable[[Speech], list[Listed]]
+"""What was listed for a speech, newest first."""
+
+
 class Predictions(Protocol):
     """Replicate. Every call is bounded in time and raises :class:`StepError` alone."""
 
@@ -87,6 +92,10 @@ class Predictions(Protocol):
 
         Whatever else was created then is read past, however much it is.
         """
+        ...
+
+    async def survey(self, *, since: datetime, until: datetime) -> Survey:
+        """The same for all speeches together: one list serves as many as look for theirs."""
         ...
 
     async def get(self, prediction_id: str) -> Prediction:

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from tts.domain import steps
 from tts.domain.failures import StepError, Treatment
 from tts.ports.speech import Prediction, Speech, Template
 from tts.processor.claimed_segment import ClaimedSegment
+from tts.processor.forgotten_predictions import FORGOTTEN_FOR
 from tts.processor.resources import Resources
 from tts.processor.script import Script
 from tts.processor.settlement import Settlement
 
-FORGOTTEN_FOR = timedelta(hours=1)  # so long Replicate keeps an output, and no task lasts longer
 PROMISE_SECONDS = 1.0  # behind which a promise has to be made anew: the gate may take long
 CREATE_FAILED = "create_failed"  # Replicate's own answer: nothing is under way
 
@@ -85,9 +85,8 @@ class Creation:
         certain_at = epoch.began + steps.INTENT_FRESH + steps.LIST_LAG
         await asyncio.sleep((certain_at - now).total_seconds())
         index = self._segment.index
-        since = max(task.created_on, epoch.began - FORGOTTEN_FOR)
         speech = await self._script.speech(index)
-        return await self._settlement.forgotten(index, speech, since)
+        return await self._settlement.forgotten(index, speech, epoch)
 
     async def settle(self, intent_at: datetime) -> None:
         """Record what came of an earlier worker's intent, or the intent once more."""

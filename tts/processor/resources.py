@@ -14,6 +14,7 @@ from tts.ports.audio import AudioStore
 from tts.ports.log import Log, Recorded
 from tts.ports.speech import Predictions, Templates
 from tts.ports.tracing import NO_TRACING, Tracing
+from tts.processor.forgotten_predictions import ForgottenPredictions
 from tts.processor.kept_audio import KeptAudio
 from tts.processor.prediction_owners import PredictionOwners
 from tts.processor.wakeups import Wakeups
@@ -67,6 +68,7 @@ class Resources:
     segment_concurrency: int
     observe: Callable[[StepOutcome], None]
     prediction_owners: PredictionOwners
+    forgotten_predictions: ForgottenPredictions
     witnesses: Witnesses = nobody
     tracing: Tracing = NO_TRACING
     wakeups: Wakeups = field(default_factory=Wakeups)

@@ -22,7 +22,8 @@ from tts.domain.failures import StepError
 from tts.domain.steps import INTENT_FRESH, LIST_LAG
 from tts.domain.task import Task
 from tts.domain.values import Segment
-from tts.ports.speech import Speech
+from tts.ports.epochs import Epoch
+from tts.ports.speech import Listed, Speech
 from tts.processor.prediction_owners import Owner
 from tts.processor.recorded_predictions import RecordedPredictions
 from tts.processor.resources import Resources
@@ -53,6 +54,7 @@ class Settlement:
         self._owners = resources.prediction_owners
         self._task_id = task.id
         self._template_id = task.template_id
+        self._asked_at = task.created_on
         self._surveys: dict[int, RecordedPredictions] = {}
         # So long after an intent its creation is over, and the list would show the prediction.
         self._window = INTENT_FRESH + LIST_LAG + timedelta(seconds=resources.create_timeout)
@@ -91,28 +93,35 @@ class Settlement:
             )
         return look.prediction_id
 
-    async def forgotten(self, segment: int, speech: Speech, since: datetime) -> str | None:
-        """The oldest prediction since then of which the log knows nothing, for it went back."""
-        until = self._application.now()
+    async def forgotten(self, segment: int, speech: Speech, epoch: Epoch) -> str | None:
+        """The oldest prediction of the task of which the log knows nothing, for it went back."""
+        until = epoch.began + self._window + CLOCK_SKEW
         while True:
-            look = await self._look(segment, speech, since, until, whole=True)
+            listed = await self._resources.forgotten_predictions.of(
+                epoch, speech, since=self._asked_at - CLOCK_SKEW, until=until
+            )
+            look = await self._judge(segment, speech, listed, until, whole=True)
             if look.prediction_id is not None or look.certain:
                 return look.prediction_id
             await asyncio.sleep(POLL_SECONDS)
 
-    async def _look(
-        self,
-        segment: int,
-        speech: Speech,
-        intent_at: datetime,
-        until: datetime | None = None,
-        *,
-        whole: bool = False,
-    ) -> Look:
-        until = (until or intent_at + self._window) + CLOCK_SKEW
+    async def _look(self, segment: int, speech: Speech, intent_at: datetime) -> Look:
+        until = intent_at + self._window + CLOCK_SKEW
         listed = await self._resources.predictions.find(
             speech, since=intent_at - CLOCK_SKEW, until=until
         )
+        return await self._judge(segment, speech, listed, until)
+
+    async def _judge(
+        self,
+        segment: int,
+        speech: Speech,
+        listed: list[Listed],
+        until: datetime,
+        *,
+        whole: bool = False,
+    ) -> Look:
+        """Whether one of those that are listed, newest first, is surely nobody else's."""
         if not listed:
             return Look(None, certain=not self._owners.under_way(speech))
         owner = (self._task_id, segment)

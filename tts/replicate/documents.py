@@ -6,7 +6,10 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from hashlib import blake2b
 from typing import Any
+
+import orjson
 
 from tts.ports.speech import Prediction, PredictionState, Speech
 from tts.replicate.errors import failed, lost, unreadable
@@ -21,6 +24,7 @@ _STATES = {
 _ADDRESS = re.compile(r"\s*[A-Za-z][A-Za-z0-9+.-]*:")
 _AUDIO_NAME = re.compile(r"audio|speech|sound|wav|voice", re.IGNORECASE)
 _NESTED = 4
+_SPOKEN = ("source_audio", "source_transcript", "tts_text", "task")
 _OF_NO_USE = {"failed", "canceled", "aborted"}
 
 
@@ -39,15 +43,31 @@ def speech_input(speech: Speech) -> dict[str, str]:
 
 def is_for(result: Any, wanted: dict[str, str]) -> bool:
     """Whether a prediction was asked for the same; defaults that Replicate filled in may differ."""
-    if not isinstance(result, dict) or result.get("status") in _OF_NO_USE:
-        return False
-    given = result.get("input")
+    given = _usable_input(result)
     return (
-        isinstance(given, dict)
-        and isinstance(result.get("id"), str)
+        given is not None
         and all(given.get(name) == value for name, value in wanted.items())
         and given.get("instruction", "") == wanted.get("instruction", "")
     )
+
+
+def digest_of(result: Any) -> bytes | None:
+    """Equal for those that :meth:`is_for` finds to be for the same; None for one of no use."""
+    given = _usable_input(result)
+    return None if given is None else input_digest(given)
+
+
+def input_digest(fields: Mapping[str, Any]) -> bytes:
+    """A short form of what the model is asked for."""
+    asked = [fields.get(name) for name in _SPOKEN]
+    return blake2b(orjson.dumps([*asked, fields.get("instruction", "")]), digest_size=16).digest()
+
+
+def _usable_input(result: Any) -> dict[str, Any] | None:
+    if not isinstance(result, dict) or result.get("status") in _OF_NO_USE:
+        return None
+    given = result.get("input")
+    return given if isinstance(given, dict) and isinstance(result.get("id"), str) else None
 
 
 def created_at(result: dict[str, Any], otherwise: datetime) -> datetime:

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
@@ -21,14 +22,24 @@ import orjson
 from tts.http.errors import FetchError, TooLarge
 from tts.http.reach import Reach
 from tts.http.transport import Transport
-from tts.ports.speech import Listed, Prediction, Speech
-from tts.replicate.documents import created_at, is_for, read, running, speech_input
+from tts.ports.speech import Listed, Prediction, Speech, Survey
+from tts.replicate.documents import (
+    created_at,
+    digest_of,
+    input_digest,
+    is_for,
+    read,
+    running,
+    speech_input,
+)
 from tts.replicate.errors import refused, unreached, unreadable
 from tts.replicate.output import Outputs
 from tts.replicate.remote_clock import RemoteClock, utc_now
 
 if TYPE_CHECKING:
     from replicate.client import Client
+
+T = TypeVar("T")
 
 CONNECT_SECONDS = 5.0
 CANCEL_AFTER_SECONDS = (5, 24 * 3600)  # what the header may say
@@ -142,23 +153,42 @@ class ReplicatePredictions:
                 doubt remains.
         """
         wanted = speech_input(speech)
+        found = await self._found(lambda result: is_for(result, wanted) or None, since, until)
+        return [listed for _, listed in found]
+
+    async def survey(self, *, since: datetime, until: datetime) -> Survey:
+        """The predictions of that time for every speech at once.
+
+        Raises:
+            StepError: as :meth:`find`.
+        """
+        by_input = defaultdict(list)
+        for digest, listed in await self._found(digest_of, since, until):
+            by_input[digest].append(listed)
+        return lambda speech: by_input.get(input_digest(speech_input(speech)), [])
+
+    async def _found(
+        self, kind: Callable[[Any], T | None], since: datetime, until: datetime
+    ) -> list[tuple[T, Listed]]:
+        """Those of a kind that is not None, with their kind, newest first; times are ours."""
         while True:
             ahead = self._clock.ahead
             first = (since - ahead).astimezone(UTC).replace(microsecond=0)
             last = (until - ahead).astimezone(UTC).replace(microsecond=0) + NARROWEST
-            listed = await self._listed(wanted, first, last)
+            found = await self._listed(kind, first, last)
             if abs(self._clock.ahead - ahead) <= NARROWEST:
-                return [Listed(each.id, each.created_at + ahead) for each in listed]
+                return [(its, Listed(one.id, one.created_at + ahead)) for its, one in found]
             # The answer has shown that this was not the time that was meant.
 
     async def _listed(
-        self, wanted: dict[str, str], since: datetime, until: datetime
-    ) -> list[Listed]:
+        self, kind: Callable[[Any], T | None], since: datetime, until: datetime
+    ) -> list[tuple[T, Listed]]:
         try:
             return [
-                Listed(result["id"], moment)
+                (its, Listed(result["id"], moment))
                 async for result in self._results(since, until)
-                if is_for(result, wanted) and since <= (moment := created_at(result, since))
+                if (its := kind(result)) is not None
+                and since <= (moment := created_at(result, since))
             ]
         except TooLarge as error:
             # Others' inputs may be large files: of a shorter time there are fewer.
@@ -166,8 +196,8 @@ class ReplicatePredictions:
             if span < 2 * NARROWEST:
                 raise unreadable("find", "a page of the list is too large") from error
         middle = since + span / 2
-        newer = await self._listed(wanted, middle, until)
-        return newer + await self._listed(wanted, since, middle + OVERLAP)
+        newer = await self._listed(kind, middle, until)
+        return newer + await self._listed(kind, since, middle + OVERLAP)
 
     async def _results(self, since: datetime, until: datetime) -> AsyncIterator[Any]:
         """Every entry of the list, page after page."""

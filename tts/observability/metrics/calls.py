@@ -19,6 +19,7 @@ OPERATIONS = {
     "replicate": {
         "create": "create",
         "find": "find",
+        "survey": "find",
         "get": "poll",
         "cancel": "cancel",
         "download": "download",
