@@ -5,10 +5,10 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 PYTHON ?= python3
 
-.PHONY: help setup lock audit dist servers run test lint format bench chaos cluster ops generators clean
+.PHONY: help setup lock audit dist servers run test lint format bench chaos cluster ops generators screenshots clean
 
 help: ## List the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## Make .venv with everything for running and testing
 
@@ -91,6 +91,9 @@ chaos: setup servers ## Break everything at random under load (a cluster, some o
 	CHAOS_TASKS=500 CHAOS_SECONDS=20 $(BIN)/python -m pytest tests/chaos -m "not cluster"
 	FUZZ_EXAMPLES=50 $(BIN)/python -m pytest tests/integration/gateway -m "" -k fuzzer
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES) --tasks $(TASKS)
+
+screenshots: setup ## Take the pictures of README.md anew
+	$(BIN)/python -m tests.clients.screenshots
 
 clean: ## Remove the environment, what was built and the caches, not the data
 	rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

@@ -3,23 +3,16 @@
 import asyncio
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
-from random import Random
 
 import pytest
 from playwright.async_api import expect
 
-from tests.builders import bring, fail
 from tests.clients.board import open_board, row
+from tests.clients.past import fill
 from tests.clients.service import SLOW, Service
-from tests.histories import new_task, stored
-from tests.services.stores import Backend
-from tts.domain.task import Task
-from tts.domain.values import Status
-from tts.ports.log import Payload
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
-TASKS, FAILED = 600, 50  # in the last 20 hours; one of so many failed
+TASKS, FAILED = 600, 50  # of the last day; one of so many failed
 HIDE = """({ hidden }) => {
   Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
   document.dispatchEvent(new Event("visibilitychange"));
@@ -30,28 +23,10 @@ HIDE = """({ hidden }) => {
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """One that has run for a day."""
     folder = tmp_path_factory.mktemp("data")
-    asyncio.run(_fill(Backend(f"sqlite:///{folder / 'tts.db'}")))
+    asyncio.run(fill(folder, TASKS, failed=FAILED))
     running = Service(folder)
     yield running
     running.stop()
-
-
-async def _fill(backend: Backend) -> None:
-    async with backend.store() as store:
-        lives = [stored(task) for task in _tasks()]
-        await asyncio.gather(*(store.append(life, Payload("你好", "", "0" * 32)) for life in lives))
-
-
-def _tasks() -> Iterator[Task]:
-    random, now = Random(1), datetime.now(UTC)
-    for number in range(TASKS):
-        began = now - timedelta(hours=20 * (1 - number / TASKS), minutes=10)
-        task = new_task(random, now=began)
-        if number % FAILED:
-            bring(task, Status.SUCCEEDED, now=began + timedelta(seconds=3))
-        else:
-            fail(task, now=began)
-        yield task
 
 
 async def test_a_day_in_figures_can_be_seen_and_read(page, service):

@@ -219,6 +219,7 @@ WAYS: Mapping[str, Way] = {
     "make audit": made,
     "make cluster": made,
     "make chaos": made,
+    "make screenshots": made,
     "make dist": made,
     "make generators": made,
     "make bench": made,

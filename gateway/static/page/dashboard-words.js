@@ -56,7 +56,7 @@ export const language = new Language({
     connected: "Live", search: "Search ids and texts", anyStatus: "Any", moreFilters: "More filters", code: "Error code", owner: "Owner",
     since: "Created since", createdBefore: "Created before", clearFilters: "Clear filters", noneFound: "No task fits these filters.", newTasks: "{} new", looking: "Looking…",
     figures: "Figures", throughput: "Throughput", aMinute: "{} / min", lastMinutes: "last {} minutes", lastDay: "24 hours",
-    accepted: "Accepted", succeededDay: "Succeeded", failedDay: "Failed", slowest: "95 % took at most", p95: "last hour with tasks",
+    accepted: "Accepted", succeededDay: "Succeeded", failedDay: "Failed", slowest: "95 % within", p95: "last hour with tasks",
     spend: "Spent today", spendNote: "since 0:00 UTC, by the price that is set", secondsNote: "of predictions, billed since 0:00 UTC", hour: "Hour",
     sparkline: "at most {} in an hour ({})", noneInADay: "none in 24 hours", asTable: "24 hours as a table",
   },
@@ -67,3 +67,8 @@ export const number = (value) => new Intl.NumberFormat(language.code).format(val
 export const clock = (time) => new Date(time).toLocaleTimeString("en-GB");
 export const moment = (time) =>
   new Date(time).toDateString() === new Date().toDateString() ? clock(time) : new Date(time).toLocaleString(language.code);
+/** The same where there is little room: no year, and of another day no seconds. */
+export const brief = (time) =>
+  new Date(time).toDateString() === new Date().toDateString()
+    ? clock(time)
+    : new Date(time).toLocaleString(language.code, { month: "short", day: "numeric", hour: "2-digit", minute: "2-digit", hourCycle: "h23" });

@@ -1,6 +1,6 @@
 /** The newest tasks, or those that the filters choose: as many as one scrolls to. */
 
-import { language, moment, number, say } from "./dashboard-words.js";
+import { brief, language, moment, number, say } from "./dashboard-words.js";
 import { $, element, taskLink } from "./element.js";
 import { filtersQuery, showFilters } from "./filters.js";
 import { lost, read } from "./known.js";
@@ -156,7 +156,8 @@ function fill(line, taskId) {
   write(line.cells[3], String(task.attempt ?? 1));
   write(line.cells[4], what.filter(Boolean).join(" · "));
   const time = line.querySelector("time");
-  write(time, moment(task.timestamp));
+  write(time, brief(task.timestamp));
+  time.title = moment(task.timestamp);
   time.dateTime = task.timestamp;
 }
 
