@@ -8,7 +8,7 @@ from projections.ports import Database
 from projections.table import PLACES
 
 POLL_SECONDS = 0.02
-_STANDING = "SELECT position, place FROM read_models WHERE name = ? AND serving"
+_STANDING = "SELECT position, place FROM read_models WHERE name = ? AND serving AND version >= ?"
 
 
 class Queries:
@@ -24,9 +24,12 @@ class Queries:
         position, _ = await self._standing()
         return position
 
-    async def _standing(self) -> tuple[int, int]:
-        """The position, and the place where the rows are."""
-        rows = await self._database.fetch(_STANDING, (self.name,))
+    async def _standing(self, *, version: int = 0) -> tuple[int, int]:
+        """The position, and the place where the rows are; nothing if they are of an older version.
+
+        An older process may still make them while a service is upgraded.
+        """
+        rows = await self._database.fetch(_STANDING, (self.name, version))
         return (int(rows[0][0]), int(rows[0][1])) if rows else (0, PLACES[0])
 
     async def reach(self, position: int, seconds: float) -> int:

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from projections.cursor import decode, encode
 from projections.queries import Queries
-from projections.tasks import NAME, PHASES, TASKS, UNFINISHED
+from projections.tasks import NAME, PHASES, TASKS, UNFINISHED, TasksProjection
 from tts.application.task_list import TaskSelection
 from tts.domain.values import Status
 
@@ -97,7 +97,8 @@ class TaskQueries(Queries):
 
     async def changed(self, owner: str, after: int, limit: int) -> ChangedTasks:
         """Up to ``limit`` of the owner's tasks that something has happened to since a position."""
-        position, place = await self._standing()
+        # Rows of an older version do not say when a task was over.
+        position, place = await self._standing(version=TasksProjection.version)
         table = TASKS.at(place)
         rows = await self._database.fetch(*_changed(table, owner, after, limit))
         return ChangedTasks([UUID(task_id) for (task_id,) in rows], position)
