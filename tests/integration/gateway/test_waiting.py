@@ -124,7 +124,7 @@ async def test_the_wait_goes_by_how_long_tasks_take(tmp_path: Path):
         assert queue["estimatedWaitMs"] == 0
         await site.tell(busy=4)
         queue = (await site.its.client.get("/system")).json()["data"]["queue"]
-        assert queue["estimatedWaitMs"] == 2500
+        assert queue["estimatedWaitMs"] >= 2500  # more, once those three take longer than usual
 
 
 async def _has_looked(relay: Relay) -> bool:
