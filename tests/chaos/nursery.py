@@ -31,6 +31,7 @@ PR_SET_PDEATHSIG = 1
 IMPORTED = (
     "tts.cli.processes",
     "tts.audio.minio",
+    "tts.cli.gateway",
     "tts.http.aiohttp_transport",
     "tts.observability.monitor",
     "tts.processor.task_run",

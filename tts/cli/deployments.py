@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -13,19 +13,12 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from gateway.access.admission import check_credentials
-from gateway.app import Gateway, own_metrics
-from gateway.hosts import Hosts
-from gateway.services import Metrics, Webhooks
 from projections.all_models import PROJECTIONS
 from projections.database import open_database
 from projections.dead_letter_queries import DeadLetterQueries
 from projections.ports import Database
 from projections.runner import Projector
-from projections.stats_queries import StatsQueries
 from projections.task_queries import TaskQueries
-from projections.template_queries import TemplateQueries
-from projections.usage_queries import UsageQueries
 from tts.application.dead_letters import Selection
 from tts.audio.folder import FolderAudio
 from tts.bootstrap import Composition, compose
@@ -161,11 +154,13 @@ def _note(deployment: Deployment, *, is_gateway: bool) -> None:
 
 
 async def _gateway(deployment: Deployment) -> Part:
+    from tts.cli.gateway import compose_gateway  # noqa: PLC0415 -- only who serves needs a server
+
     # What it accepts is in the log, so it needs neither the broker nor the audio's place.
     parts = deployment.composition
     database = await _open_read_models(deployment)
     siblings = deployment.siblings
-    metrics = siblings.metrics if siblings else own_metrics
+    metrics = siblings.metrics if siblings else None
     gateway = compose_gateway(parts, database, deployment.probes, deployment.notes, metrics)
     _watch_outside(deployment)
     deployment.watches.append(Watch(partial(look_at_roster, parts.roster), forget_roster))
@@ -180,36 +175,6 @@ async def _open_read_models(deployment: Deployment) -> Database:
     await outage.wait_out(database.open, at_most=START_PATIENCE_SECONDS)
     deployment.stack.push_async_callback(database.aclose)
     return database
-
-
-def compose_gateway(
-    parts: Composition,
-    database: Database,
-    probes: Mapping[str, Probe],
-    notes: Notes = tuple,
-    metrics: Metrics = own_metrics,
-) -> Gateway:
-    """A gateway over the read models in the database."""
-    return Gateway(
-        settings=parts.settings,
-        application=parts.application,
-        log=parts.store,
-        audio=parts.audio,
-        audio_file=parts.audio.path if isinstance(parts.audio, FolderAudio) else None,
-        tasks=TaskQueries(database),
-        usage=UsageQueries(database),
-        dead_letters=DeadLetterQueries(database),
-        stats=StatsQueries(database),
-        templates=TemplateQueries(database),
-        probes=probes,
-        notes=notes,
-        upstream=parts.gate.state,
-        roster=parts.roster,
-        tracing=parts.tracing,
-        webhooks=Webhooks(parts.webhook_secret, parts.signals) if parts.signals else None,
-        callback_table=parts.callback_table,
-        metrics=metrics,
-    )
 
 
 async def _processor(deployment: Deployment) -> Part:
@@ -321,7 +286,8 @@ def _probe_queue(deployment: Deployment) -> None:
 
 async def _monitored(deployment: Deployment) -> None:
     """Serve /health and /metrics of a process without a gateway."""
-    from tts.observability.monitor import monitor  # noqa: PLC0415 -- it brings a server along
+    from gateway.hosts import Hosts  # noqa: PLC0415
+    from tts.observability.monitor import monitor  # noqa: PLC0415 -- they bring servers along
 
     settings = deployment.composition.settings
     monitoring = monitor(
@@ -335,6 +301,8 @@ async def _monitored(deployment: Deployment) -> None:
 
 
 def _listener(settings: Settings, stack: AsyncExitStack, worker: Worker | None) -> socket.socket:
+    from gateway.access.admission import check_credentials  # noqa: PLC0415 -- as above
+
     check_credentials(settings)
     listener = worker.socket() if worker else bind(settings.host, settings.port)
     stack.callback(listener.close)

@@ -24,7 +24,7 @@ from tests.waiting import until
 from tts.application.tasks import Application
 from tts.audio.folder import FolderAudio
 from tts.bootstrap import compose, roster_of
-from tts.cli.deployments import compose_gateway
+from tts.cli.gateway import compose_gateway
 from tts.config import Settings
 from tts.domain.task import Task
 from tts.domain.values import Status

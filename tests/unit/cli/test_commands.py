@@ -21,11 +21,16 @@ def test_the_list_says_what_a_command_says_of_itself(name):
 
 
 def test_a_process_loads_no_more_than_it_starts_with():
-    """With SQLite, the folder and the queue in the process: no driver, and nothing for a task."""
+    """With SQLite, the folder and the queue in the process: no driver, and nothing for a task.
+
+    Nor does one without a gateway load the server that serves it.
+    """
     code = (
         "import sys, tts.cli.commands\n"
         "assert 'tts.config' not in sys.modules\n"
-        "import tts.cli.processes, tts.sandbox\n"
+        "import tts.cli.processes\n"
+        "assert 'sanic' not in sys.modules\n"
+        "import tts.cli.gateway, tts.sandbox\n"
         "print(*{name.partition('.')[0] for name in sys.modules})"
     )
     result = subprocess.run(
