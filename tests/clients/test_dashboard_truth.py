@@ -58,7 +58,7 @@ async def test_nothing_is_green_before_a_key_or_after_a_wrong_one(page, start, t
         await expect(page.locator(nothing)).to_be_hidden()
     assert await green(page) == []
 
-    for key, words in (("tts_wrong", "无效"), (app, "角色")):
+    for key, words in (("tts_wrong", "无效"), ("不是密钥", "无效"), (app, "角色")):
         await page.fill("#key", key)
         await page.click("#key-form button")
         await expect(page.locator("#key-problem")).to_contain_text(words)

@@ -2,6 +2,7 @@
 
 import { TTSError, TTSEventClient } from "../client/SSEClient.mjs";
 
+const KEY = /^[\x21-\x7e]+$/; // no browser sends anything else in a header
 const GATHER_MS = 50; // a busy service tells more than a page can draw one by one
 
 export class Keeper {
@@ -49,7 +50,12 @@ export class Keeper {
     this.#client?.close();
     this.#key = key;
     this.#problem = this.#me = undefined;
+    this.#updates = []; // they are for who had the key before
     this.#gaps += 1;
+    if (key && !KEY.test(key)) {
+      this.#refuse();
+      return;
+    }
     const getToken = async () => {
       const me = await this.#ask("GET", "api/me", key);
       if (client === this.#client) this.#me = me;
@@ -66,9 +72,9 @@ export class Keeper {
       this.#renew();
     });
     listen("reconnecting", () => (this.#news ? this.#show() : this.#renew())); // the rest may be readable
+    listen("error", ({ status, message }) => status && status !== 401 && this.#tell({ trouble: message })); // such as too many
     listen("close", (error) => {
       if (error?.status === 401) this.#refuse();
-      else if (error) this.#tell({ trouble: error.message });
       this.#show();
     });
     this.#connect();
@@ -82,6 +88,7 @@ export class Keeper {
   #signOut() {
     this.#client?.close();
     this.#client = this.#key = this.#me = undefined;
+    this.#updates = [];
     this.#tell({ signedOut: true });
   }
 
@@ -103,7 +110,7 @@ export class Keeper {
   #gather(update) {
     this.#updates.push(update);
     this.#gathering ??= setTimeout(() => {
-      this.#tell({ updates: this.#updates });
+      if (this.#updates.length) this.#tell({ updates: this.#updates });
       this.#updates = [];
       this.#gathering = undefined;
     }, GATHER_MS);

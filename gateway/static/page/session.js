@@ -64,8 +64,12 @@ class Session extends EventTarget {
 
   /** How to send to the worker of all pages; undefined if the browser has none. */
   #shared() {
-    if (!globalThis.SharedWorker) return undefined;
-    const worker = new SharedWorker(new URL("keeper-worker.js", import.meta.url), { type: "module", name: NAME });
+    let worker;
+    try {
+      worker = new SharedWorker(new URL("keeper-worker.js", import.meta.url), { type: "module", name: NAME });
+    } catch {
+      return undefined; // there are none, or not for a page that may store nothing
+    }
     worker.addEventListener("error", () => {
       this.#send = this.#own();
       this.#join();

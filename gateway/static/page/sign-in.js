@@ -32,6 +32,6 @@ function problem() {
 session.addEventListener("change", showSignIn);
 $("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
-  session.useKey($("key").value);
+  session.useKey($("key").value.trim());
 });
 $("sign-out").addEventListener("click", () => session.signOut());
