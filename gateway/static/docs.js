@@ -1,8 +1,8 @@
 /** Swagger UI with the samples of each operation, in English or Chinese (`?lang=`). */
 
 const WORDS = {
-  en: { reference: "All on one page, without scripts", other: "中文", code: "zh" },
-  zh: { reference: "全部在一页上，无需脚本", other: "English", code: "en" },
+  en: { reference: "All on one page, without scripts", other: "中文", code: "zh", failed: "The description cannot be read; load the page again" },
+  zh: { reference: "全部在一页上，无需脚本", other: "English", code: "en", failed: "无法读取描述，请重新加载页面" },
 };
 // A browser would wait for the end of these, which have none.
 const ENDLESS = ["/events", "/ws"];
@@ -40,6 +40,10 @@ const samples = ({ React: { createElement: h }, specSelectors }) => ({
 });
 
 const answer = await fetch(`openapi.json?lang=${language}`);
+if (!answer.ok) {
+  document.getElementById("ui").textContent = `${words.failed} (openapi.json: ${answer.status})`;
+  throw new Error(`openapi.json: ${answer.status}`);
+}
 const description = await answer.json();
 document.title = `${description.info.title}: API`;
 // Requests go to where the page came from, whatever the service is called elsewhere.
