@@ -10,7 +10,18 @@ from uuid import UUID
 
 import pytest
 
-from tests.integration.gateway.gateway_under_test import BODY, Running, fail, running, speak
+from gateway.access import keys
+from gateway.access.roles import Role
+from projections.database import open_database
+from tests.integration.gateway.gateway_under_test import (
+    BODY,
+    Running,
+    accept,
+    fail,
+    running,
+    speak,
+)
+from tests.read_models import project
 from tts.cli.archive.choice import Choice, Floor
 from tts.cli.archive.run import Run
 
@@ -124,6 +135,27 @@ class TestAStream:
             assert (await reader.updates(1))[0]["taskId"] == str(there)
         async with its.stream(f"taskId={task_id},{there}", {"Last-Event-ID": "8"}) as reader:
             assert {each["taskId"] for each in await reader.updates(3)} == {str(there)}
+
+    async def test_of_one_owner_is_told_so_too(self, tmp_path: Path):
+        """Also where others have done so much that its history is found by its tasks."""
+        file = tmp_path / "keys.json"
+        _, key = keys.add(file, owner="shop", role=Role.APP, expires=None)
+        settings = {"tts_api_keys_file": file, "sse_replay_limit": 9}
+        async with running(tmp_path, **settings) as its:
+            facts = {"template_id": "t", "text": "x", "owner": "shop"}
+            for _ in range(2):
+                receipt, _ = await its.application.request(**facts)
+                await speak(its.application, receipt.id)
+            async with open_database(its.settings.store_url) as database:
+                await project(its.store, database)
+            await accept(its.application, 5)
+            headers = {"Authorization": f"Bearer {key}", "Last-Event-ID": "9"}
+            async with its.stream(headers=headers) as reader:
+                assert len(await reader.updates(7)) == 7
+            await archive(its, tmp_path / "old")
+            async with its.stream(headers=headers) as reader:
+                await reader.of("connected")
+                assert (await reader.next()).json()["reason"] == "archived"
 
     async def test_breaks_off_when_its_history_is_archived_meanwhile(self, tmp_path: Path):
         """Whoever comes back is told; a gap is never passed over in silence."""
