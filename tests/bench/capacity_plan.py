@@ -53,30 +53,30 @@ class StreamCost:
 # By `python -m tests.bench capacity`, on two cores that others used, too.
 TASK = TaskCost(
     events=8.0,
-    log_bytes=3277,
-    list_bytes=1331,
-    wal_bytes=15_318,
+    log_bytes=3359,
+    list_bytes=2294,
+    wal_bytes=13_726,
     audio_bytes=309_164,
     cpu_ms={
-        "gateway": 4.30,
-        "relay": 2.32,
-        "processor": 17.49,
-        "projector": 4.70,
-        "PostgreSQL": 8.10,
-        "RabbitMQ": 3.37,
+        "gateway": 4.49,
+        "relay": 2.00,
+        "processor": 18.59,
+        "projector": 4.24,
+        "PostgreSQL": 7.81,
+        "RabbitMQ": 1.72,
     },
     idle_share={
-        "gateway": 0.005,
-        "relay": 0.007,
-        "processor": 0.006,
-        "projector": 0.005,
+        "gateway": 0.006,
+        "relay": 0.010,
+        "processor": 0.005,
+        "projector": 0.006,
         "PostgreSQL": 0.005,
         "RabbitMQ": 0.009,
     },
-    connections=29,
-    batched_ms={"relay": 2.26, "projector": 0.18},
+    connections=28,
+    batched_ms={"relay": 1.37, "projector": 0.16},
 )
-STREAM = StreamCost(kib=8.1, open_ms=0.42, heartbeat_us=2.0, frame_us=11.7, event_us=10.3)
+STREAM = StreamCost(kib=8.2, open_ms=0.35, heartbeat_us=2.5, frame_us=4.4, event_us=11.6)
 
 
 @dataclass(frozen=True)
