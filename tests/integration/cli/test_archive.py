@@ -44,6 +44,7 @@ from tts.store.postgres_archive import PostgresArchive
 from tts.store.sqlite import SQLiteStore
 from tts.store.sqlite_archive import SQLiteArchive
 
+ON_SQLITE = pytest.mark.parametrize("backend", ["sqlite"], indirect=True)  # the other is alike
 LONG_AGO = datetime.now(UTC) - timedelta(days=100)
 MODELS = [each.name for each in PROJECTIONS]
 
@@ -390,6 +391,7 @@ def test_read_models_are_not_made_from_less(site: Site, tmp_path: Path) -> None:
     assert asyncio.run(rows()) == before
 
 
+@ON_SQLITE
 def test_a_projector_does_not_begin_anew_with_less(site: Site, tmp_path: Path) -> None:
     """Its rows are gone: it stops, and says what makes them again."""
     assert archive(tmp_path / "old").exit_code == 0
@@ -409,6 +411,7 @@ def test_a_projector_does_not_begin_anew_with_less(site: Site, tmp_path: Path) -
     asyncio.run(look())
 
 
+@ON_SQLITE
 @pytest.mark.parametrize("follower", [relay.NAME, callbacks.NAME, rescue.UNFINISHED, "tasks"])
 def test_nothing_goes_that_somebody_has_not_seen(
     backend: Backend, monkeypatch, tmp_path: Path, follower: str
@@ -455,6 +458,7 @@ def test_a_backup_has_what_was_archived(site: Site, tmp_path: Path) -> None:
     assert Site.log(Site(new)) == before
 
 
+@ON_SQLITE
 def test_what_is_wrong_is_said_in_a_sentence(site: Site, tmp_path: Path) -> None:
     """Before anything is moved."""
     before, folder = site.log(), tmp_path / "old"
@@ -496,6 +500,7 @@ def test_the_service_itself_may_not(postgres: Postgres, monkeypatch, tmp_path: P
     assert not list((tmp_path / "old").glob("*.gz"))
 
 
+@ON_SQLITE
 def test_somebody_ends_it_between_two_transactions(site: Site, tmp_path: Path, monkeypatch) -> None:
     """What is done is done, and the same order goes on with the rest."""
     monkeypatch.setattr(runs, "BATCH_EVENTS", 10)
