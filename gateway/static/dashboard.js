@@ -21,6 +21,12 @@ import { loseSystem, refreshSystem, showSystem } from "./page/system.js";
 const SYSTEM_MS = 5_000;
 const FIGURES_MS = 30_000;
 const AFFECTS_LETTERS = new Set(["failed", "retrying"]);
+const READ = {
+  counts: refreshCounts,
+  figures: refreshFigures,
+  "letters-card": refreshLetters,
+  "tasks-card": () => readTasks(),
+};
 
 let hasGap = false; // since the list was read
 
@@ -35,23 +41,20 @@ function take(updates) {
 function refresh() {
   if (document.hidden || !mayAsk()) return;
   clearProblem();
+  refreshSystem().then(showConnection);
   refreshCounts();
   refreshFigures();
   refreshLetters();
-  readSystem();
   readTasks(hasGap ? renewTasks : refreshTasks);
   hasGap = false;
 }
 
+/** And whatever was not known before; all of it if what it stands on is away: can it be read still? */
 async function readSystem() {
+  const unknown = Object.keys(READ).filter((block) => $(block).dataset.known !== "yes");
   const isRead = await refreshSystem();
   showConnection();
-  if (isRead || !mayAsk()) return;
-  // What it stands on is away: each list finds out whether it can be read still.
-  refreshCounts();
-  refreshFigures();
-  refreshLetters();
-  readTasks();
+  if (mayAsk()) for (const block of isRead ? unknown : Object.keys(READ)) READ[block]();
 }
 
 function readTasks(ask = refreshTasks) {
@@ -60,7 +63,7 @@ function readTasks(ask = refreshTasks) {
 
 /** Nothing is known any more until it is read again. */
 function lose() {
-  lost("counts", "figures", "letters-card", "tasks-card");
+  lost(...Object.keys(READ));
   loseSystem();
 }
 
@@ -102,13 +105,7 @@ session.open();
 
 function look() {
   session.look();
-  if (document.hidden || !mayAsk()) return;
-  readSystem();
-  const unread = (block) => $(block).dataset.known !== "yes";
-  if (unread("counts")) refreshCounts();
-  if (unread("figures")) refreshFigures();
-  if (unread("letters-card")) refreshLetters();
-  if (unread("tasks-card")) readTasks();
+  if (!document.hidden && mayAsk()) readSystem();
 }
 
 setInterval(look, SYSTEM_MS);

@@ -2,7 +2,7 @@
 
 import { language, number, say } from "./dashboard-words.js";
 import { $, element } from "./element.js";
-import { lost, read, standsStill } from "./known.js";
+import { lost, read, standsStill, stillSince } from "./known.js";
 import { api, lately } from "./service.js";
 import { sparkline } from "./sparkline.js";
 
@@ -11,7 +11,6 @@ const HOURS = 24;
 const MINUTE_MS = 60_000;
 const MINUTES = 5; // whole ones, whose throughput is that of now
 const OWNERS = 200; // in one answer
-const LATE_SECONDS = 10; // behind the log: more than moments
 const ANSWERS = 10; // with more owners than fit, what today costs is not known
 
 let figures;
@@ -33,13 +32,6 @@ async function readFigures() {
   const series = (span) => api("GET", `api/stats/series?span=${span}`);
   const [day, minutes, usage] = await Promise.all([series("hour"), series("minute"), readUsage()]);
   return { hours: spans(day, HOUR_MS, HOURS), perMinute: throughput(minutes), stillSince: stillSince(day, usage), ...usage };
-}
-
-/** Since when one of the answers stands still; undefined if all have come up to moments ago. */
-function stillSince(...answers) {
-  const seconds = Math.max(...answers.map(({ lag }) => lag?.seconds ?? Infinity)); // no lag: the log cannot be read
-  if (seconds < LATE_SECONDS) return undefined;
-  return new Date(Date.now() - (Number.isFinite(seconds) ? seconds * 1000 : 0));
 }
 
 /** `cost` is null without a price; sums are undefined with too many owners. */

@@ -3,6 +3,7 @@
 import { clock, language, say } from "./dashboard-words.js";
 import { $ } from "./element.js";
 
+const LATE_SECONDS = 10; // behind the log: more than moments
 const readAt = new Map(); // block → when it was read last, by this machine's clock
 const behindSince = new Map(); // block → since when what it is read from stands still
 
@@ -22,10 +23,18 @@ export function lost(...blocks) {
 /** What the blocks are read from stands still since a time; undefined: it does not. */
 export function standsStill(since, ...blocks) {
   for (const block of blocks) {
+    const stood = behindSince.delete(block);
     if (since) behindSince.set(block, since);
-    else behindSince.delete(block);
-    show(block, $(block).dataset.read === "yes");
+    // What was read before it went on is old.
+    show(block, $(block).dataset.read === "yes" && (Boolean(since) || !stood));
   }
+}
+
+/** Since when one of the answers stands still; undefined if all have come up to moments ago. */
+export function stillSince(...answers) {
+  const seconds = Math.max(...answers.map(({ lag }) => lag?.seconds ?? Infinity)); // no lag: the log cannot be read
+  if (seconds < LATE_SECONDS) return undefined;
+  return new Date(Date.now() - (Number.isFinite(seconds) ? seconds * 1000 : 0));
 }
 
 export function showKnown() {

@@ -3,7 +3,7 @@
 import { brief, language, moment, number, say } from "./dashboard-words.js";
 import { $, element, taskLink } from "./element.js";
 import { filtersQuery, showFilters } from "./filters.js";
-import { lost, read } from "./known.js";
+import { lost, read, standsStill, stillSince } from "./known.js";
 import { Rows } from "./rows.js";
 import { api, lately, report } from "./service.js";
 import { TaskList } from "./task-list.js";
@@ -33,6 +33,7 @@ export async function refreshTasks() {
   }
   if (question !== asked) return;
   list.takeFirst(page, list.left > 0 && !isHeld());
+  standsStill(stillSince(page), "tasks-card");
   read("tasks-card");
   showTasks();
 }
