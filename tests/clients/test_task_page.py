@@ -5,7 +5,6 @@ import asyncio
 import pytest
 from playwright.async_api import Page, expect
 
-from gateway import swagger_ui
 from gateway.access import keys
 from gateway.access.roles import Role
 from tests.clients.conftest import HERE
@@ -103,7 +102,6 @@ async def test_a_key_sees_what_it_may(page, start, tmp_path):
     await expect(page.locator("#the-task")).to_be_hidden()
 
 
-@pytest.mark.skipif(not swagger_ui.files(), reason="the extra `docs` is not installed")
 async def test_the_docs_send_a_request(page, service):
     """In Swagger UI, in Chinese for a Chinese browser, asking nobody but the service."""
     asked = []
