@@ -15,6 +15,7 @@ from tests.bench.records import Record
 # Said of a machine on which others work meanwhile: then only ratios tell something.
 SHARED = "BENCH_SHARED"
 
+MEASURED = ("tts", "gateway", "projections")
 PROGRAMS = {
     "PostgreSQL": ("psql", "--version"),
     "Redis": ("redis-server", "--version"),
@@ -53,8 +54,14 @@ def _rabbitmq() -> str:
 
 
 def _commit() -> str:
-    command = ["git", "describe", "--always", "--dirty"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    """Of the service: what a measurement writes beside it does not count."""
+    commit = _git("rev-parse", "--short", "HEAD")
+    return f"{commit}-changed" if _git("status", "--porcelain", "--", *MEASURED) else commit
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], capture_output=True, text=True, check=True)
+    return done.stdout.strip()
 
 
 def _processor() -> str:
