@@ -37,6 +37,14 @@ def words() -> Mapping[str, Words]:
     return found
 
 
+@cache
+def failures() -> Mapping[str, tuple[str, str]]:
+    """By its code what a failure means, and what to do about it."""
+    text = words()["Tasks"].text
+    lines = re.findall(r"^- `(\w+)`：([^。]+。)(.+)$", text, flags=re.MULTILINE)
+    return {code: (meaning, action) for code, meaning, action in lines}
+
+
 def translated(document: Json) -> Json:
     """The document in Chinese; its names stay, tags excepted."""
     known, base = words(), document["servers"][0]["url"]

@@ -19,7 +19,7 @@ from gateway.description.webhooks import webhooks
 from gateway.models import SpeechRequest, speech_request
 from tts import wire
 from tts.config import Settings
-from tts.domain import failures
+from tts.domain.failures import CODES
 
 LATER = {HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS}
 ALWAYS = ("unavailable",)  # may befall every operation
@@ -93,11 +93,8 @@ If the service has keys, requests carry one: `Authorization: Bearer <key>`. The 
 answer 404, as if they were not there."""
 
 
-_FAILURES: dict[str, tuple[str, str]] = {}
-for _failure in failures.TABLE.values():
-    _FAILURES.setdefault(_failure.code, (_failure.meaning, _failure.action))
 FAILURES = "\n".join(
-    f"- `{code}`: {meaning} {action}" for code, (meaning, action) in sorted(_FAILURES.items())
+    f"- `{code}`: {failure.meaning} {failure.action}" for code, failure in sorted(CODES.items())
 )
 TAGS = [
     {"name": "Speech", "description": "Have texts spoken, and a say in what becomes of them."},

@@ -14,6 +14,7 @@ from gateway.models.bodies import (
 from gateway.models.parsing import parse_body, parse_query
 from gateway.models.queries import (
     DeadLetterQuery,
+    FailuresQuery,
     HealthQuery,
     SeriesQuery,
     StatsQuery,
@@ -29,6 +30,7 @@ __all__ = [
     "DeadLetterFilter",
     "DeadLetterQuery",
     "DismissRequest",
+    "FailuresQuery",
     "HealthQuery",
     "PredictionNews",
     "RedriveRequest",

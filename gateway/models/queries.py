@@ -80,6 +80,12 @@ class HealthQuery(BaseModel):
     )
 
 
+class FailuresQuery(Query):
+    """The query of ``GET /api/failures``."""
+
+    lang: Literal["en", "zh"] = Field(default="en", description="In which language.")
+
+
 class UsageQuery(Query):
     """The query of ``GET /api/usage``."""
 

@@ -3,6 +3,7 @@
 import { confirmed } from "./page/confirm.js";
 import { language, say } from "./page/dashboard-words.js";
 import { $ } from "./page/element.js";
+import { advice } from "./page/failures.js";
 import { lost, read, showKnown } from "./page/known.js";
 import { showPredictions } from "./page/predictions.js";
 import { api, clearProblem, lately, report } from "./page/service.js";
@@ -78,6 +79,9 @@ function show() {
   setText("status", language.status(status));
   $("failure").hidden = !error;
   setText("failure", [error, code && `(${code})`].filter(Boolean).join(" "));
+  const known = error && code && advice(code, language.code, show);
+  $("advice").hidden = !known;
+  setText("advice", known ? say("advice", known.meaning, known.action) : "");
   setText("text", ttsText ?? say("erased"));
   $("timeline").classList.toggle("long", segments > 1);
   $("timeline").replaceChildren(...lines(updates, Date.parse(updatedAt) - Date.parse(createdAt), language));

@@ -51,6 +51,7 @@ async def test_a_failure_appears_live_and_is_retried_from_the_page(page, start):
     await expect(page.locator('#totals [data-group="failed"] dd')).to_have_text("1")
     await letter(page, task_id).locator(".open").click()
     await expect(letter(page, task_id).locator(".details")).to_contain_text(REFUSED)
+    await expect(letter(page, task_id).locator(".advice")).to_contain_text("处理：")
 
     await asyncio.to_thread(break_speech, service, broken=False)
     await letter(page, task_id).locator(".retry").click()

@@ -143,7 +143,7 @@ async def test_anybody_can_read_the_pages(page, service, node):
         for url, ready in (
             (service.url, ".letter"),
             (address(service, spoken), "#waveform"),
-            (address(service, failed), "#failure"),
+            (address(service, failed), "#advice"),
         ):
             await page.goto(url)
             await expect(page.locator(ready).first).to_be_visible()

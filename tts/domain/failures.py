@@ -413,6 +413,8 @@ TABLE: Mapping[tuple[str, str], Failure] = {
         *_OURS,
     )
 }
+CODES: Mapping[str, Failure] = {row.code: row for row in reversed(list(TABLE.values()))}
+"""The first row of each code, which says what it means at every step."""
 
 
 # What logs of earlier versions call a failure (code, step), and what it is called now. Events keep

@@ -30,6 +30,7 @@ from tts.wire.dead_letters import (
     dead_letter,
     predictions,
 )
+from tts.wire.failures import FailureCode, FailureCodes
 from tts.wire.read_models import (
     Durations,
     Fresh,
@@ -112,6 +113,8 @@ __all__ = [
     "Durations",
     "Erasure",
     "ErrorMessage",
+    "FailureCode",
+    "FailureCodes",
     "Fresh",
     "Gate",
     "GateLimits",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.description.operation import Answer, Operation, header
-from gateway.models import HealthQuery, PredictionNews
+from gateway.models import FailuresQuery, HealthQuery, PredictionNews
 from tts import wire
 
 OPERATIONS: Mapping[tuple[str, str], Operation] = {
@@ -36,6 +36,15 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             "everything."
         ),
         answers={200: Answer("What is granted", wire.Me)},
+    ),
+    ("GET", "/api/failures"): Operation(
+        id="listFailures",
+        tag="Operation",
+        summary="What each failure code means",
+        description="And what a person does about it, in English or Chinese: for pages and apps.",
+        query=FailuresQuery,
+        answers={200: Answer("All codes", wire.FailureCodes)},
+        errors=("invalid_request",),
     ),
     ("GET", "/system"): Operation(
         id="getSystem",

@@ -3,6 +3,7 @@
 import { refreshCounts } from "./counts.js";
 import { clock, language, moment, number, say } from "./dashboard-words.js";
 import { $, element, taskLink } from "./element.js";
+import { advice } from "./failures.js";
 import { lost, read } from "./known.js";
 import { api, clearProblem, lately, report } from "./service.js";
 
@@ -118,7 +119,9 @@ function showDetails(item) {
     line.append(element("time", "", clock(event.timestamp)), element("span", "", status), element("span", "", note.join(" · ")));
     story.append(line);
   }
-  details.replaceChildren(element("p", "", letter.ttsText ?? say("erased")), story, element("code", "", letter.taskId));
+  const known = advice(letter.code, language.code, showLetters);
+  const help = element("p", "advice", known ? say("advice", known.meaning, known.action) : "");
+  details.replaceChildren(help, element("p", "", letter.ttsText ?? say("erased")), story, element("code", "", letter.taskId));
 }
 
 /** The service does as much as one request has time for; `next` says where to go on. */

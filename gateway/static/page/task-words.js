@@ -11,7 +11,7 @@ export const WORDS = {
     results: { running: "进行中", done: "完成", replaced: "未采用" }, noPredictions: "还没有预测。",
     callback: "回调", callbackTo: "回调地址", callbackProblem: "回调问题", callbackNext: "下次回调",
     callbacks: { waiting: "等待任务结束", pending: "发送中", delivered: "已送达", failed: "已放弃" },
-    tries: "{}（{} 次）", about: "约 {}", turn: "排队位置", expectedWait: "预计等待", keep: "返回",
+    tries: "{}（{} 次）", about: "约 {}", turn: "排队位置", expectedWait: "预计等待", keep: "返回", advice: "{} 处理：{}",
     ask: {
       retry: ["重试此任务？", "将重新生成语音，可能产生新的费用。"],
       cancel: ["取消此任务？", "正在进行的预测会被中止，不会有音频。"],
@@ -28,7 +28,7 @@ export const WORDS = {
     results: { running: "Running", done: "Done", replaced: "Not used" }, noPredictions: "No predictions yet.",
     callback: "Callback", callbackTo: "Callback to", callbackProblem: "Callback problem", callbackNext: "Next callback",
     callbacks: { waiting: "waits for the end", pending: "on its way", delivered: "delivered", failed: "given up" },
-    tries: "{} (attempts: {})", about: "about {}", turn: "Place in the queue", expectedWait: "Expected wait", keep: "Back",
+    tries: "{} (attempts: {})", about: "about {}", turn: "Place in the queue", expectedWait: "Expected wait", keep: "Back", advice: "{} What to do: {}",
     ask: {
       retry: ["Retry this task?", "It is spoken anew, which may cost again."],
       cancel: ["Cancel this task?", "Predictions that run are ended, and there will be no audio."],

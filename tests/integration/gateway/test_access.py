@@ -87,6 +87,7 @@ ROWS: dict[tuple[str, str], Row] = {
     ("GET", "/metrics"): Row(expect(403, 403, 200, 200)),
     ("POST", "/api/stream-token"): Row(expect(200, 200, 200, 200)),
     ("GET", "/api/me"): Row(expect(200, 200, 200, 200)),
+    ("GET", "/api/failures"): Row(expect(200, 200, 200, 200)),
     ("POST", "/api/tts"): Row(expect(202, 202, 403, 202), body=BODY),
     ("POST", "/api/tts/retry"): Row(expect(404, 202, 403, 202), body={}, task="failed"),
     ("POST", "/api/tts/cancel"): Row(expect(404, 202, 403, 202), body={}, task=""),
