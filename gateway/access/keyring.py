@@ -58,7 +58,7 @@ class Keyring:
 
     def knows(self, text: str) -> bool:
         """Whether there is a key of that id, be it with another secret."""
-        return self._current().by_id(keys.id_of(text)) is not None
+        return self._found(lambda known: known.by_id(keys.id_of(text))) is not None
 
     def of_key(self, text: str) -> Access:
         """What a key grants.
@@ -66,7 +66,7 @@ class Keyring:
         Raises:
             BadCredential: nothing.
         """
-        key = self._current().find(text)
+        key = self._found(lambda known: known.find(text))
         if key is None:
             shown = keys.id_of(text)
             raise BadCredential(
@@ -82,7 +82,7 @@ class Keyring:
         """
         current = self._current()
         key_id, token = tokens.read(current.stream_secret, text)
-        key = current.by_id(key_id)
+        key = self._found(lambda known: known.by_id(key_id))
         if key is None:
             raise BadCredential("the key of the token is gone", key_id=key_id, genuine=True)
         access = _granted(key, self._now(), token)
@@ -120,6 +120,14 @@ class Keyring:
         if (stamp := self._stat()) != self._stamp:
             self._stamp = stamp
             self._reload()
+
+    def _found(self, find: Callable[[keys.Keys], keys.Key | None]) -> keys.Key | None:
+        """A key, be it one that was added a moment ago."""
+        key = find(self._current())
+        if key is None:
+            self.look()
+            key = find(self._keys)
+        return key
 
     def _current(self) -> keys.Keys:
         if self._clock() - self._looked >= LOOK_SECONDS:

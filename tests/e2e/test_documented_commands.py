@@ -270,7 +270,7 @@ WAYS: Mapping[str, Way] = {
     "tts projections rebuild tasks --archive /archive": ARCHIVE,
     "tts archive restore /archive": ARCHIVE,
     "make ops": made,
-    'make bench BENCH="--record peers"': made,
+    **{f'make bench BENCH="--record {name}"': made for name in ("cost", "fanout", "peers", "soak")},
     "python -m tests.bench capacity": elsewhere("tests/bench/__main__.py", "capacity.main"),
     "pip install --force-reinstall --only-binary soundfile soundfile": untried(
         "it changes the environment that the tests run in"

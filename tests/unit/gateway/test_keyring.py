@@ -40,3 +40,14 @@ def test_a_token_of_one_gateway_is_good_at_another_and_for_as_long(tmp_path: Pat
     for keyring in (one, other):
         with pytest.raises(BadCredential, match="the key has expired"):
             keyring.of_key(text)
+
+
+def test_a_key_is_good_as_soon_as_it_is_added(tmp_path: Path) -> None:
+    """Who pastes the commands of the greeting uses it within milliseconds."""
+    file = tmp_path / "keys.json"
+    keys.add(file, owner="shop", role=Role.APP, expires=None)
+    keyring = Keyring(file, token_seconds=TOKEN_SECONDS, clock=lambda: 0.0)
+    _, text = keys.add(file, owner="new", role=Role.APP, expires=None)
+    assert keyring.of_key(text).owner == "new"
+    with pytest.raises(BadCredential, match="not known"):
+        keyring.of_key(text[:-1] + ("a" if text[-1] != "a" else "b"))
