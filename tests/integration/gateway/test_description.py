@@ -39,7 +39,7 @@ from tts.store.memory import LocalSignals
 
 SCHEMATHESIS = Path(sys.executable).with_name("schemathesis")
 CONFIG = Path(__file__).with_name("schemathesis.toml")
-FUZZ_EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "8"))  # of each operation
+FUZZ_EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "4"))  # of each operation
 FUZZ_SECONDS = 100 + 4 * FUZZ_EXAMPLES
 
 

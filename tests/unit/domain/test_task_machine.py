@@ -390,7 +390,7 @@ class TaskLife(RuleBasedStateMachine):
 
 
 TaskLife.TestCase.settings = settings(
-    max_examples=200,
+    max_examples=120,
     stateful_step_count=50,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
