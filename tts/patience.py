@@ -7,11 +7,12 @@ and its pauses begin anew with each call, while ours outlast a connection that b
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import math
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from typing import TypeVar
 
 from tts.ports.coordination import Coordination
@@ -87,7 +88,8 @@ class Outage:
         met = False  # those whom the outage did not meet cannot say that it is over
         while True:
             try:
-                result = await work()
+                with heeding():
+                    result = await work()
             except Unavailable as error:
                 met = True
                 pause = self.failed(error, about)
@@ -99,6 +101,22 @@ class Outage:
                     self.over(about)
                 return result
             await self._sleep(min(pause, remaining))
+
+
+@contextlib.contextmanager
+def heeding() -> Iterator[None]:
+    """Raise a cancellation that the block has lost: whoever canceled us would wait for ever.
+
+    psycopg and aiormq wait with ``asyncio.wait_for``, which in Python 3.11 forgets a cancellation
+    that meets the answer.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    try:
+        yield
+    finally:
+        if task and task.cancelling() > before:
+            raise asyncio.CancelledError
 
 
 async def lead(coordination: Coordination, name: str, work: Callable[[], Awaitable[None]]) -> None:

@@ -267,3 +267,24 @@ async def test_the_failure_of_one_ends_all():
 
 async def _fail() -> None:
     raise Unavailable("away")
+
+
+async def test_a_cancellation_that_the_work_has_lost_is_heeded():
+    """As ``asyncio.wait_for`` loses one that meets the answer; whoever canceled does not wait."""
+
+    async def deaf() -> str:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        return "the answer"
+
+    async def deaf_and_failing() -> str:
+        await deaf()
+        raise Unavailable("gone")
+
+    for work in (deaf, deaf_and_failing):
+        waiting = asyncio.create_task(Outage().wait_out(work))
+        await asyncio.sleep(0.01)
+        waiting.cancel()
+        async with asyncio.timeout(5):
+            await asyncio.wait([waiting])
+        assert waiting.cancelled()

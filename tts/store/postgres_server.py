@@ -9,7 +9,6 @@ next one may lead to another server.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import math
 import time
@@ -241,14 +240,7 @@ class PostgresServer:
                 cursor = await connection.execute(sql, params, prepare=True, binary=True)
                 return await cursor.fetchall()
 
-        # psycopg waits with asyncio.wait_for, which in Python 3.11 forgets a cancellation that
-        # meets the answer: whoever canceled us would wait for ever.
-        task = asyncio.current_task()
-        cancellations = task.cancelling() if task else 0
-        rows = await Outage().wait_out(run, at_most=PATIENCE_SECONDS)
-        if task and task.cancelling() > cancellations:
-            raise asyncio.CancelledError
-        return rows
+        return await Outage().wait_out(run, at_most=PATIENCE_SECONDS)
 
 
 def _arguments(where: Mapping[str, str], *, prepares: bool) -> dict[str, Any]:

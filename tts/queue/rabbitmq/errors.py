@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from aio_pika.exceptions import AMQPError, ChannelClosed, ConnectionClosed
 from pamqp.exceptions import PAMQPException
 
+from tts.patience import heeding
 from tts.ports.errors import Unavailable
 
 # aiormq raises RuntimeError for what is closed, and EOFError and StopAsyncIteration for an end that
@@ -45,7 +46,8 @@ def translated(what: str, *, stranger: bool = False) -> Iterator[None]:
         Unavailable: the block failed.
     """
     try:
-        yield
+        with heeding():
+            yield
     except asyncio.CancelledError as error:
         task = asyncio.current_task()
         if task is None or task.cancelling():
