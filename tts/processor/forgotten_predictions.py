@@ -7,11 +7,9 @@ With a backlog of thousands, a list for each would keep Replicate busy with noth
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from tts.domain.failures import StepError
 from tts.domain.steps import LIST_LAG
 from tts.ports.epochs import Epoch
 from tts.ports.speech import Listed, Predictions, Speech, Survey
@@ -64,5 +62,4 @@ class ForgottenPredictions:
         """Give up what is under way."""
         if self._survey is not None:
             self._survey.cancel()
-            with contextlib.suppress(asyncio.CancelledError, StepError):
-                await self._survey
+            await asyncio.gather(self._survey, return_exceptions=True)
