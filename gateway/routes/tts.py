@@ -123,7 +123,7 @@ class Tts:
         if as_of is not None and as_of < archived.position:
             raise refusal
         facts = Facts.read(archived)
-        answer = facts.shown(await self._words(archived.task_id), self._services.audio.url)
+        answer = facts.view(await self._words(archived.task_id), self._services.audio.url)
         if facts.callback_url is None:
             return answer
         callback = await self._services.callbacks.newest(archived.task_id)
@@ -220,7 +220,7 @@ class Tts:
         )
 
     def _kept_outcome(self, archived: ArchivedTask) -> Spoken:
-        answer = Facts.read(archived).shown(None, self._services.audio.url)
+        answer = Facts.read(archived).view(None, self._services.audio.url)
         if "erasedAt" in answer:
             raise TaskErased(archived.task_id)
         if answer["audioUrl"] is None:

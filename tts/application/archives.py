@@ -68,7 +68,7 @@ class Facts:
         """As they are kept."""
         return orjson.dumps(self).decode()
 
-    def shown(self, words: tuple[str, str] | None, audio_url: Callable[[str], str]) -> TaskAnswer:
+    def view(self, words: tuple[str, str] | None, audio_url: Callable[[str], str]) -> TaskAnswer:
         """The answer, with what was said (unless that is erased) and where it is heard."""
         said, instruction = words or (None, None)
         return {

@@ -124,7 +124,7 @@ class _EncodingWriter:
         self._resampler = None if wanted == rate else Resampler(rate, wanted, self._mixed)
         self._file = file
         self._sink = _Sink(file)
-        self._sound = self._sink.told(
+        self._sound = self._sink.outcome_of(
             lambda: soundfile.SoundFile(
                 self._sink,
                 "w",
@@ -152,27 +152,27 @@ class _EncodingWriter:
     def finish(self) -> None:
         if self._resampler:
             self._encode(self._resampler.finish())
-        self._sink.told(self._sound.close)
+        self._sink.outcome_of(self._sound.close)
         self._file.flush()
 
     def _encode(self, blocks: Iterable[Pcm]) -> None:
         for block in blocks:
             # As floats: of 16-bit stereo, libsndfile 1.2.2 makes a torn MP3.
-            self._sink.told(partial(self._sound.write, block / np.float32(FULL_SCALE)))
+            self._sink.outcome_of(partial(self._sound.write, block / np.float32(FULL_SCALE)))
 
 
 class _Sink:
     """The file as libsndfile sees it, which calls back: nothing can be raised through it.
 
-    It would be printed, and lost. So every call looks as if it went well, and :meth:`told` raises
-    afterwards what went wrong. Who is given up in the middle finds the file closed.
+    It would be printed, and lost. So every call looks as if it went well, and :meth:`outcome_of`
+    raises afterwards what went wrong. Who is given up in the middle finds the file closed.
     """
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
         self._error: OSError | ValueError | None = None
 
-    def told(self, work: Callable[[], T]) -> T:
+    def outcome_of(self, work: Callable[[], T]) -> T:
         """What ``work`` returns, which writes to this."""
         result = work()
         if self._error is not None:

@@ -173,11 +173,11 @@ class TestMe:
             _, text = keys.add(site.file, owner="shop", role=Role.APP, expires=ends)
             headers = {"Authorization": f"Bearer {text}"}
 
-            async def told() -> object:
+            async def end() -> object:
                 answer = await site.its.client.get("/api/me", headers=headers)
                 return answer.json().get("data", {}).get("expiresAt")
 
-            await becomes(told, ends.isoformat())
+            await becomes(end, ends.isoformat())
 
     async def test_where_no_keys_are_asked_for_everybody_may_do_everything(self, tmp_path: Path):
         """There is no key to name, and no end."""

@@ -174,14 +174,14 @@ def test_what_was_told_long_ago_is_not_believed():
         "free": 0,
     }
 
-    def told(age: float = 0.0, role: str = "leading", **more: Any) -> Attendance:
+    def attendance(age: float = 0.0, role: str = "leading", **more: Any) -> Attendance:
         relay = Notice("relay", "r", {"role": role, "turns": turns | more})
         return Attendance([Heard(relay, 0.0, age)], {})
 
-    assert turns_of(told()) is not None
-    assert turns_of(told(age=SILENT_SECONDS + 1)) is None
-    assert turns_of(told(role="standing by")) is None
-    assert turns_of(told(lines={"normal": [{"unheard": 1}]})) is None
-    assert turns_of(told(unheard=1)) is None
+    assert turns_of(attendance()) is not None
+    assert turns_of(attendance(age=SILENT_SECONDS + 1)) is None
+    assert turns_of(attendance(role="standing by")) is None
+    assert turns_of(attendance(lines={"normal": [{"unheard": 1}]})) is None
+    assert turns_of(attendance(unheard=1)) is None
     silent = Notice("processor", "p", {"places": 4, "busy": 1})
     assert places_of(Attendance([Heard(silent, 0.0, SILENT_SECONDS + 1)], {})) == (0, 0)

@@ -14,7 +14,7 @@ from tts.relay.fair_queue import LINES_MAX, FairQueue, Round
 FOLLOWED = 10**6
 
 
-def told(queue: FairQueue, published=(), seconds_per_turn=None, free=0) -> Turns:
+def turns_in(queue: FairQueue, published=(), seconds_per_turn=None, free=0) -> Turns:
     """As it arrives elsewhere, through JSON."""
     lines, rest = queue.lines()
     turns = Turns(FOLLOWED, list(published), lines, rest, seconds_per_turn, free)
@@ -23,7 +23,7 @@ def told(queue: FairQueue, published=(), seconds_per_turn=None, free=0) -> Turns
 
 def places(queue: FairQueue, owners, **more) -> dict[int, int | None]:
     """The place that each of the rounds is told, by its position."""
-    turns = told(queue, **more)
+    turns = turns_in(queue, **more)
     return {
         position: turns.place([position], owner=owner, priority=priority)
         for position, (owner, priority) in owners.items()
@@ -64,7 +64,7 @@ def test_with_several_priorities_a_place_is_true_to_a_few_turns(seed):
 def test_a_long_line_is_told_to_a_hundredth_in_a_few_kilobytes():
     """Ten thousand wait; one of another owner is next or the one after."""
     queue, owners = fill(("many", "normal", 10_000), ("one", "normal", 1))
-    assert len(orjson.dumps(told(queue).facts())) < 8_000
+    assert len(orjson.dumps(turns_in(queue).facts())) < 8_000
     said = places(queue, {n: owners[n] for n in range(0, 10_001, 40)} | {9_999: owners[9_999]})
     turns = {position: number for number, position in enumerate(order(queue), 1)}
     for position, place in said.items():
@@ -75,7 +75,7 @@ def test_a_long_line_is_told_to_a_hundredth_in_a_few_kilobytes():
 def test_what_is_told_stays_small_however_many_owners_there_are():
     """Those whose turns come late are not told a place, and nobody is told a wrong one."""
     queue, owners = fill(*((f"o{n}", "normal", 3) for n in range(1_000)))
-    assert len(orjson.dumps(told(queue).facts())) < 24_000
+    assert len(orjson.dumps(turns_in(queue).facts())) < 24_000
     said = places(queue, owners)
     known = [
         (number, said[position])
@@ -89,7 +89,7 @@ def test_what_is_told_stays_small_however_many_owners_there_are():
 def test_what_is_younger_than_the_news_stands_behind_its_owners_line():
     """So a task that has just been accepted has a place at once."""
     queue, _ = fill(("me", "normal", 3), ("you", "normal", 1))
-    turns = told(queue)
+    turns = turns_in(queue)
     assert turns.place([FOLLOWED + 1], owner="me", priority="normal") == 5
     assert turns.place([FOLLOWED + 1], owner="new", priority="normal") == 3
     assert turns.place([FOLLOWED + 1], owner="new", priority="high") == 1
@@ -99,7 +99,7 @@ def test_what_is_younger_than_the_news_stands_behind_its_owners_line():
 def test_what_is_with_the_broker_comes_first():
     """Found by the event that asked for it, or by the one that says that it was queued."""
     queue, owners = fill(("me", "normal", 2))
-    said = told(queue, published=[90, 80])
+    said = turns_in(queue, published=[90, 80])
     assert said.place([90], owner="me", priority="normal") == 1
     assert said.place([70, 80], owner="me", priority="normal") == 2
     assert {said.place([p], owner="me", priority="normal") for p in owners} == {3, 4}
@@ -109,8 +109,8 @@ def test_what_is_with_the_broker_comes_first():
 def test_who_does_not_wait_has_no_place():
     """It was taken in between: nobody makes one up."""
     queue, _ = fill(("me", "normal", 3))
-    assert told(queue).place([500], owner="me", priority="normal") is None
-    assert told(queue).place([500], owner="you", priority="normal") is None
+    assert turns_in(queue).place([500], owner="me", priority="normal") is None
+    assert turns_in(queue).place([500], owner="you", priority="normal") is None
 
 
 def test_a_line_out_of_order_is_found_all_the_same():
@@ -118,7 +118,7 @@ def test_a_line_out_of_order_is_found_all_the_same():
     queue = FairQueue()
     for position in (9, 10, 1, 2):
         queue.add(Round(uuid4(), position, 1), owner="me", priority=Priority.NORMAL)
-    said = told(queue)
+    said = turns_in(queue)
     found = [said.place([p], owner="me", priority="normal") for p in (9, 10, 1, 2)]
     assert found == [1, 2, 3, 4]
 
