@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 from uuid import UUID
 
 from gateway.read_models import TaskPage
 from gateway.services import Services
+from tts.application.archives import Facts
 from tts.application.task_list import TaskSelection
 
 ID_PREFIX_MIN = len("0198c0de")  # in ids that are made of times, fewer characters are weeks
@@ -22,6 +25,7 @@ class TaskList:
     def __init__(self, services: Services) -> None:
         self._tasks = services.tasks
         self._store = services.application.store
+        self._log = services.log
 
     async def page(
         self, selection: TaskSelection, *, search: str | None, cursor: str | None, limit: int
@@ -31,6 +35,13 @@ class TaskList:
         Raises:
             ValueError: the cursor is none of ours.
         """
+        page = await self._found(selection, search, cursor, limit)
+        await self._hide_erased(page.tasks)
+        return page
+
+    async def _found(
+        self, selection: TaskSelection, search: str | None, cursor: str | None, limit: int
+    ) -> TaskPage:
         if search is None:
             return await self._tasks.page(selection, cursor=cursor, limit=limit)
         if is_id_prefix(search.lower()):
@@ -44,7 +55,7 @@ class TaskList:
         self, selection: TaskSelection, text: str, cursor: str | None, limit: int
     ) -> TaskPage:
         """Looked for in so many texts, from the newest task on."""
-        found: list[dict[str, object]] = []
+        found: list[dict[str, Any]] = []
         position: int | None = None
         for _ in range(LOOKED_AT_MAX // LOOKED_AT):
             page = await self._tasks.page(selection, cursor=cursor, limit=LOOKED_AT)
@@ -60,6 +71,19 @@ class TaskList:
                 break
         assert position is not None  # noqa: S101 -- at least one page was looked at
         return page.choice(found, cursor, position)
+
+    async def _hide_erased(self, tasks: Sequence[dict[str, Any]]) -> None:
+        """No event tells the read model that an archived task was erased: the log knows it."""
+        archived_to = self._log.archived_to
+        spoken = {
+            UUID(task["taskId"]): task
+            for task in tasks
+            if task["objectKey"] is not None and task["position"] <= archived_to
+        }
+        if spoken:
+            for kept in await self._store.archived(list(spoken)):
+                if Facts.read(kept).is_erased:
+                    spoken[kept.task_id]["objectKey"] = None
 
 
 def is_id_prefix(text: str) -> bool:

@@ -59,6 +59,11 @@ class Facts:
         """What its audio is."""
         return self.answer["format"]
 
+    @property
+    def is_erased(self) -> bool:
+        """Whether what was said and spoken is gone."""
+        return "erasedAt" in self.answer
+
     def erased(self, at: str) -> Self:
         """The same, after what was said and spoken is gone."""
         return replace(self, answer={**self.answer, "erasedAt": at}, object_key=None)

@@ -205,7 +205,7 @@ class Application:
         return False
 
     async def _is_there(self, task_id: UUID) -> bool:
-        return bool(await self.store.events(task_id) or await self.store.archived(task_id))
+        return bool(await self.store.events(task_id) or await self.store.archived([task_id]))
 
     async def retry(
         self,
@@ -315,7 +315,7 @@ class Application:
         for key in facts.audio:
             await audio.delete(key)
         await self.store.erase(archived.task_id)
-        if "erasedAt" not in facts.answer:
+        if not facts.is_erased:
             facts = facts.erased(self.now().isoformat())
             await self.store.amend(replace(archived, facts=facts.text))
         answer = facts.answer
@@ -332,9 +332,9 @@ class Application:
         """
         events = await self.store.events(task_id)
         if not events:
-            archived = await self.store.archived(task_id)
-            if archived is not None and scope in {None, archived.owner}:
-                raise TaskArchived(archived)
+            for archived in await self.store.archived([task_id]):
+                if scope in {None, archived.owner}:
+                    raise TaskArchived(archived)
         # One whose request the log has lost is no task any more.
         if not events or events[0].version != 1 or scope not in {None, owner_of(events[0])}:
             raise TaskNotFound(f"task {task_id} does not exist")

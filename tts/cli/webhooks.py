@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -72,14 +73,28 @@ def list_(*, state: str | None, limit: int, as_json: bool, data_dir: Path | None
 @click.option("--failed", is_flag=True, help="All that were given up.")
 @data_folder
 def replay(*, task_ids: tuple[UUID, ...], failed: bool, data_dir: Path | None) -> None:
-    """Send the callbacks of TASKS again, or all that failed; receivers see the same webhook-id."""
+    """Send the callbacks of TASKS again, or all that failed; receivers see the same webhook-id.
+
+    What a callback says stands in the task's events: those of an archived task have to be brought
+    back first.
+    """
     if bool(task_ids) == failed:
         raise click.UsageError("name the tasks, or give --failed")
 
     async def work(parts: Composition) -> None:
+        archived = {task.task_id: task for task in await parts.store.archived(task_ids)}
+        named = [task_id for task_id in task_ids if task_id not in archived]
         now = datetime.now(UTC).timestamp()
-        count = await parts.callback_table.replay(None if failed else task_ids, now)
+        count = await parts.callback_table.replay(None if failed else named, now)
         echo(f"{count} callbacks are sent again.")
+        for task in archived.values():
+            echo(
+                f"{task.task_id} is archived: tts archive restore FOLDER, with the folder of "
+                f"{task.archive}, brings it back; then replay it.",
+                err=True,
+            )
+        if archived:
+            sys.exit(1)
 
     _run(work, data_dir)
 

@@ -78,8 +78,8 @@ class EventStore(Protocol):
         """All events of one task in order; empty if there is no such task."""
         ...
 
-    async def archived(self, task_id: UUID) -> ArchivedTask | None:
-        """What is kept of a task whose events were moved into an archive; None for any other."""
+    async def archived(self, task_ids: Sequence[UUID]) -> list[ArchivedTask]:
+        """What is kept of those of the tasks whose events were moved into archives."""
         ...
 
     async def amend(self, task: ArchivedTask) -> None:

@@ -67,7 +67,10 @@ _POSITION = (
     "SELECT tts_epoch(%s), coalesce(max(notification_id), 0), "
     "(SELECT coalesce(max(position), 0) FROM archives) FROM stored_events"
 )
-_ARCHIVED = "SELECT owner, version, position, archive, facts FROM archived_tasks WHERE task_id = %s"
+_ARCHIVED = (
+    "SELECT task_id, owner, version, position, archive, facts FROM archived_tasks "
+    "WHERE task_id = ANY (%s)"
+)
 _AMEND = "UPDATE archived_tasks SET facts = %s WHERE task_id = %s RETURNING 1"
 _EPOCHS = "SELECT number, id, survived, first, began FROM log_epochs ORDER BY number"
 _EVENTS = (
@@ -159,10 +162,10 @@ class PostgresStore:
         """See :class:`tts.ports.log.EventStore`."""
         return [Recorded(*row) for row in await self.server.query(_EVENTS, (task_id,))]
 
-    async def archived(self, task_id: UUID) -> ArchivedTask | None:
+    async def archived(self, task_ids: Sequence[UUID]) -> list[ArchivedTask]:
         """See :class:`tts.ports.log.EventStore`."""
-        rows = await self.server.query(_ARCHIVED, (task_id,))
-        return ArchivedTask(task_id, *rows[0]) if rows else None
+        rows = await self.server.query(_ARCHIVED, (list(task_ids),))
+        return [ArchivedTask(*row) for row in rows]
 
     async def amend(self, task: ArchivedTask) -> None:
         """See :class:`tts.ports.log.EventStore`."""

@@ -81,7 +81,10 @@ _READ = (
 _POSITION = "SELECT coalesce(max(rowid), 0) FROM stored_events"
 _ARCHIVED_TO = "SELECT coalesce(max(position), 0) FROM archives"
 _POSITIONS = f"SELECT ({_POSITION}), ({_ARCHIVED_TO})"
-_ARCHIVED = "SELECT owner, version, position, archive, facts FROM archived_tasks WHERE task_id = ?"
+_ARCHIVED = (
+    "SELECT task_id, owner, version, position, archive, facts FROM archived_tasks "
+    "WHERE task_id IN ({marks})"
+)
 _AMEND = "UPDATE archived_tasks SET facts = ? WHERE task_id = ?"
 _CHECKPOINT = "SELECT position FROM checkpoints WHERE name = ?"
 _SAVE_CHECKPOINT = (
@@ -156,10 +159,16 @@ class SQLiteStore:
         """See :class:`tts.ports.log.EventStore`."""
         return await self._select(_EVENTS, (task_id.hex,))
 
-    async def archived(self, task_id: UUID) -> ArchivedTask | None:
+    async def archived(self, task_ids: Sequence[UUID]) -> list[ArchivedTask]:
         """See :class:`tts.ports.log.EventStore`."""
-        row = await self._connections.read_one(_ARCHIVED, (task_id.hex,))
-        return ArchivedTask(task_id, *row) if row else None
+        sql = _ARCHIVED.format(marks=_marks(task_ids))
+        names = [task_id.hex for task_id in task_ids]
+
+        def work(reader: sqlite3.Connection) -> list[ArchivedTask]:
+            rows = reader.execute(sql, names)
+            return [ArchivedTask(UUID(hex=task_id), *facts) for task_id, *facts in rows]
+
+        return await self._connections.read(work)
 
     async def amend(self, task: ArchivedTask) -> None:
         """See :class:`tts.ports.log.EventStore`."""
@@ -172,7 +181,7 @@ class SQLiteStore:
 
     async def containing(self, text: str, task_ids: Sequence[UUID]) -> set[UUID]:
         """See :class:`tts.ports.log.EventStore`."""
-        sql = _CONTAINING.format(marks=",".join("?" * len(task_ids)))
+        sql = _CONTAINING.format(marks=_marks(task_ids))
         params = (text, *(task_id.hex for task_id in task_ids))
 
         def work(reader: sqlite3.Connection) -> set[UUID]:
@@ -348,3 +357,7 @@ def _same(writer: sqlite3.Connection, append: Append) -> int | None:
         if row is None or (row[3], row[4]) != (event.topic, event.state):
             return None
     return int(stored[append.events[-1].originator_version][0])
+
+
+def _marks(values: Sequence[object]) -> str:
+    return ", ".join("?" * len(values))

@@ -345,7 +345,7 @@ async def test_only_what_is_as_it_was_written_leaves_the_log(backend: Backend) -
         assert await store.archive.move("a", [replace(task, version=task.version - 1)]) == set()
         assert await store.events(receipt.id) == events
         assert await store.archive.move("a", [task]) == {receipt.id}
-        assert await store.archived(receipt.id) == task
+        assert await store.archived([receipt.id, uuid4()]) == [task]
         for version in (1, task.version + 1):
             with pytest.raises(Conflict):
                 await store.append([StoredEvent(receipt.id, version, "tts.task.queued", b"{}")])

@@ -10,9 +10,12 @@ from uuid import UUID, uuid4
 import pytest
 from click.testing import CliRunner, Result
 
+from tests.builders import application, brought
 from tts.bootstrap import callback_rows_of
 from tts.cli.commands import main
+from tts.domain.values import Status
 from tts.ports.callbacks import Callback, CallbackState
+from tts.ports.log import ArchivedTask
 
 HOOK = "https://app.example.com/hook"
 
@@ -67,6 +70,35 @@ def test_they_are_replayed(tasks):
     assert run("replay").exit_code == 2
     assert run("replay", "--failed", str(uuid4())).exit_code == 2
     assert "'seven' is no task's id" in run("replay", "seven").output
+
+
+def test_that_of_an_archived_task_has_to_be_brought_back_first(tasks, backend):
+    """What it says stands in the archive: that is said, and others are replayed all the same."""
+
+    async def archive() -> UUID:
+        async with backend.store() as store:
+            app = application(store)
+            receipt, _ = await app.request(template_id="t", text="x", callback_url=HOOK)
+            await brought(app, receipt.id, Status.SUCCEEDED)
+            events, end = await store.events(receipt.id), await store.position()
+            await app.request(template_id="t", text="x")
+            await store.archive.begin("events-old")
+            kept = ArchivedTask(receipt.id, "", len(events), end, "events-old", "{}")
+            assert await store.archive.move("events-old", [kept]) == {receipt.id}
+            table = callback_rows_of(store, backend.url)
+            delivered = Callback(
+                receipt.id, len(events), HOOK, 100.0, None, CallbackState.DELIVERED, updated=100.0
+            )
+            await table.add([delivered])
+            await table.aclose()
+            return receipt.id
+
+    archived = asyncio.run(archive())
+    result = run("replay", str(archived), str(tasks["delivered"]))
+    assert result.exit_code == 1
+    assert result.stdout == "1 callbacks are sent again.\n"
+    assert f"{archived} is archived: tts archive restore FOLDER" in result.stderr
+    assert states()[str(archived)] == "delivered"
 
 
 @pytest.mark.usefixtures("tasks")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import pytest
@@ -58,6 +58,8 @@ async def past(tmp_path: Path) -> AsyncIterator[Past]:
         await fail(its.application, failed, permanent=False)
         await its.application.dismiss(failed, by="ann", reason="seen")
         there = await its.post()
+        async with open_database(its.settings.store_url) as database:
+            await project(its.store, database)
         position = await archive(its, tmp_path / "old")
         yield Past(its, archived, failed, there, position)
 
@@ -110,6 +112,20 @@ class TestATask:
         answer = (await its.client.get(path)).json()["data"]
         assert (answer["ttsText"], answer["audioUrl"]) == (None, None)
         assert answer["erasedAt"] == first["erasedAt"]
+
+    async def test_that_is_erased_has_no_audio_in_a_list(self, past: Past):
+        """No event says so: its row is what it was, and the archives make it anew."""
+        its, task_id, *_ = past
+
+        async def row() -> dict[str, Any]:
+            tasks = (await its.client.get("/api/tts/tasks")).json()["data"]["tasks"]
+            return next(task for task in tasks if task["taskId"] == str(task_id))
+
+        assert (await row())["audioUrl"] == its.audio.url(f"audio-{task_id}.wav")
+        await its.client.delete(f"/api/tts/task/{task_id}")
+        erased = await row()
+        assert (erased["audioUrl"], erased["format"]) == (None, None)
+        assert erased["status"] == "succeeded"
 
 
 class TestAStream:

@@ -48,19 +48,14 @@ async def _bring_back(store: Store, application: Application, archive: Archive) 
     await store.archive.begin(name)
     for batch in batches(archive.histories().values()):
         began = time.monotonic()
-        names = [history[0].task_id for history in batch]
-        erased = [task_id for task_id in names if await _is_erased(store, task_id)]
+        kept = await store.archived([history[0].task_id for history in batch])
+        erased = [task.task_id for task in kept if Facts.read(task).is_erased]
         tasks += await store.archive.restore(name, files.in_order(batch))
         for task_id in erased:
             await _erase(application, task_id)
         await asyncio.sleep(max(time.monotonic() - began, PAUSE_SECONDS))
     await store.archive.finish(name)
     return tasks
-
-
-async def _is_erased(store: Store, task_id: UUID) -> bool:
-    archived = await store.archived(task_id)
-    return archived is not None and "erasedAt" in Facts.read(archived).answer
 
 
 async def _erase(application: Application, task_id: UUID) -> None:

@@ -84,8 +84,9 @@ class WholeLog:
         """See :class:`tts.ports.log.EventStore`."""
         if events := await self._store.events(task_id):
             return events
-        archived = await self._store.archived(task_id)
-        return self._histories(archived.archive).get(task_id, []) if archived else []
+        for archived in await self._store.archived([task_id]):
+            return self._histories(archived.archive).get(task_id, [])
+        return []
 
     def follow(
         self, after: int, *, batch: int = 500, topics: Collection[str] = ()
