@@ -16,6 +16,7 @@ import orjson
 
 from gateway.metrics import DELAY, HUB_POSITION
 from gateway.streams import sse, ws_messages
+from gateway.streams.gathering import Gathering
 from gateway.streams.newer import Newer, readable
 from gateway.streams.owners import Owners
 from gateway.streams.subscribers import CHUNKED, Subscriber, Subscribers
@@ -34,7 +35,6 @@ FINAL_TOPICS = frozenset(
     topic for topic, (status, _) in UPDATES.items() if status in FINAL or topic == Task.Erased.TOPIC
 )
 STREAMS_AT_ONCE = 500  # streams served in one turn of the loop: a few milliseconds
-PAUSE_MAX_SECONDS = 0.05
 RETURN_WITHIN_SECONDS = 5.0  # a closing gateway spreads its clients' return over this time
 
 
@@ -183,6 +183,7 @@ class Hub:
 
     async def _follow(self) -> None:
         now = asyncio.get_running_loop().time
+        gathering = Gathering(now())
         try:
             async for events in self._log.follow(self.position):
                 started = now()
@@ -194,11 +195,8 @@ class Hub:
                 self._arrived(events)
                 if any(self.readers):
                     self._observe_delay(events[0])
-                await asyncio.sleep(0)  # the loop writes at the end of its turn
-                # Handing out takes at most a third of the time. What happens in the rest goes out
-                # together: one write a reader. Requests are served meanwhile. An event that comes
-                # alone is never held back by this.
-                await asyncio.sleep(min(2 * (now() - started), PAUSE_MAX_SECONDS))
+                await asyncio.sleep(0)  # the loop writes at the end of its turn: that counts, too
+                await asyncio.sleep(gathering.pause(len(events), started, now()))
         except WentBack:
             # The store has said so. Who has seen what is gone comes back with a cursor from there,
             # and is told to start over; whoever has not goes on.

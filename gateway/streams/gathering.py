@@ -1,0 +1,36 @@
+"""How long the streams wait for more events before they are served: not at all while they keep up.
+
+To serve every stream costs about the same for one event as for several, since each takes one write.
+So where events come faster than they can be handed out one by one, they are gathered.
+"""
+
+from __future__ import annotations
+
+import math
+
+PAUSE_MAX_SECONDS = 0.05
+SHARE_MAX = 0.8  # of the time that may go into handing out events one by one
+MEMORY_SECONDS, MEMORY_EVENTS = 0.5, 8
+
+
+class Gathering:
+    """Times are in seconds on a clock that never goes back."""
+
+    def __init__(self, now: float) -> None:
+        self._at = now
+        self._rate = 0.0  # events a second, of late
+        self._cost = 0.0  # seconds that one hand-out takes
+
+    def pause(self, events: int, began: float, ended: float) -> float:
+        """How long to wait after some events were handed out, from ``began`` to ``ended``.
+
+        Where events are gathered, handing out takes a third of the time: requests are served, too.
+        """
+        passed = max(began - self._at, 1e-6)
+        self._at = began
+        weight = 1 - math.exp(-passed / MEMORY_SECONDS)
+        self._rate += weight * (events / passed - self._rate)
+        self._cost += (1 - math.exp(-events / MEMORY_EVENTS)) * (ended - began - self._cost)
+        if self._rate * self._cost <= SHARE_MAX:
+            return 0.0
+        return min(2 * (ended - began), PAUSE_MAX_SECONDS)
