@@ -127,7 +127,7 @@ class Settings(BaseSettings):
     segment_max_chars: Positive = 80
     speech_cleanup: bool = True
     replicate_poll_interval_ms: Milliseconds = 500
-    replicate_timeout_ms: Milliseconds = 15_000
+    replicate_timeout_ms: Milliseconds = 10_000
     replicate_webhook_secret: SigningSecret = SecretStr("")
     replicate_safety_poll_ms: Milliseconds = 10_000
     replicate_creates_per_minute: NotNegative | None = None

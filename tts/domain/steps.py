@@ -11,7 +11,7 @@ from tts.domain.values import Segment
 # A creation leaves within FRESH of its intent or the intent is renewed first, and its request is
 # given up after the adapter's timeout; once both have passed (and the list had time to show it), a
 # prediction that is not in the list will never be there.
-INTENT_FRESH = timedelta(seconds=5)
+INTENT_FRESH = timedelta(seconds=3)
 LIST_LAG = timedelta(seconds=2)
 
 
