@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import signal
 import ssl
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import httpx
@@ -69,3 +70,13 @@ class Proxied:
         gateway._process.stop(signal.SIGTERM)
         gateway.start()
         gateway.wait_for(self._urls[number])
+
+    @contextmanager
+    def hanging(self, number: int) -> Iterator[None]:
+        """In the block, a gateway answers nobody and keeps its connections."""
+        process = self._gateways[number]._process
+        process.freeze()
+        try:
+            yield
+        finally:
+            process.thaw()

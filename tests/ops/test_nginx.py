@@ -5,9 +5,11 @@ import re
 import socket
 import ssl
 import threading
+import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from itertools import product
 
 import httpx
 import pytest
@@ -24,6 +26,7 @@ FINAL = {"succeeded", "failed", "canceled"}
 BODY = {"templateId": "template1", "tts_text": SLOW}
 CLIENTS = 6
 PAUSE_SECONDS = 0.1  # below the site's own limit for one address
+PATIENCE_SECONDS = 10.0  # so long may a request take while a gateway hangs
 
 
 @pytest.fixture(scope="module")
@@ -114,10 +117,29 @@ class TestRequests:
 
     def test_waiting_for_audio_ends_no_sooner_than_the_gateway_says(self):
         """The proxy is more patient than WAIT_MAX_SECONDS and two heartbeats."""
-        seconds = int(re.search(r"proxy_read_timeout (\d+)s;", SITE.read_text())[1])
+        patient = re.findall(r"proxy_read_timeout (\d+)s;", SITE.read_text())[1:]
         fields = Settings.model_fields
-        assert seconds > fields["wait_max_seconds"].default
-        assert seconds > 2 * fields["sse_heartbeat_interval_ms"].default / 1000
+        for seconds in map(int, patient):
+            assert seconds > fields["wait_max_seconds"].default
+            assert seconds > 2 * fields["sse_heartbeat_interval_ms"].default / 1000
+
+    def test_every_post_has_its_time_and_is_repeated_if_it_may_be(self, service):
+        """With a key or not, waiting or not: each is accepted through a place of its own."""
+        for number, (key, prefer) in enumerate(product((True, False), repeat=2)):
+            headers = {"Idempotency-Key": f"place-{number}"} if key else {}
+            headers |= {"Prefer": "wait=30"} if prefer else {}
+            answer = service.http.post("api/tts", json=BODY, headers=headers)
+            assert answer.status_code == (200 if prefer else 202), (headers, answer.text)
+
+    def test_a_gateway_that_hangs_is_left_for_the_other_one(self, service):
+        """Requests that may be repeated are answered within ten seconds, whoever they came to."""
+        with service.hanging(0):
+            for number in range(2):  # by turns
+                began = time.monotonic()
+                key = {"Idempotency-Key": f"hanging-{number}"}
+                assert service.http.post("api/tts", json=BODY, headers=key).status_code == 202
+                assert service.http.get("health").status_code == 200
+                assert time.monotonic() - began < 2 * PATIENCE_SECONDS
 
 
 class TestRestarts:

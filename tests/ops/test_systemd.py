@@ -1,13 +1,18 @@
 """The units of ops/systemd, by systemd's own measure."""
 
+import os
 import re
+import signal
+import socket
 import subprocess
 import sys
+from itertools import islice
 from pathlib import Path
 
 import pytest
 
 from tests.ops.files import OPS, SETTINGS, names_in
+from tests.services.ports import free_port
 from tests.services.process import program, run
 from tts.cli.commands import COMMANDS
 from tts.cli.deployments import Role
@@ -66,6 +71,35 @@ def test_a_stop_is_longer_than_what_the_service_takes():
     """Else it is killed while it finishes what it has begun."""
     stop = int(re.search(r"^TimeoutStopSec=(\d+)$", UNIT, re.MULTILINE)[1])
     assert stop > Settings.model_fields["shutdown_seconds"].default
+
+
+@pytest.mark.parametrize("words", [["gateway"], ["gateway", "--workers", "2"]])
+def test_a_process_tells_that_it_turns_and_one_that_hangs_does_not(tmp_path, words):
+    """What WatchdogSec goes by: it is told again and again, by the process that systemd started."""
+    address = tmp_path / "notify"
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(address))
+        systemd.settimeout(60)
+        # As systemd does it: the watched process is the one that the shell becomes.
+        script = f'WATCHDOG_PID=$$ exec "{sys.executable}" -m tts "$@"'
+        process = subprocess.Popen(
+            ["sh", "-c", script, "tts", *words, "--port", str(free_port()), "--data", tmp_path],
+            env={**os.environ, "NOTIFY_SOCKET": str(address), "WATCHDOG_USEC": "200000"},
+        )
+        try:
+            assert [systemd.recv(100) for _ in range(5)] == [b"WATCHDOG=1"] * 5
+            process.send_signal(signal.SIGSTOP)
+            systemd.settimeout(1)
+            said_before = iter(lambda: systemd.recv(100), None)
+            with pytest.raises(TimeoutError):
+                list(islice(said_before, 100))
+            process.send_signal(signal.SIGCONT)
+            systemd.settimeout(60)
+            assert systemd.recv(100) == b"WATCHDOG=1"
+        finally:
+            process.send_signal(signal.SIGCONT)
+            process.terminate()
+            process.wait(60)
 
 
 def test_its_environment_is_settings_alone():

@@ -16,6 +16,7 @@ import uvloop
 
 from tts.cli.data_folder import readable_by_others
 from tts.cli.memory import return_large_blocks
+from tts.cli.watchdog import watchdog
 from tts.cli.worker import Worker, inherited
 from tts.config import ConfigError, Settings, load, strange_names
 from tts.observability.logs import configure_logging
@@ -69,7 +70,7 @@ async def _until_stopped(build: Build, settings: Settings, worker: Worker | None
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     stopped = asyncio.create_task(stop.wait())
-    async with AsyncExitStack() as stack:
+    async with watchdog(), AsyncExitStack() as stack:
         # It may wait for a server, which whoever stops it does not.
         building = asyncio.ensure_future(build(settings, stack))
         try:

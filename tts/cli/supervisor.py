@@ -20,6 +20,7 @@ from asyncio.subprocess import Process
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from tts.cli.watchdog import watchdog
 from tts.cli.worker import Worker
 
 logger = logging.getLogger(__name__)
@@ -74,7 +75,10 @@ class Supervisor:
         loop.add_signal_handler(signal.SIGHUP, restart.set)
         # The end that nobody writes to: processes see it close when we are gone.
         self._lifeline, kept = os.pipe()
-        with tempfile.TemporaryDirectory(prefix="tts-") as self._folder, os.fdopen(kept, "wb"):
+        async with contextlib.AsyncExitStack() as stack:
+            self._folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="tts-"))
+            stack.enter_context(os.fdopen(kept, "wb"))
+            await stack.enter_async_context(watchdog())
             tasks = [asyncio.create_task(self._keep(job)) for job in self._jobs]
             tasks.append(asyncio.create_task(stop.wait()))  # type: ignore[arg-type]
             aside = [
