@@ -155,7 +155,10 @@ class RouteNotFound(GatewayError):
 
 
 class RangeNotSatisfiable(GatewayError):
-    """The asked part lies outside of the file, which has ``size`` bytes."""
+    """The asked part lies outside of the file.
+
+    ``size`` is how many bytes that has.
+    """
 
     def __init__(self, message: str, *, size: int) -> None:
         super().__init__(message)

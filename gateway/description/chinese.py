@@ -1,7 +1,8 @@
-"""The document's words in Chinese: of the service, its tags and its operations.
+"""The document's words in Chinese.
 
-They stand in ``static/api.zh.md`` under the names of what they are about. Fields of schemas keep
-their English.
+Those of the service, its tags and its operations stand in ``static/api.zh.md`` under the names of
+what they are about; those of fields, parameters and answers in ``static/sentences.zh.md``, each
+under its English.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from functools import cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gateway.description.schemas import Json
 from gateway.static_files import STATIC
@@ -45,11 +46,22 @@ def failures() -> Mapping[str, tuple[str, str]]:
     return {code: (meaning, action) for code, meaning, action in lines}
 
 
+@cache
+def sentences() -> Mapping[str, str]:
+    """By the English, which is on one line."""
+    text = (STATIC / "sentences.zh.md").read_text()
+    return dict(re.findall(r"^> (.+)\n(.+)$", text, flags=re.MULTILINE))
+
+
 def translated(document: Json) -> Json:
-    """The document in Chinese; its names stay, tags excepted."""
+    """The document in Chinese; its names stay, tags excepted.
+
+    What nobody has said in Chinese yet stays English.
+    """
     known, base = words(), document["servers"][0]["url"]
     info = {"title": known["info"].title, "description": known["info"].text}
-    return document | {
+    changed: Json = _described(document)
+    return changed | {
         "info": document["info"] | info,
         "tags": [
             {"name": known[tag["name"]].title, "description": known[tag["name"]].text}
@@ -58,7 +70,7 @@ def translated(document: Json) -> Json:
         **{
             section: {
                 path: {method: _operation(o, base) for method, o in methods.items()}
-                for path, methods in document[section].items()
+                for path, methods in changed[section].items()
             }
             for section in ("paths", "webhooks")
         },
@@ -68,9 +80,35 @@ def translated(document: Json) -> Json:
 def _operation(operation: Json, base: str) -> Json:
     changed: Json = {"tags": [words()[tag].title for tag in operation["tags"]]}
     if operation["operationId"] not in words():
-        return operation | changed  # a new one, until somebody has said it in Chinese
+        return operation | changed
     title, text = words()[operation["operationId"]]
     changed["summary"] = title
     if text:
         changed["description"] = text.replace("{base}", base)
     return operation | changed
+
+
+def _described(part: Any) -> Any:
+    """The part of the document, with its descriptions in Chinese."""
+    if isinstance(part, list):
+        return [_described(each) for each in part]
+    if not isinstance(part, dict):
+        return part
+    return {
+        name: _said(value)
+        if name == "description" and isinstance(value, str)
+        else _described(value)
+        for name, value in part.items()
+    }
+
+
+def _said(text: str) -> str:
+    whole = sentences().get(" ".join(text.split()))
+    return whole or re.sub(r"^- (?:(`\w+`): )?(.+)$", _listed, text, flags=re.MULTILINE)
+
+
+def _listed(line: re.Match[str]) -> str:
+    """A line of what a refusal may mean, each under its code if it has one."""
+    code, meaning = line.groups()
+    said = sentences().get(meaning, meaning)
+    return f"- {code}：{said}" if code else f"- {said}"

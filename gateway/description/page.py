@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from html import escape
 from typing import Any
 
@@ -33,6 +34,14 @@ LIMITS = {
     "pattern": "matching {}",
     "default": "({} if left out)",
 }
+LIMITS_ZH = {
+    "minLength": "至少 {} 个字符",
+    "maxLength": "至多 {} 个字符",
+    "minimum": "从 {}",
+    "maximum": "到 {}",
+    "pattern": "符合 {}",
+    "default": "（省略时为 {}）",
+}
 
 
 @dataclass(frozen=True)
@@ -50,6 +59,10 @@ class Words:
     answers: str = "Answers"
     schemas: str = "Schemas"
     optional: str = "may be absent"
+    either: str = " or "
+    several: str = "list of {}"
+    anything: str = "anything"
+    limits: Mapping[str, str] = field(default_factory=lambda: LIMITS)
 
 
 WORDS = {
@@ -66,6 +79,10 @@ WORDS = {
         answers="应答",
         schemas="数据结构",
         optional="可能没有",
+        either=" 或 ",
+        several="{} 的列表",
+        anything="任意",
+        limits=LIMITS_ZH,
     ),
 }
 
@@ -122,7 +139,7 @@ def prose(text: str) -> str:
 
 
 def _inline(text: str) -> str:
-    return re.sub(r"`([^`]+)`", r"<code>\1</code>", escape(text, quote=False))
+    return re.sub(r"(`+)(.+?)\1", r"<code>\2</code>", escape(text, quote=False), flags=re.DOTALL)
 
 
 def _sample(sample: Json) -> str:
@@ -146,14 +163,14 @@ def _operation(say: Words, method: str, path: str, operation: Json) -> str:
             (f"{p['name']} <small>({p['in']})</small>", p["schema"], p.get("description", ""))
             for p in operation["parameters"]
         ]
-        parts.append(f"<h4>{say.parameters}</h4>{_table(rows)}")
+        parts.append(f"<h4>{say.parameters}</h4>{_table(say, rows)}")
     if "requestBody" in operation:
         ((kind, content),) = operation["requestBody"]["content"].items()
-        parts.append(f"<h4>{say.body}</h4><p><code>{kind}</code>: {_type(content['schema'])}")
+        parts.append(f"<h4>{say.body}</h4><p><code>{kind}</code>: {_type(say, content['schema'])}")
     parts.append(f"<h4>{say.answers}</h4><table>")
     for status, response in operation["responses"].items():
         contents = "".join(
-            f"<p><code>{escape(kind)}</code>: {_type(content['schema'])}"
+            f"<p><code>{escape(kind)}</code>: {_type(say, content['schema'])}"
             for kind, content in response.get("content", {}).items()
         )
         parts.append(f"<tr><th>{status}<td>{prose(response['description'])}{contents}")
@@ -163,42 +180,42 @@ def _operation(say: Words, method: str, path: str, operation: Json) -> str:
 def _schema(say: Words, name: str, schema: Json) -> str:
     head = f'<h3 id="{name}"><code>{name}</code></h3>{prose(schema.get("description", ""))}'
     if "properties" not in schema:
-        return f"{head}<p>{_type(schema)}"
+        return f"{head}<p>{_type(say, schema)}"
     required = schema.get("required", ())
     rows = [
         (field if field in required else f"{field} <small>({say.optional})</small>", kind, "")
         for field, kind in schema["properties"].items()
     ]
-    return head + _table(rows)
+    return head + _table(say, rows)
 
 
-def _table(rows: list[tuple[str, Json, str]]) -> str:
+def _table(say: Words, rows: list[tuple[str, Json, str]]) -> str:
     parts = [
-        f"<tr><th><code>{name}</code><td>{_type(kind)}"
+        f"<tr><th><code>{name}</code><td>{_type(say, kind)}"
         f"<td>{_inline(text or kind.get('description', ''))}"
         for name, kind, text in rows
     ]
     return f"<table>{''.join(parts)}</table>"
 
 
-def _type(schema: Json) -> str:
+def _type(say: Words, schema: Json) -> str:
     """One line about a schema, with links to those that have a name."""
     match schema:
         case {"$ref": str(path)}:
             name = path.rpartition("/")[2]
             line = f'<a href="#{name}">{name}</a>'
         case {"allOf": [inner, *_]} | {"properties": {"data": inner}}:
-            line = _type(inner)
+            line = _type(say, inner)
         case {"anyOf": several}:
-            line = " or ".join(map(_type, several))
+            line = say.either.join(_type(say, each) for each in several)
         case {"enum": values}:
             line = " ".join(map(_value, values))
         case {"const": value}:
             line = _value(value)
         case {"type": "array", "items": inner}:
-            line = f"list of {_type(inner)}"
+            line = say.several.format(_type(say, inner))
         case _:
-            line = _plain(schema)
+            line = _plain(say, schema)
     return line
 
 
@@ -207,9 +224,9 @@ def _value(value: object) -> str:
     return f"<code>{escape(text)}</code>"
 
 
-def _plain(schema: Json) -> str:
-    words = [schema.get("format") or schema.get("type", "anything")]
-    for limit, text in LIMITS.items():
+def _plain(say: Words, schema: Json) -> str:
+    words = [schema.get("format") or schema.get("type", say.anything)]
+    for limit, text in say.limits.items():
         if schema.get(limit) is not None and schema[limit] != "":
             words.append(text.format(f"<code>{escape(str(schema[limit]))}</code>"))
     return " ".join(words)

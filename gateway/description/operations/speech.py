@@ -31,7 +31,11 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             "With `Prefer: wait=N` the answer waits up to N seconds (the service has a cap) for "
             "the audio: 200 with `audio_url` if it is there by then, else 202 as without. A task "
             "that fails meanwhile is answered 424, or 422 if the same request can never succeed; "
-            "`code` then says why, and `taskId` is the task's."
+            "`code` then says why, and `taskId` is the task's.\n\n"
+            "The answer does not say how long the text will wait. Only the relay knows the order, "
+            "and it tells of it every other second: texts that come together would all be told "
+            "the same place. `GET /api/tts/task/{taskId}` says it: `queuePosition` and "
+            "`estimatedWaitMs`."
         ),
         body=SpeechRequest,
         example={

@@ -26,7 +26,8 @@ OPERATIONS: Mapping[tuple[str, str], Operation] = {
             "has come, `lag` how far that is behind, and a stream with `from=<position>` misses "
             "nothing after it. Filters narrow the list together. Of filters that no index serves "
             "together, and of a search in texts, a page looks at some thousand tasks and no more: "
-            "it may be short or empty and still have a `nextCursor`."
+            "it may be short or empty and still have a `nextCursor`. How long a task waits is "
+            "said by `GET /api/tts/task/{taskId}` alone."
         ),
         query=TaskFilter,
         answers={200: Answer("One page", wire.TaskList)},

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -122,6 +123,7 @@ async def test_the_reference_has_every_operation_and_needs_nothing(tmp_path: Pat
         page = answer.text
         assert f'<html lang="{language}">' in page
         assert not re.search(r"<script|<link|<img|@import|url\(", page)
+        assert "`" not in re.sub(r"<pre>.*?</pre>", "", page, flags=re.DOTALL)
         for path, methods in document["paths"].items():
             assert f"<code>{path}</code>" in page
             for operation in methods.values():
@@ -143,8 +145,10 @@ async def test_without_its_user_interface_the_reference_is_there(tmp_path: Path,
 class TestChinese:
     @pytest.fixture
     async def documents(self, tmp_path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-        """In English and in Chinese."""
-        async with running(tmp_path) as its:
+        """In English and in Chinese, where keys are asked for."""
+        file = tmp_path / "keys.json"
+        keys.add(file, owner="ann", role=Role.APP, expires=None)
+        async with running(tmp_path, tts_api_keys_file=file) as its:
             answers = [await its.client.get(f"/openapi.json?lang={lang}") for lang in ("en", "zh")]
             return tuple(answer.json() for answer in answers)
 
@@ -157,6 +161,15 @@ class TestChinese:
             assert _names(told) >= _names(text), name
             assert FENCED.findall(told) == FENCED.findall(text), name
 
+    def test_every_description_is_in_chinese(self, documents):
+        """Of fields, parameters and answers, too; and no sentence is kept that is said no more."""
+        said = set()
+        for text, told in zip(*map(_descriptions, documents), strict=True):
+            assert re.search("[一-鿿]", told), text
+            assert _names(told) >= _names(text), text
+            said |= {text, *re.findall(r"^- (?:`\w+`: )?(.+)$", text, re.MULTILINE)}
+        assert set(chinese.sentences()) <= {" ".join(each.split()) for each in said}
+
     def test_failures_are_those_of_the_runbook(self):
         """In the same words."""
         table = (ROOT / "ops/README.md").read_text().rpartition("## 失败代码")[2]
@@ -168,7 +181,20 @@ class TestChinese:
 
 def _names(text: str) -> set[str]:
     """What stands in backticks."""
-    return set(re.findall("`([^`]+)`", " ".join(FENCED.sub("", text).split())))
+    return {name for _, name in re.findall(r"(`+)(.+?)\1", " ".join(FENCED.sub("", text).split()))}
+
+
+def _descriptions(part: Any) -> Iterator[str]:
+    """All of them, in the order of the document."""
+    if isinstance(part, dict):
+        for name, value in part.items():
+            if name == "description" and isinstance(value, str):
+                yield value
+            else:
+                yield from _descriptions(value)
+    elif isinstance(part, list):
+        for each in part:
+            yield from _descriptions(each)
 
 
 def _words(document: dict[str, Any]) -> list[tuple[str, str, str]]:
