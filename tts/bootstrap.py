@@ -32,7 +32,7 @@ from tts.observability.metrics import (
     observe_storing,
 )
 from tts.observability.metrics.calls import timed
-from tts.observability.metrics.tasks import witness
+from tts.observability.metrics.tasks import observe_command, witness
 from tts.parts.audio import Audio, audio_store
 from tts.parts.event_store import Store, is_shared, open_store
 from tts.parts.replicate import account_secret, replicate_predictions
@@ -141,6 +141,7 @@ class Composition:
             speech_cleanup=self.settings.speech_cleanup,
             default_format=self.settings.audio_format.value,
             now=self.now,
+            observe=observe_command,
         )
 
     @cached_property

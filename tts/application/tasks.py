@@ -92,7 +92,10 @@ def utc_now() -> datetime:
 
 
 class Application:
-    """Commands and loads over the event store; one per process."""
+    """Commands and loads over the event store; one per process.
+
+    ``observe`` gets the events of each command that changed a task.
+    """
 
     def __init__(
         self,
@@ -104,9 +107,11 @@ class Application:
         speech_cleanup: bool = True,
         default_format: str = AudioFormat.WAV.value,
         now: Callable[[], datetime] = utc_now,
+        observe: Callable[[Sequence[StoredEvent]], None] = lambda _: None,
     ) -> None:
         self.store = store
         self.now = now
+        self._observe = observe
         self._max_attempts = max_attempts
         self._segment_max_chars = segment_max_chars
         self._cleanup = speech_cleanup
@@ -389,14 +394,6 @@ class Application:
                 return traceparent
         return None
 
-    async def save(self, task: Task, payload: Payload | None = None) -> int:
-        """Append the task's new events and return the position of the last.
-
-        Raises:
-            Conflict: somebody else was first; ``task`` is of no use any more.
-        """
-        return await self.store.append(self.collect(task), payload)
-
     def collect(self, task: Task) -> list[StoredEvent]:
         """Take the task's new events, as they are to be appended."""
         return [self._mapper.to_stored_event(event) for event in task.collect_events()]
@@ -440,10 +437,13 @@ class Application:
             command(task)
             if dry_run or not task.pending_events:
                 return task, position
+            events = self.collect(task)
             try:
-                return task, await self.save(task)
+                position = await self.store.append(events)
             except Conflict:
                 continue
+            self._observe(events)
+            return task, position
         raise Conflict(f"task {task_id} changed {CONFLICT_TRIES} times while it was to be changed")
 
 

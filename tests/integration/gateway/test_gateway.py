@@ -21,6 +21,7 @@ from tests.waiting import until
 from tts.domain.failures import StepError
 from tts.domain.naming import object_key
 from tts.domain.task import Task
+from tts.observability.metrics.registries import PROCESS
 from tts.ports.errors import Unavailable
 from tts.ports.log import Recorded
 
@@ -382,6 +383,19 @@ class TestTask:
             await speak(its.application, done)
             answer = await its.client.post("/api/tts/cancel", json={"taskId": str(done)})
             refusal(answer, 409, "task_is_over")
+
+    async def test_that_is_canceled_counts_once(self, tmp_path: Path):
+        """No processor had it: the gateway ended it."""
+
+        def canceled() -> float:
+            value = PROCESS.get_sample_value("tts_tasks_finished_total", {"outcome": "canceled"})
+            return value or 0.0
+
+        async with running(tmp_path) as its:
+            before, body = canceled(), {"taskId": str(await its.post())}
+            for _ in range(2):
+                data(await its.client.post("/api/tts/cancel", json=body), 202)
+            assert canceled() == before + 1
 
 
 class TestErasure:

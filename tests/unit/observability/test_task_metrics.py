@@ -11,11 +11,11 @@ from tests.histories import new_task, stored
 from tts.domain.failures import TABLE
 from tts.domain.task import Task
 from tts.domain.values import RetryLater, TaskError
-from tts.observability.metrics.registries import PROCESSOR, show
+from tts.observability.metrics.registries import PROCESS, PROCESSOR, show
 from tts.observability.metrics.tasks import witness
 from tts.ports.log import Recorded
 
-show(PROCESSOR)
+show(PROCESS, PROCESSOR)
 CODE = "prediction_lost"  # of the table
 
 
@@ -62,7 +62,8 @@ def gained(before: dict, name: str, **labels: str) -> float:
 def everything() -> dict:
     return {
         (sample.name, *sample.labels.values()): sample.value
-        for family in PROCESSOR.collect()
+        for registry in (PROCESS, PROCESSOR)
+        for family in registry.collect()
         for sample in family.samples
     }
 

@@ -1,7 +1,8 @@
 """What becomes of tasks, and how long it takes them by the times of their events.
 
-Each processor counts what it has appended itself. So every event counts once, whoever leads and
-however many processes there are.
+Each process counts what it has appended itself. So every event counts once, whoever leads and
+however many processes there are. Most is a processor's; a task that waits is ended by whoever
+cancels it.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from prometheus_client import Counter, Histogram
 from tts.domain.failures import TABLE
 from tts.domain.task import Task
 from tts.domain.values import Priority
-from tts.observability.metrics.registries import PROCESSOR
+from tts.observability.metrics.registries import PROCESS, PROCESSOR
 from tts.ports.log import Recorded
 from tts.ports.tracing import NO_TRACING, Tracing
 from tts.processor.resources import Witness
@@ -37,7 +38,7 @@ STAGES = {
 }
 
 FINISHED = Counter(
-    "tts_tasks_finished_total", "Tasks that are over.", ["outcome"], registry=PROCESSOR
+    "tts_tasks_finished_total", "Tasks that this process has ended.", ["outcome"], registry=PROCESS
 )
 FAILED = Counter(
     "tts_tasks_failed_total", "Tasks that failed, by error code.", ["code"], registry=PROCESSOR
@@ -50,7 +51,7 @@ RETRIES = Counter(
 )
 TASK_SECONDS = Histogram(
     "tts_task_seconds",
-    "From the request, or a person's retry, to the end of the task.",
+    "From the request, or a person's retry, to the end of a task that a processor had.",
     ["outcome"],
     buckets=SECONDS,
     registry=PROCESSOR,
@@ -111,6 +112,13 @@ def witness(history: Sequence[Recorded], tracing: Tracing = NO_TRACING) -> Witne
             run.see(event.topic, state)
 
     return see
+
+
+def observe_command(events: Sequence[StoredEvent]) -> None:
+    """Count what the events of a person's command end."""
+    for event in events:
+        if event.topic in OUTCOMES:
+            FINISHED.labels(OUTCOMES[event.topic]).inc()
 
 
 class _Run:
