@@ -7,7 +7,6 @@ import contextlib
 import logging
 import secrets
 import socket
-from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
 
@@ -17,23 +16,11 @@ from sanic.exceptions import MethodNotAllowed, NotFound, SanicException
 from sanic.log import logger as sanic_logger
 
 from gateway import errors
-from gateway.access.admission import Admission, report
-from gateway.access.roles import Quota
+from gateway.access.admission import report
 from gateway.cors import Cors, is_preflight
 from gateway.door import Door
-from gateway.freshness import Freshness
 from gateway.hosts import Hosts
 from gateway.metrics import REQUESTS
-from gateway.outlook import Outlook
-from gateway.queue_limit import QueueLimit
-from gateway.quotas import Quotas
-from gateway.read_models import (
-    DeadLetterQueries,
-    StatsQueries,
-    TaskQueries,
-    TemplateQueries,
-    UsageQueries,
-)
 from gateway.routes import (
     audio,
     callbacks,
@@ -52,20 +39,11 @@ from gateway.routes import (
     ws,
 )
 from gateway.sanic_internals import Server, skip_second_touch_up
-from gateway.services import AudioFile, Metrics, Services, Upstream, Webhooks
+from gateway.services import Services
 from gateway.slow_requests import SlowRequests
 from gateway.streams import credentials
-from gateway.streams.hub import Hub
-from tts.application.tasks import Application
-from tts.config import Settings
 from tts.http.listening import bind, listen, url_of
-from tts.observability.health import Notes, Probe
 from tts.observability.metrics.registries import GATEWAY, show
-from tts.ports.audio import AudioStore
-from tts.ports.callbacks import CallbackTable
-from tts.ports.log import Log
-from tts.ports.roster import Roster
-from tts.ports.tracing import NO_TRACING, Tracing
 
 METHODS = ("GET", "HEAD", "POST", "DELETE")  # those that any route has
 BACKLOG = 4096  # Sanic's 100 lets a thousand clients that come at once wait for seconds
@@ -158,77 +136,16 @@ async def own_metrics() -> bytes:
 class Gateway:
     """The HTTP API and the streams.
 
-    >>> gateway = Gateway(settings=settings, application=application, log=store, ...)
+    >>> gateway = Gateway(services)
     >>> await gateway.start()
     >>> await gateway.stop()
     """
 
-    def __init__(
-        self,
-        *,
-        settings: Settings,
-        application: Application,
-        log: Log,
-        audio: AudioStore,
-        audio_file: AudioFile | None = None,
-        tasks: TaskQueries,
-        usage: UsageQueries,
-        dead_letters: DeadLetterQueries,
-        stats: StatsQueries,
-        templates: TemplateQueries,
-        probes: Mapping[str, Probe],
-        notes: Notes = tuple,
-        webhooks: Webhooks | None = None,
-        callback_table: CallbackTable,
-        metrics: Metrics = own_metrics,
-        upstream: Upstream,
-        roster: Roster,
-        tracing: Tracing = NO_TRACING,
-    ) -> None:
+    def __init__(self, services: Services) -> None:
         show(GATEWAY)
-        self._settings = settings
-        self.hub = Hub(
-            log,
-            events=application.store.events,
-            audio_url=audio.url,
-            heartbeat_seconds=settings.sse_heartbeat_interval_ms / 1000,
-            now=application.now,
-        )
-        self._queue_limit = QueueLimit(tasks.counts, settings.queue_max_tasks)
-        self._quotas = Quotas(
-            usage.standing,
-            log,
-            self.hub.owners.of,
-            Quota(settings.owner_max_tasks, settings.owner_characters_per_day),
-            application.now,
-        )
-        self._admission = Admission(settings, application.now)
-        services = Services(
-            settings=settings,
-            application=application,
-            log=log,
-            audio=audio,
-            audio_file=audio_file,
-            tasks=tasks,
-            usage=usage,
-            dead_letters=dead_letters,
-            stats=stats,
-            templates=templates,
-            freshness=Freshness(log, application.now),
-            probes=probes,
-            notes=lambda: [*notes(), *self._admission.notes(), *self.hub.newer.notes()],
-            upstream=upstream,
-            roster=roster,
-            outlook=Outlook(roster),
-            tracing=tracing,
-            hub=self.hub,
-            admission=self._admission,
-            queue_limit=self._queue_limit,
-            quotas=self._quotas,
-            webhooks=webhooks,
-            callbacks=callback_table,
-            metrics=metrics,
-        )
+        self.hub = services.hub
+        self._services = services
+        self._settings = services.settings
         self._app = create_app(services)
         self._server: Server | None = None
         self._watches: list[asyncio.Task[None]] = []
@@ -257,10 +174,10 @@ class Gateway:
         slow = SlowRequests(server, self._settings.request_timeout_seconds)
         self._watches = [
             asyncio.create_task(slow.watch()),
-            asyncio.create_task(credentials.watch(self._admission, self.hub)),
+            asyncio.create_task(credentials.watch(self._services.admission, self.hub)),
         ]
         if self._settings.queue_max_tasks:
-            self._watches.append(asyncio.create_task(self._queue_limit.watch()))
+            self._watches.append(asyncio.create_task(self._services.queue_limit.watch()))
         self.url = url_of(listener)
 
     async def stop(self) -> None:
@@ -282,4 +199,4 @@ class Gateway:
                     await asyncio.sleep(DRAIN_POLL_SECONDS)
         self.hub.abort()
         await server.abort()
-        await self._quotas.aclose()
+        await self._services.quotas.aclose()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Protocol
 
 from gateway.access.admission import Admission
+from gateway.access.roles import Quota
 from gateway.freshness import Freshness
 from gateway.outlook import Outlook
 from gateway.queue_limit import QueueLimit
@@ -63,9 +65,12 @@ AudioFile = Callable[[str], Path]
 """The file of an object key, where audio is files of ours to serve; a ValueError for no key."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Services:
-    """Everything that a route may use."""
+    """Everything that a route may use: what the composition root gives, and what is made of it.
+
+    ``of_process`` are notes of the process that the gateway is in.
+    """
 
     settings: Settings
     application: Application
@@ -77,17 +82,57 @@ class Services:
     dead_letters: DeadLetterQueries
     stats: StatsQueries
     templates: TemplateQueries
-    freshness: Freshness
     probes: Mapping[str, Probe]
-    notes: Notes
+    of_process: Notes
     upstream: Upstream
     roster: Roster
-    outlook: Outlook
     tracing: Tracing
-    hub: Hub
-    admission: Admission
-    queue_limit: QueueLimit
-    quotas: Quotas
     webhooks: Webhooks | None
     callbacks: CallbackTable
     metrics: Metrics
+
+    @cached_property
+    def hub(self) -> Hub:
+        """Where all streams come together."""
+        return Hub(
+            self.log,
+            events=self.application.store.events,
+            audio_url=self.audio.url,
+            heartbeat_seconds=self.settings.sse_heartbeat_interval_ms / 1000,
+            now=self.application.now,
+        )
+
+    @cached_property
+    def admission(self) -> Admission:
+        """Who may do what."""
+        return Admission(self.settings, self.application.now)
+
+    @cached_property
+    def queue_limit(self) -> QueueLimit:
+        """Whether too many tasks wait."""
+        return QueueLimit(self.tasks.counts, self.settings.queue_max_tasks)
+
+    @cached_property
+    def quotas(self) -> Quotas:
+        """How much each owner may take."""
+        return Quotas(
+            self.usage.standing,
+            self.log,
+            self.hub.owners.of,
+            Quota(self.settings.owner_max_tasks, self.settings.owner_characters_per_day),
+            self.application.now,
+        )
+
+    @cached_property
+    def freshness(self) -> Freshness:
+        """How far the read models are behind."""
+        return Freshness(self.log, self.application.now)
+
+    @cached_property
+    def outlook(self) -> Outlook:
+        """How long tasks will wait."""
+        return Outlook(self.roster)
+
+    def notes(self) -> Sequence[str]:
+        """What an operator should mend although everything works."""
+        return [*self.of_process(), *self.admission.notes(), *self.hub.newer.notes()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from gateway.app import Gateway, own_metrics
-from gateway.services import Metrics, Webhooks
+from gateway.services import Metrics, Services, Webhooks
 from projections.dead_letter_queries import DeadLetterQueries
 from projections.ports import Database
 from projections.stats_queries import StatsQueries
@@ -25,7 +25,7 @@ def compose_gateway(
     metrics: Metrics | None = None,
 ) -> Gateway:
     """A gateway over the read models in the database; ``metrics`` are those of the process."""
-    return Gateway(
+    services = Services(
         settings=parts.settings,
         application=parts.application,
         log=parts.store,
@@ -37,11 +37,12 @@ def compose_gateway(
         stats=StatsQueries(database),
         templates=TemplateQueries(database),
         probes=probes,
-        notes=notes,
+        of_process=notes,
         upstream=parts.gate.state,
         roster=parts.roster,
         tracing=parts.tracing,
         webhooks=Webhooks(parts.webhook_secret, parts.signals) if parts.signals else None,
-        callback_table=parts.callback_table,
+        callbacks=parts.callback_table,
         metrics=metrics or own_metrics,
     )
+    return Gateway(services)

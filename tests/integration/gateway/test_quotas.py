@@ -292,7 +292,7 @@ class TestReadModel:
         file = tmp_path / "keys.json"
         limited, free = key(file, "shop", max_tasks=1), key(file, "bakery")
         async with running(tmp_path, tts_api_keys_file=file) as its:
-            quotas = its.gateway._quotas
+            quotas = its.gateway._services.quotas
             read = quotas._standing
 
             async def away(since: str) -> Any:
