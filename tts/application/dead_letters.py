@@ -99,7 +99,8 @@ class Bulk:
     dry_run: bool = False
 
 
-Act = Callable[[Letter], Awaitable[object]]
+Order = Callable[..., Awaitable[object]]
+"""A command of the application on one task."""
 
 
 class DeadLetters:
@@ -165,18 +166,7 @@ class DeadLetters:
         Raises:
             ValueError: the cursor is no earlier call's.
         """
-
-        async def act(letter: Letter) -> None:
-            await self._application.retry(
-                letter.task_id,
-                by=bulk.by,
-                reason=bulk.reason,
-                scope=bulk.scope,
-                version=letter.version,
-                dry_run=bulk.dry_run,
-            )
-
-        return await self._work(bulk, act, per_second)
+        return await self._work(bulk, self._application.retry, per_second)
 
     async def dismiss(self, bulk: Bulk) -> Outcome:
         """Take the tasks off the dead letters.
@@ -184,20 +174,9 @@ class DeadLetters:
         Raises:
             ValueError: the cursor is no earlier call's.
         """
+        return await self._work(bulk, self._application.dismiss, DISMISSALS_PER_SECOND)
 
-        async def act(letter: Letter) -> None:
-            await self._application.dismiss(
-                letter.task_id,
-                by=bulk.by,
-                reason=bulk.reason,
-                scope=bulk.scope,
-                version=letter.version,
-                dry_run=bulk.dry_run,
-            )
-
-        return await self._work(bulk, act, DISMISSALS_PER_SECOND)
-
-    async def _work(self, bulk: Bulk, act: Act, per_second: int) -> Outcome:
+    async def _work(self, bulk: Bulk, order: Order, per_second: int) -> Outcome:
         """Chunk by chunk, until the end, the limit, or the end of the time.
 
         The way leads back in time: what fails anew meanwhile is behind us and not met again.
@@ -207,7 +186,7 @@ class DeadLetters:
         outcome = Outcome(matched=await self._count(bulk, bulk.cursor))
         size = max(1, per_second // CHUNKS_PER_SECOND)
         async for chunk, more in self._chunks_of(bulk, size):
-            refusals = await asyncio.gather(*(_refusal(act, letter) for letter in chunk))
+            refusals = await asyncio.gather(*(_refusal(order, bulk, letter) for letter in chunk))
             for letter, refusal in zip(chunk, refusals, strict=True):
                 if refusal is None:
                     outcome.done.append(letter.task_id)
@@ -247,10 +226,17 @@ class DeadLetters:
             left = None if left is None else left - len(chunk)
 
 
-async def _refusal(act: Act, letter: Letter) -> Exception | None:
-    """Do it, or say why it cannot be done to this one."""
+async def _refusal(order: Order, bulk: Bulk, letter: Letter) -> Exception | None:
+    """Carry it out, or say why that cannot be for this one."""
     try:
-        await act(letter)
+        await order(
+            letter.task_id,
+            by=bulk.by,
+            reason=bulk.reason,
+            scope=bulk.scope,
+            version=letter.version,
+            dry_run=bulk.dry_run,
+        )
     except (DomainError, TaskNotFound, Conflict) as refusal:
         return refusal
     return None
