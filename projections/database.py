@@ -6,6 +6,7 @@ from pathlib import Path
 
 from projections import sqlite
 from projections.ports import Database
+from tts.config import file_of
 from tts.ports.schema import Migrated
 
 
@@ -16,8 +17,8 @@ def open_database(store_url: str, direct: str = "") -> Database:
 
     >>> async with open_database("sqlite:///data/tts.db") as database: ...
     """
-    if store_url.startswith("sqlite:"):
-        return sqlite.SQLiteDatabase(_path(store_url))
+    if (file := file_of(store_url)) is not None:
+        return sqlite.SQLiteDatabase(_beside(file))
     from projections.postgres import PostgresDatabase  # noqa: PLC0415 -- it brings psycopg along
 
     return PostgresDatabase(store_url, direct=direct)
@@ -29,12 +30,12 @@ async def migrate_database(store_url: str, direct: str, role: str) -> Migrated:
     Raises:
         Unfit, Unavailable
     """
-    if store_url.startswith("sqlite:"):
-        return sqlite.migrate(_path(store_url))
+    if (file := file_of(store_url)) is not None:
+        return sqlite.migrate(_beside(file))
     from projections.postgres import migrate  # noqa: PLC0415 -- as above
 
     return await migrate(store_url, direct, role)
 
 
-def _path(store_url: str) -> Path:
-    return Path(store_url.removeprefix("sqlite:///")).with_suffix(".read.db")
+def _beside(file: Path) -> Path:
+    return file.with_suffix(".read.db")

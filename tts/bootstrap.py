@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
 from datetime import datetime
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias, TypedDict, TypeVar, Unpack
 
 from tts.application.tasks import Application, utc_now
@@ -196,12 +195,12 @@ class Composition:
     @cached_property
     def roster(self) -> PostgresRoster | SQLiteRoster:
         """Who is at work."""
-        return self._closing(roster_of(self.store, self.settings.store_url))
+        return self._closing(roster_of(self.store))
 
     @cached_property
     def callback_table(self) -> CallbackRows:
         """Who is to be told that a task is over."""
-        return self._closing(callback_rows_of(self.store, self.settings.store_url))
+        return self._closing(callback_rows_of(self.store))
 
     @cached_property
     def gate(self) -> Gate:
@@ -361,18 +360,18 @@ class Closable(Protocol):
 P = TypeVar("P", bound=Closable)
 
 
-def roster_of(store: Store, url: str) -> PostgresRoster | SQLiteRoster:
-    """The roster that stands beside the log of a store at that URL."""
+def roster_of(store: Store) -> PostgresRoster | SQLiteRoster:
+    """The roster that stands beside the log of a store."""
     if is_shared(store):
         return PostgresRoster(store.server)
-    return SQLiteRoster(Path(url.removeprefix("sqlite:///")))
+    return SQLiteRoster(store.path)
 
 
-def callback_rows_of(store: Store, url: str) -> CallbackRows:
-    """The table of callbacks that stands beside the log of a store at that URL."""
+def callback_rows_of(store: Store) -> CallbackRows:
+    """The table of callbacks that stands beside the log of a store."""
     if is_shared(store):
         return CallbackRows.in_postgres(store.server)
-    return CallbackRows.in_sqlite(Path(url.removeprefix("sqlite:///")))
+    return CallbackRows.in_sqlite(store.path)
 
 
 def retry_policy(settings: Settings) -> RetryPolicy:

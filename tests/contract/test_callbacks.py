@@ -15,7 +15,7 @@ FAILED = CallbackState.FAILED
 @pytest.fixture
 async def table(backend):
     async with backend.store() as store:
-        rows = callback_rows_of(store, backend.url)
+        rows = callback_rows_of(store)
         yield rows
         await rows.aclose()
 

@@ -14,7 +14,7 @@ PROCESSORS = [Notice("processor", f"host-{n}", {"busy": n}) for n in (2, 3)]
 async def processes(backend):
     """The roster as two processes have it."""
     async with backend.store() as store, backend.store() as other:
-        rosters = [roster_of(each, backend.url) for each in (store, other)]
+        rosters = [roster_of(each) for each in (store, other)]
         yield rosters
         for roster in rosters:
             await roster.aclose()

@@ -11,7 +11,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 from tts.cli.output import echo
-from tts.config import ENV_FILE, ConfigError, Settings, load
+from tts.config import ENV_FILE, ConfigError, Settings, file_of, load
 
 LOCK = "tts.lock"
 LOW_BYTES = 1_000_000_000
@@ -24,10 +24,9 @@ def check_store(settings: Settings) -> None:
     Raises:
         ConfigError: they cannot.
     """
-    if not settings.store_url.startswith("sqlite:"):
+    if (file := file_of(settings.store_url)) is None:
         return
     name = "EVENT_STORE_URL" if settings.event_store_url.get_secret_value() else "DATA_DIR"
-    file = Path(settings.store_url.removeprefix("sqlite:///"))
     check_folder(file.parent, name)
     if file.exists() and not (file.is_file() and os.access(file, os.R_OK | os.W_OK)):
         raise ConfigError(f"{name}: {file} is no file that can be read and written")
@@ -70,8 +69,7 @@ def claim(settings: Settings, stack: AsyncExitStack) -> bool:
 
     The second one is a standby: it serves clients, and works when the first one ends.
     """
-    embedded = settings.store_url.startswith("sqlite:")
-    if not (embedded or settings.sandboxed):
+    if not (file_of(settings.store_url) or settings.sandboxed):
         return True
     check_folder(settings.data_dir)
     lock = settings.data_dir / LOCK
@@ -110,7 +108,8 @@ def settings_of_a_log(data_dir: Path | None) -> Settings:
         ConfigError: there is none; opening it would make an empty one.
     """
     settings = load(data_dir=data_dir)
-    url = settings.store_url
-    if url.startswith("sqlite:") and not Path(url.removeprefix("sqlite:///")).exists():
-        raise ConfigError(f"there is no event store at {url}: give --data or EVENT_STORE_URL")
+    if (file := file_of(settings.store_url)) and not file.exists():
+        raise ConfigError(
+            f"there is no event store at {settings.store_url}: give --data or EVENT_STORE_URL"
+        )
     return settings

@@ -12,7 +12,7 @@ from projections.database import migrate_database
 from tts.cli.errors import Tools
 from tts.cli.output import echo
 from tts.cli.process import PRIVATE
-from tts.config import ConfigError, load
+from tts.config import ConfigError, file_of, load
 from tts.parts.event_store import migrate_store
 from tts.ports.schema import Migrated
 from tts.queue.rabbitmq.migration import Moved
@@ -44,7 +44,7 @@ def migrate(context: click.Context, role: str) -> None:
 
 async def _tables(role: str) -> list[Migrated]:
     settings = load()
-    if role and settings.store_url.startswith("sqlite:"):
+    if role and file_of(settings.store_url):
         raise ConfigError("--grant is for PostgreSQL, and EVENT_STORE_URL names none")
     url, direct = settings.store_url, settings.direct_url
     return [await migrate_store(url, direct, role), await migrate_database(url, direct, role)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Collection
+from pathlib import Path
 from urllib.parse import SplitResult, parse_qs, unquote_to_bytes, urlsplit
 
 from tts.config.text import quotation, visible_ascii, without_controls
@@ -13,6 +14,7 @@ _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _LOOSE_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _PORT_MAX = 65_535
 WEB = ("http", "https")
+FILE = "sqlite:///"
 
 
 def listed(text: str) -> frozenset[str]:
@@ -166,12 +168,17 @@ def store_url(text: str) -> str:
     if not text.startswith("sqlite:"):
         return database_url(text, "sqlite")
     without_controls(text)
-    path = text.removeprefix("sqlite:///")
+    path = text.removeprefix(FILE)
     if path == text or path.rpartition("/")[2] in {"", ".", "..", ":memory:"}:
         raise ValueError("must be sqlite:///relative/path.db or sqlite:////absolute/path.db")
     if "?" in path or "#" in path:
         raise ValueError("must name a file, without ? and #")
     return text
+
+
+def file_of(store_url: str) -> Path | None:
+    """The file that the URL of an event store names; None for one of PostgreSQL."""
+    return Path(store_url.removeprefix(FILE)) if store_url.startswith("sqlite:") else None
 
 
 def broker_url(text: str) -> str:

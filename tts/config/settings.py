@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from tts.config.addresses import WEB, listed
+from tts.config.addresses import WEB, file_of, listed
 from tts.config.kinds import (
     AllowedHosts,
     BrokerUrl,
@@ -168,7 +168,7 @@ class Settings(BaseSettings):
                 "MINIO_ENDPOINT is not set, but other settings of the bucket are: set it, or take "
                 "MINIO_ACCESS_KEY, MINIO_SECRET_KEY and MINIO_PUBLIC_ENDPOINT away"
             )
-        if self.direct_url and self.store_url.startswith("sqlite:"):
+        if self.direct_url and file_of(self.store_url):
             raise ValueError(
                 "EVENT_STORE_DIRECT_URL: goes with an EVENT_STORE_URL that leads to PostgreSQL "
                 "through a pooler; take it away"

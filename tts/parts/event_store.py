@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, TypedDict, TypeGuard
+from typing import TYPE_CHECKING, TypeAlias, TypedDict
 
-from tts.config import ConfigError
+from typing_extensions import TypeIs
+
+from tts.config import ConfigError, file_of
 from tts.observability.metrics import observe_commit, observe_loss, observe_skew
 from tts.patience import Outage
 from tts.ports.errors import Unfit
@@ -55,8 +56,8 @@ def store_at(url: str, direct: str = "") -> Store:
         ConfigError: a URL cannot be read.
     """
     hooks: _Hooks = {"observe_loss": observe_loss, "observe_commit": observe_commit}
-    if url.startswith("sqlite:"):
-        return sqlite.SQLiteStore(_path(url), **hooks)
+    if (file := file_of(url)) is not None:
+        return sqlite.SQLiteStore(file, **hooks)
     # Only who has a server pays for its driver.
     from tts.store.postgres import PostgresStore  # noqa: PLC0415
     from tts.store.postgres_url import parameters  # noqa: PLC0415
@@ -73,12 +74,12 @@ def _named(url: str, setting: str = "EVENT_STORE_URL") -> Iterator[None]:
     try:
         yield
     except Unfit as error:
-        if url.startswith("sqlite:"):
+        if file_of(url):
             raise
         raise ConfigError(f"{setting}: {error}") from error
 
 
-def is_shared(store: Store) -> TypeGuard[PostgresStore]:
+def is_shared(store: Store) -> TypeIs[PostgresStore]:
     """Whether it is PostgreSQL's, for any number of machines; the driver need not be loaded."""
     return hasattr(store, "server")
 
@@ -90,13 +91,9 @@ async def migrate_store(url: str, direct: str, role: str) -> Migrated:
         ConfigError, Unfit, Unavailable: as :func:`open_store`.
     """
     with _named(url):
-        if url.startswith("sqlite:"):
-            return sqlite_file.migrate(_path(url), sqlite.SCHEMA)
+        if (file := file_of(url)) is not None:
+            return sqlite_file.migrate(file, sqlite.SCHEMA)
         from tts.store import postgres  # noqa: PLC0415 -- as above
         from tts.store.postgres_server import PostgresServer  # noqa: PLC0415
 
         return await PostgresServer(url, direct=direct, size=1).migrate(postgres.SCHEMA, role)
-
-
-def _path(url: str) -> Path:
-    return Path(url.removeprefix("sqlite:///"))

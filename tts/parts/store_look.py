@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from pathlib import Path
 
+from tts.config import file_of
 from tts.store import sqlite, sqlite_file
 
 
@@ -25,10 +25,9 @@ async def look_at_store(url: str, direct: str) -> Seen:
         Unfit: it cannot be used as it is.
         Unavailable: it does not answer.
     """
-    if url.startswith("sqlite:"):
-        path = Path(url.removeprefix("sqlite:///"))
-        version = await asyncio.to_thread(sqlite_file.look, path, sqlite.SCHEMA)
-        return Seen(f"the file {path}", version, None)
+    if (file := file_of(url)) is not None:
+        version = await asyncio.to_thread(sqlite_file.look, file, sqlite.SCHEMA)
+        return Seen(f"the file {file}", version, None)
     # Only who has a server pays for its driver.
     from tts.store import postgres  # noqa: PLC0415
     from tts.store.postgres_server import PostgresServer  # noqa: PLC0415

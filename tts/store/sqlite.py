@@ -109,7 +109,7 @@ class SQLiteStore:
         observe_loss: ObserveLoss = lambda _: None,
         observe_commit: ObserveCommit = nobody,
     ) -> None:
-        self._path = path
+        self.path = path
         self._connections = SQLiteConnections(path)
         self._group = GroupCommit(self._commit, observe_commit)
         self._bell = Bell()
@@ -241,7 +241,7 @@ class SQLiteStore:
     @contextlib.asynccontextmanager
     async def leadership(self, name: str) -> AsyncIterator[FileLeadership]:
         """See :class:`tts.ports.coordination.Coordination`; a lock on a file beside it."""
-        with self._path.with_name(f"{self._path.name}.{name}.lock").open("w") as lock:
+        with self.path.with_name(f"{self.path.name}.{name}.lock").open("w") as lock:
             while True:
                 try:
                     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -97,7 +97,7 @@ async def service(backend: Backend, tmp_path) -> AsyncIterator[Service]:
     """On either database."""
     audio = FolderAudio(tmp_path / "audio", "http://audio.test")
     async with backend.store() as store:
-        rows = callback_rows_of(store, backend.url)
+        rows = callback_rows_of(store)
         yield Service(store, rows, audio)
         await rows.aclose()
     await audio.aclose()

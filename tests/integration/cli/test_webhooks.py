@@ -37,7 +37,7 @@ def tasks(backend, monkeypatch, tmp_path) -> dict[str, UUID]:
 
     async def fill() -> None:
         async with backend.store() as store:
-            table = callback_rows_of(store, backend.url)
+            table = callback_rows_of(store)
             await table.add([new, failed, delivered])
             await table.aclose()
 

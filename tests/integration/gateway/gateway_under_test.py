@@ -158,7 +158,7 @@ async def all_at_work(its: Running) -> AsyncIterator[None]:
     async def tell() -> Mapping[str, Any]:
         return {"role": "leading"}
 
-    roster = roster_of(its.store, its.settings.store_url)
+    roster = roster_of(its.store)
     presence = Presence(roster, "elsewhere", {}, dict.fromkeys(PARTS, tell))
     async with presence.entry():
         await until(lambda: _is_well(roster), "all parts are there")

@@ -32,7 +32,7 @@ class Site:
     def __init__(self, its: Running, relay: Relay) -> None:
         self.its = its
         self.relay = relay
-        self._roster = roster_of(its.store, its.settings.store_url)
+        self._roster = roster_of(its.store)
         self._of_relay = facts.of_relay(relay, its.store, self._roster, its.application.now)
 
     async def tell(self, *, places: int = 4, busy: int = 4) -> None:

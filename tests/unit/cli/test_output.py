@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 import tts.cli
-from tts.cli.dead_letters_text import print_json, print_letter, print_page
+from tts.cli.dead_letters_text import print_letter, print_page
 from tts.cli.errors import Process, Tool
+from tts.cli.output import print_json
 from tts.config import ConfigError
 
 EVIL = "\x1b]0;title\x07\x9b31m\u202eback\u2028next\rover\nForged  line"

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from urllib.parse import quote, unquote, urlsplit, urlunsplit
 
-from tts.config import ConfigError
+from tts.config import ConfigError, file_of
 
 SQLITE = "sqlite"
 POSTGRES = "postgresql"
@@ -21,7 +21,7 @@ FILES = {SQLITE: "log.db", POSTGRES: "log.dump"}
 
 def kind_of(url: str) -> str:
     """The kind of the database at that URL."""
-    return SQLITE if url.startswith("sqlite:") else POSTGRES
+    return SQLITE if file_of(url) else POSTGRES
 
 
 def save(url: str, folder: Path) -> None:
@@ -31,10 +31,10 @@ def save(url: str, folder: Path) -> None:
         ConfigError: it cannot be copied.
     """
     target = folder / FILES[kind_of(url)]
-    if kind_of(url) == POSTGRES:
+    if (file := file_of(url)) is None:
         _run(["pg_dump", "--format=custom", *BARE, "--file", str(target)], url)
         return
-    source = f"file:{quote(str(_path(url)))}?mode=ro"
+    source = f"file:{quote(str(file))}?mode=ro"
     try:
         with (
             contextlib.closing(sqlite3.connect(source, uri=True)) as reader,
@@ -43,7 +43,7 @@ def save(url: str, folder: Path) -> None:
             reader.backup(writer)  # in one go: others write, and would have it begin anew
             writer.execute("PRAGMA journal_mode=DELETE")  # one file, and none beside it
     except sqlite3.Error as error:
-        raise ConfigError(f"{_path(url)} cannot be copied: {error}") from error
+        raise ConfigError(f"{file} cannot be copied: {error}") from error
 
 
 def load(url: str, folder: Path) -> None:
@@ -53,32 +53,21 @@ def load(url: str, folder: Path) -> None:
         ConfigError: there is one, or it cannot be brought back.
     """
     source = folder / FILES[kind_of(url)]
-    if kind_of(url) == POSTGRES:
+    if (file := file_of(url)) is None:
         _run(
-            [
-                "pg_restore",
-                "--no-owner",
-                "--no-privileges",
-                "--exit-on-error",
-                "--single-transaction",
-            ],
+            ["pg_restore", *BARE, "--exit-on-error", "--single-transaction"],
             url,
             source,
         )
         return
-    path = _path(url)
-    if path.exists():
-        raise ConfigError(f"there is a log at {path} already: restore into an empty folder")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.restoring")
+    if file.exists():
+        raise ConfigError(f"there is a log at {file} already: restore into an empty folder")
+    file.parent.mkdir(parents=True, exist_ok=True)
+    partial = file.with_name(f"{file.name}.restoring")
     shutil.copyfile(source, partial)
-    with partial.open("rb") as file:
-        os.fsync(file.fileno())
-    partial.replace(path)
-
-
-def _path(url: str) -> Path:
-    return Path(url.removeprefix("sqlite:///"))
+    with partial.open("rb") as copy:
+        os.fsync(copy.fileno())
+    partial.replace(file)
 
 
 def _run(command: Sequence[str], url: str, *more: Path) -> None:
