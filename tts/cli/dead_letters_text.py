@@ -6,19 +6,12 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
-
 from tts.application.dead_letters import Outcome
 from tts.cli.output import echo
 from tts.observability.visible import visible
 
 MESSAGE_CHARACTERS = 60
 TIME = "%Y-%m-%d %H:%M:%S"
-
-
-def print_json(what: Mapping[str, Any]) -> None:
-    """For programs."""
-    echo(orjson.dumps(what, option=orjson.OPT_INDENT_2).decode())
 
 
 def print_outcome(outcome: Outcome, done: str, *, dry_run: bool) -> None:

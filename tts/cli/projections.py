@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
+import contextlib
 import sys
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,16 +15,14 @@ import click
 from projections import registry
 from projections.advance import Unreadable
 from projections.all_models import PROJECTIONS
-from projections.database import open_database
-from projections.ports import Database, Projection
+from projections.ports import Database
 from projections.rebuild import NotWhole, Rebuild, Source, Verdict
-from tts.bootstrap import Composition, compose
+from tts.bootstrap import Composition
 from tts.cli.archive.whole_log import WholeLog
-from tts.cli.data_folder import settings_of_a_log
-from tts.cli.dead_letters_text import print_json
 from tts.cli.errors import Tools
-from tts.cli.options import data_option, json_option
-from tts.cli.output import echo, progress
+from tts.cli.on_log import on_read_models
+from tts.cli.options import json_option
+from tts.cli.output import echo, print_json, progress
 from tts.observability.lag import lag
 from tts.ports.epochs import WentBack
 from tts.ports.errors import Unavailable
@@ -33,7 +30,6 @@ from tts.ports.errors import Unavailable
 MODELS = {projection.name: projection for projection in PROJECTIONS}
 SHOW_SECONDS = 0.2
 BAR = 30
-data_folder = data_option("the SQLite files")
 name = click.Choice(sorted(MODELS))
 archive_option = click.option(
     "--archive",
@@ -44,36 +40,11 @@ archive_option = click.option(
 )
 
 
-@dataclass(frozen=True)
-class Bench:
-    """What the commands work with."""
-
-    parts: Composition
-    database: Database
-
-    async def bar(self, work: str) -> Bar:
-        """For work on the whole log."""
-        store = self.parts.store
-        end = await store.position()
-        return Bar(work, store.epochs.span(0, end), partial(store.epochs.span, 0))
-
-    async def rebuild(self, observe: Callable[[int], None], archives: Sequence[Path]) -> Rebuild:
-        """Whatever makes read models anew, from the log and the archives in these folders."""
-        source: Source = self.parts.store
-        if archives:
-            source = await WholeLog.of(self.parts.store, archives)
-        return Rebuild(source, self.database, observe=observe)
-
-
-def _run(work: Callable[[Bench], Awaitable[None]], data_dir: Path | None) -> None:
-    async def run() -> None:
-        settings = settings_of_a_log(data_dir)
-        read_models = open_database(settings.store_url, settings.direct_url)
-        async with compose(settings) as parts, read_models as database:
-            await work(Bench(parts, database))
-
+@contextlib.contextmanager
+def _from_this_log() -> Iterator[None]:
+    """Say in a sentence that what is asked cannot be made now."""
     try:
-        asyncio.run(run())
+        yield
     except (NotWhole, Unreadable, WentBack) as error:
         raise Unavailable(f"it cannot be made from this log now: {error}") from error
 
@@ -88,31 +59,28 @@ def projections() -> None:
 
 @projections.command("list")
 @json_option()
-@data_folder
-def list_(*, as_json: bool, data_dir: Path | None) -> None:
+@_from_this_log()
+@on_read_models
+async def list_(parts: Composition, database: Database, *, as_json: bool) -> None:
     """Show how far each read model has come, and whether it goes on."""
-
-    async def work(bench: Bench) -> None:
-        rows = [await _row(bench, each) for each in await registry.standings(bench.database)]
-        if as_json:
-            print_json({"readModels": rows})
-        for row in [] if as_json else rows:
-            behind = row["lag"] or {"events": "?", "seconds": "?"}
-            echo(
-                f"{row['name']:<13} position {row['position']:<9} {behind['events']} events, "
-                f"{behind['seconds']} s behind   {row['state']}"
-            )
-
-    _run(work, data_dir)
+    rows = [await _row(parts, each) for each in await registry.standings(database)]
+    if as_json:
+        print_json({"readModels": rows})
+    for row in [] if as_json else rows:
+        behind = row["lag"] or {"events": "?", "seconds": "?"}
+        echo(
+            f"{row['name']:<13} position {row['position']:<9} {behind['events']} events, "
+            f"{behind['seconds']} s behind   {row['state']}"
+        )
 
 
-async def _row(bench: Bench, standing: registry.Standing) -> dict[str, Any]:
+async def _row(parts: Composition, standing: registry.Standing) -> dict[str, Any]:
     state = "serving" if standing.serving else "being made, or left over from that"
     return {
         "name": standing.name,
         "version": standing.version,
         "position": standing.position,
-        "lag": await lag(bench.parts.store, standing.position, bench.parts.now()),
+        "lag": await lag(parts.store, standing.position, parts.now()),
         "state": standing.trouble or state,
         "madeSince": standing.began_at or None,
     }
@@ -121,42 +89,35 @@ async def _row(bench: Bench, standing: registry.Standing) -> dict[str, Any]:
 @projections.command()
 @click.argument("names", type=name, nargs=-1, required=True)
 @archive_option
-@data_folder
-def rebuild(*, names: tuple[str, ...], archives: tuple[Path, ...], data_dir: Path | None) -> None:
+@_from_this_log()
+@on_read_models
+async def rebuild(
+    parts: Composition, database: Database, *, names: tuple[str, ...], archives: tuple[Path, ...]
+) -> None:
     """Make read models anew from the log, and from what was archived.
 
     The old rows serve until the new ones have caught up; then these take their place at once.
     """
-    chosen = _chosen(names)
-
-    async def work(bench: Bench) -> None:
-        bar = await bench.bar("rebuild")
-        maker = await bench.rebuild(bar.reached, archives)
-        await maker.replace(chosen)
-        bar.end()
-        echo(f"{', '.join(each.name for each in chosen)}: made anew from {bar.summary()}.")
-
-    _run(work, data_dir)
+    chosen = [projection for name, projection in MODELS.items() if name in names]
+    bar = await _bar("rebuild", parts)
+    await (await _maker(parts, database, bar, archives)).replace(chosen)
+    bar.end()
+    echo(f"{', '.join(each.name for each in chosen)}: made anew from {bar.summary()}.")
 
 
 @projections.command()
 @click.argument("model", metavar="NAME", type=name)
 @archive_option
 @json_option()
-@data_folder
-def verify(*, model: str, archives: tuple[Path, ...], as_json: bool, data_dir: Path | None) -> None:
+@_from_this_log()
+@on_read_models
+async def verify(
+    parts: Composition, database: Database, *, model: str, archives: tuple[Path, ...], as_json: bool
+) -> None:
     """Compare a read model with what the log gives; exit code 1 if they differ."""
-    projection = MODELS[model]
-    verdicts: list[Verdict] = []
-
-    async def work(bench: Bench) -> None:
-        bar = await bench.bar("verify")
-        maker = await bench.rebuild(bar.reached, archives)
-        verdicts.append(await maker.verify(projection))
-        bar.end()
-
-    _run(work, data_dir)
-    (verdict,) = verdicts
+    bar = await _bar("verify", parts)
+    verdict = await (await _maker(parts, database, bar, archives)).verify(MODELS[model])
+    bar.end()
     if as_json:
         print_json(_as_json(model, verdict))
     else:
@@ -165,8 +126,19 @@ def verify(*, model: str, archives: tuple[Path, ...], as_json: bool, data_dir: P
         sys.exit(1)
 
 
-def _chosen(names: Collection[str]) -> list[Projection]:
-    return [projection for name, projection in MODELS.items() if name in names]
+async def _bar(work: str, parts: Composition) -> Bar:
+    """For work on the whole log."""
+    end = await parts.store.position()  # whose epoch is known then, too
+    span = partial(parts.store.epochs.span, 0)
+    return Bar(work, span(end), span)
+
+
+async def _maker(
+    parts: Composition, database: Database, bar: Bar, archives: Sequence[Path]
+) -> Rebuild:
+    """Whatever makes read models anew, from the log and the archives in these folders."""
+    source: Source = await WholeLog.of(parts.store, archives) if archives else parts.store
+    return Rebuild(source, database, observe=bar.reached)
 
 
 def _as_json(model: str, verdict: Verdict) -> dict[str, Any]:

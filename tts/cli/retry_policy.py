@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import shutil
 import textwrap
@@ -13,7 +12,7 @@ import click
 
 from tts.bootstrap import retry_policy
 from tts.cli.options import json_option
-from tts.cli.output import echo
+from tts.cli.output import echo, print_json
 from tts.config import load
 from tts.domain.failures import FORMER_NAMES, TABLE, Failure, Treatment
 from tts.domain.retry import MAX_CREATIONS, PAUSE_SECONDS, RETRY_AFTER_CAP_SECONDS, RetryPolicy
@@ -38,7 +37,7 @@ def retry_policy_command(*, as_json: bool) -> None:
             }
             for row in TABLE.values()
         ]
-        echo(json.dumps({**shown, "failures": failures}, indent=2))
+        print_json({**shown, "failures": failures})
     else:
         echo("\n".join([*_lines(shown), *_table()]))
 

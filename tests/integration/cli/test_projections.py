@@ -68,6 +68,15 @@ def test_list_says_how_far_each_has_come() -> None:
     assert all("0 events, 0.0 s behind   serving" in line for line in lines)
 
 
+def test_the_file_that_a_command_makes_is_private(backend: Backend) -> None:
+    """As the service's files are."""
+    if backend.is_sqlite:
+        file = backend.path.with_suffix(".read.db")
+        file.unlink()
+        assert run("list").exit_code == 0
+        assert file.stat().st_mode & 0o077 == 0
+
+
 def test_verify_says_what_is_wrong_and_rebuild_mends_it(backend: Backend) -> None:
     """With an exit code for scripts, examples for people, and what to do."""
     well = run("verify", "tasks")

@@ -9,7 +9,7 @@ import re
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from importlib.metadata import version
 from pathlib import Path
@@ -20,16 +20,16 @@ import click
 import orjson
 
 from projections import rebuild
-from projections.database import open_database
 from projections.ports import Database
-from tts.bootstrap import Composition, compose
+from tts.bootstrap import Composition
 from tts.cli.archive import files
 from tts.cli.archive.choice import Choice, Stay, floor_of
 from tts.cli.archive.return_to_log import bring_back
 from tts.cli.archive.run import Ended, Run, Tally
-from tts.cli.data_folder import check_folder, settings_of_a_log
+from tts.cli.data_folder import check_folder
 from tts.cli.dead_letters_options import Instant, TaskId
 from tts.cli.errors import Tools
+from tts.cli.on_log import on_log, on_read_models
 from tts.cli.options import data_option, json_option
 from tts.cli.output import echo, progress
 from tts.cli.process import PRIVATE
@@ -43,12 +43,9 @@ SHOW_SECONDS = 0.2
 YOUNGEST = timedelta(hours=1)
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 HOURS = {"h": 1, "d": 24, "w": 24 * 7}
-data_folder = data_option("the SQLite files")
 folder_argument = click.argument(
     "folder", type=click.Path(path_type=Path, exists=True, file_okay=False)
 )
-
-Work = Callable[[Composition, Database], Awaitable[None]]
 
 
 class Age(click.ParamType[datetime | timedelta]):
@@ -67,16 +64,11 @@ class Age(click.ParamType[datetime | timedelta]):
         return Instant().convert(value, param, ctx)
 
 
-def _run(work: Work, data_dir: Path | None) -> None:
-    async def run() -> None:
-        os.umask(PRIVATE)
-        settings = settings_of_a_log(data_dir)
-        read_models = open_database(settings.store_url, settings.direct_url)
-        async with compose(settings) as parts, read_models as database:
-            await work(parts, database)
-
+@contextlib.contextmanager
+def _on_what_is_there() -> Iterator[None]:
+    """Say in a sentence that somebody has seen more of the log than there is."""
     try:
-        asyncio.run(run())
+        yield
     except WentBack as error:
         raise Unavailable(f"wait until the service has noticed: {error}") from error
 
@@ -92,7 +84,7 @@ def _run(work: Work, data_dir: Path | None) -> None:
     help="Folder of the archives; run again with the same one.",
 )
 @click.option("--dry-run", is_flag=True, help="Only say what would go.")
-@data_folder
+@data_option("the SQLite files")
 @click.pass_context
 def archive(
     context: click.Context,
@@ -112,22 +104,28 @@ def archive(
         return
     if before is None or (folder is None and not dry_run):
         raise click.UsageError("give --before and --to (or --dry-run)")
-    if folder is not None and not dry_run:
+    target = None if dry_run else folder
+    if target is not None:
         os.umask(PRIVATE)
-        check_folder(folder, "--to")
+        check_folder(target, "--to")
+    _archive_to(target=target, before=before, data_dir=data_dir)
 
-    async def work(parts: Composition, database: Database) -> None:
-        now = parts.now()
-        bound = now - before if isinstance(before, timedelta) else before
-        if bound > now - YOUNGEST:
-            raise ConfigError(f"--before must be at least an hour ago, not {bound.isoformat()}")
-        if folder is not None and not dry_run:
-            async with parts.store.leadership(rebuild.NAME):
-                await _archive(parts, database, bound, folder)
-        else:
-            await _try(await _choice(parts, database, bound))
 
-    _run(work, data_dir)
+@_on_what_is_there()
+@on_read_models
+async def _archive_to(
+    parts: Composition, database: Database, *, target: Path | None, before: datetime | timedelta
+) -> None:
+    """Move the events into the folder; or only try it, without one."""
+    now = parts.now()
+    bound = now - before if isinstance(before, timedelta) else before
+    if bound > now - YOUNGEST:
+        raise ConfigError(f"--before must be at least an hour ago, not {bound.isoformat()}")
+    if target is None:
+        await _try(await _choice(parts, database, bound))
+    else:
+        async with parts.store.leadership(rebuild.NAME):
+            await _archive(parts, database, bound, target)
 
 
 async def _choice(parts: Composition, database: Database, bound: datetime) -> Choice:
@@ -267,20 +265,15 @@ def show(*, folder: Path, task: UUID, as_json: bool) -> None:
 
 @archive.command()
 @folder_argument
-@data_folder
-def restore(*, folder: Path, data_dir: Path | None) -> None:
+@_on_what_is_there()
+@on_log
+async def restore(parts: Composition, *, folder: Path) -> None:
     """Bring the events in the archives of FOLDER back into their log, where they were.
 
     What was erased since then stays erased.
     """
-
-    async def work(parts: Composition, _database: Database) -> None:
-        async with parts.store.leadership(rebuild.NAME):
-            tasks, missing = await bring_back(parts.store, parts.application, folder)
-        echo(f"{tasks:,} tasks are back in the log.")
-        for standing in missing:
-            echo(
-                f"{standing.tasks:,} are in the archive {standing.name}, which is not in {folder}."
-            )
-
-    _run(work, data_dir)
+    async with parts.store.leadership(rebuild.NAME):
+        tasks, missing = await bring_back(parts.store, parts.application, folder)
+    echo(f"{tasks:,} tasks are back in the log.")
+    for standing in missing:
+        echo(f"{standing.tasks:,} are in the archive {standing.name}, which is not in {folder}.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import asdict
@@ -15,7 +14,7 @@ import click
 from tts.cli.doctor import machine, services
 from tts.cli.doctor.findings import Finding, Level, Look, wrong
 from tts.cli.options import data_option, json_option
-from tts.cli.output import echo
+from tts.cli.output import echo, print_json
 from tts.config import ConfigError, load
 
 LOOK_SECONDS = 20.0
@@ -52,7 +51,7 @@ def doctor(*, as_json: bool, **overrides: Any) -> None:
         found = asyncio.run(_collected(overrides, loud=not as_json))
     bad = sum(finding.level is Level.WRONG for finding in found)
     if as_json:
-        echo(json.dumps([asdict(finding) for finding in found], ensure_ascii=False, indent=2))
+        print_json([asdict(finding) for finding in found])
     else:
         echo(f"\n{bad} to be mended." if bad else "\nAll is well.")
     if bad:
