@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import os
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -268,8 +269,8 @@ def mortal(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
         return replaced
 
-    for name in ("_sync", "_sync_folder", "_measured"):
-        monkeypatch.setattr(files, name, dying(getattr(files, name)))
+    for place, name in ((os, "fsync"), (files, "_sync_folder"), (files, "measured")):
+        monkeypatch.setattr(place, name, dying(getattr(place, name)))
     for kind in (SQLiteArchive, PostgresArchive):
         for name in ("begin", "move", "finish", "restore"):
             monkeypatch.setattr(kind, name, dying(getattr(kind, name)))

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from uuid import UUID
 
 import orjson
 
+from tts.cli.backup.manifest import measured
 from tts.config import ConfigError
 from tts.ports.log import Recorded
 
@@ -58,7 +58,7 @@ class Archive:
             ConfigError: it is not.
         """
         try:
-            is_whole = _measured(self.path) == (self.manifest.bytes, self.manifest.sha256)
+            is_whole = measured(self.path) == (self.manifest.bytes, self.manifest.sha256)
         except OSError as error:
             raise ConfigError(f"{self.path} cannot be read: {error.strerror}") from error
         if not is_whole:
@@ -88,17 +88,17 @@ def write(folder: Path, manifest: Manifest, events: Sequence[Recorded]) -> Archi
         with partial.open("wb") as file:
             with gzip.GzipFile("", "wb", LEVEL, file, mtime=0) as compressed:
                 compressed.writelines(map(line, events))
-            _sync(file.fileno())
+            os.fsync(file.fileno())
         if any(read != event for read, event in zip_longest(_read(partial), events)):
             raise ConfigError(f"{partial}: what was written there comes back otherwise")
-        size, digest = _measured(partial)
-        whole = Manifest(**{**asdict(manifest), "bytes": size, "sha256": digest})
+        size, digest = measured(partial)
+        whole = replace(manifest, bytes=size, sha256=digest)
         partial.replace(path)
         partial = folder / f"{manifest.name}{MANIFEST}{PARTIAL}"
         with partial.open("wb") as file:
             file.write(orjson.dumps(whole, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE))
             file.flush()
-            _sync(file.fileno())
+            os.fsync(file.fileno())
         _sync_folder(folder)  # the events are there before anything says so
         partial.replace(folder / f"{manifest.name}{MANIFEST}")
         _sync_folder(folder)
@@ -175,19 +175,9 @@ def in_order(histories: Iterable[Sequence[Recorded]]) -> list[Recorded]:
     return sorted(events, key=lambda event: event.position)
 
 
-def _measured(path: Path) -> tuple[int, str]:
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256")
-        return file.tell(), digest.hexdigest()
-
-
-def _sync(descriptor: int) -> None:
-    os.fsync(descriptor)
-
-
 def _sync_folder(folder: Path) -> None:
     descriptor = os.open(folder, os.O_RDONLY)
     try:
-        _sync(descriptor)
+        os.fsync(descriptor)
     finally:
         os.close(descriptor)

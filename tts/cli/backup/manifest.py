@@ -33,7 +33,7 @@ class Manifest:
 def seal(folder: Path, *, kind: str, version: str, made_at: str) -> Manifest:
     """The manifest of everything that lies in the folder, written down there."""
     files = {
-        str(path.relative_to(folder)): _measured(path)
+        str(path.relative_to(folder)): measured(path)
         for path in sorted(folder.rglob("*"))
         if path.is_file()
     }
@@ -60,12 +60,13 @@ def opened(folder: Path) -> Manifest:
         raise ConfigError(f"{path} cannot be read: {error}") from error
     for name, expected in manifest.files.items():
         file = folder / name
-        if not file.is_file() or _measured(file) != tuple(expected):
+        if not file.is_file() or measured(file) != tuple(expected):
             raise ConfigError(f"{file} is missing or not what was backed up: take another backup")
     return manifest
 
 
-def _measured(path: Path) -> tuple[int, str]:
+def measured(path: Path) -> tuple[int, str]:
+    """How large a file is, in bytes, and its SHA-256."""
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256")
         return file.tell(), digest.hexdigest()
