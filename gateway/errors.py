@@ -20,7 +20,7 @@ from tts.application.tasks import IdempotencyMismatch, TaskArchived, TaskNotFoun
 from tts.domain.errors import NewerEvent, TaskErased, TransitionRefused
 from tts.domain.failures import StepError
 from tts.observability.repeated import Repeated
-from tts.ports.errors import Conflict, Unavailable
+from tts.ports.errors import BadCursor, Conflict, Unavailable
 from tts.wire import Refusal
 
 logger = logging.getLogger(__name__)
@@ -140,10 +140,6 @@ class ReadModelBehind(Later):
     """What is asked has not come to that position of the log in time; ask again."""
 
 
-class InvalidCursor(GatewayError):
-    """The cursor of a list is none of ours."""
-
-
 class HostNotAllowed(GatewayError):
     """The request is for a host that is not this service's."""
 
@@ -186,7 +182,7 @@ TABLE: Mapping[type[Exception], tuple[HTTPStatus, str]] = {
     InvalidRequest: (HTTPStatus.BAD_REQUEST, "invalid_request"),
     NothingToSpeak: (HTTPStatus.BAD_REQUEST, "nothing_to_speak"),
     NotAWebSocket: (HTTPStatus.UPGRADE_REQUIRED, "websocket_expected"),
-    InvalidCursor: (HTTPStatus.BAD_REQUEST, "invalid_cursor"),
+    BadCursor: (HTTPStatus.BAD_REQUEST, "invalid_cursor"),
     ReadModelBehind: (HTTPStatus.SERVICE_UNAVAILABLE, "read_model_behind"),
     UnsupportedMediaType: (HTTPStatus.UNSUPPORTED_MEDIA_TYPE, "unsupported_media_type"),
     Unauthorized: (HTTPStatus.UNAUTHORIZED, "unauthorized"),

@@ -72,7 +72,7 @@ class TaskQueries(ReadModel, Protocol):
         """The tasks that match, behind the cursor.
 
         Raises:
-            ValueError: the cursor is none of ours.
+            BadCursor: the cursor is none of ours.
         """
         ...
 

@@ -33,7 +33,7 @@ class TaskList:
         """Those that match and are found by the ``search``, behind the cursor.
 
         Raises:
-            ValueError: the cursor is none of ours.
+            BadCursor: the cursor is none of ours.
         """
         page = await self._found(selection, search, cursor, limit)
         await self._hide_erased(page.tasks)

@@ -9,9 +9,7 @@ from uuid import UUID
 
 import orjson
 
-
-class BadCursor(ValueError):
-    """The cursor did not come from an earlier page."""
+from tts.ports.errors import BadCursor
 
 
 def encode(at: str, task_id: str) -> str:
@@ -31,4 +29,4 @@ def decode(cursor: str) -> tuple[str, str]:
         datetime.fromisoformat(at)
         return at, str(UUID(task_id))
     except (ValueError, TypeError, AttributeError, binascii.Error) as error:
-        raise BadCursor(f"cursor {cursor!r} is not one that a page ended with") from error
+        raise BadCursor(cursor) from error

@@ -13,7 +13,6 @@ from gateway import endpoint
 from gateway.access.admission import report_command
 from gateway.access.roles import Access, Need
 from gateway.answers import Success
-from gateway.errors import InvalidCursor
 from gateway.models import (
     DeadLetterFilter,
     DeadLetterQuery,
@@ -54,10 +53,7 @@ class Routes:
         model = self._services.dead_letters
         await self._services.freshness.reach(model, query.at_least)
         position = await model.position()  # before the page, which may be newer, never older
-        try:
-            page = await self._letters.page(selection, cursor=query.cursor, limit=query.limit)
-        except ValueError as error:
-            raise InvalidCursor(f"cursor: {error}") from error
+        page = await self._letters.page(selection, cursor=query.cursor, limit=query.limit)
         answer: DeadLetterList = {**page, **await self._services.freshness.of(position)}
         return Success(answer)
 
@@ -73,12 +69,7 @@ class Routes:
         order = parse_body(RedriveRequest, endpoint.json_of(request))
         most = self._services.settings.redrive_per_second
         bulk = await self._within_quota(_bulk(order, request.ctx.access), request.ctx.access)
-        try:
-            outcome = await self._letters.redrive(
-                bulk, per_second=min(order.per_second or most, most)
-            )
-        except ValueError as error:
-            raise InvalidCursor(f"cursor: {error}") from error
+        outcome = await self._letters.redrive(bulk, per_second=min(order.per_second or most, most))
         _report(request.ctx.access, "redrive", outcome, order)
         answer: Redriven = {
             **bulk_answer(outcome, dry_run=order.dry_run),
@@ -89,10 +80,7 @@ class Routes:
     async def dismiss(self, request: Request) -> HTTPResponse:
         """Take the chosen ones off the list, as many as a request has time for."""
         order = parse_body(DismissRequest, endpoint.json_of(request))
-        try:
-            outcome = await self._letters.dismiss(_bulk(order, request.ctx.access))
-        except ValueError as error:
-            raise InvalidCursor(f"cursor: {error}") from error
+        outcome = await self._letters.dismiss(_bulk(order, request.ctx.access))
         _report(request.ctx.access, "dismiss", outcome, order)
         answer: DismissedAnswer = {
             **bulk_answer(outcome, dry_run=order.dry_run),

@@ -15,7 +15,7 @@ from gateway.access.admission import report_command
 from gateway.access.roles import Need
 from gateway.answers import Success
 from gateway.commands import Commands, started
-from gateway.errors import InvalidCursor, SpeechFailed
+from gateway.errors import SpeechFailed
 from gateway.models import (
     CancelRequest,
     RetryRequest,
@@ -166,12 +166,9 @@ class Tts:
             until=query.until,
         )
         await self._services.freshness.reach(self._services.tasks, query.at_least)
-        try:
-            page = await self._list.page(
-                selection, search=query.search, cursor=query.cursor, limit=query.limit
-            )
-        except ValueError as error:
-            raise InvalidCursor(f"cursor: {error}") from error
+        page = await self._list.page(
+            selection, search=query.search, cursor=query.cursor, limit=query.limit
+        )
         audio_url = self._services.audio.url
         for task in page.tasks:
             key = task.pop("objectKey", None)

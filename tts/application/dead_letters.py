@@ -17,7 +17,7 @@ from uuid import UUID
 from tts.application.tasks import Application, TaskNotFound
 from tts.domain.errors import DomainError
 from tts.domain.values import Status
-from tts.ports.errors import Conflict
+from tts.ports.errors import BadCursor, Conflict
 from tts.wire import (
     DeadLetterDetails,
     DeadLetterPage,
@@ -55,7 +55,7 @@ class Letter:
 
 
 class DeadLetterQueries(Protocol):
-    """The read model of dead letters; a cursor that is no letter's is a ValueError."""
+    """The read model of dead letters; a cursor that is no letter's is a BadCursor."""
 
     async def page(self, selection: Selection, *, cursor: str | None, limit: int) -> list[Letter]:
         """The dead letters behind the cursor, those that failed last first."""
@@ -116,7 +116,7 @@ class DeadLetters:
         A letter that was retried or dismissed a moment ago is left out before the read model knows.
 
         Raises:
-            ValueError: ``cursor`` is no page's.
+            BadCursor: ``cursor`` is no page's.
         """
         letters = await self._queries.page(selection, cursor=cursor, limit=limit + 1)
         counts = await self._queries.counts(selection)
@@ -164,7 +164,7 @@ class DeadLetters:
         """Give the tasks another round of attempts, ``per_second`` of them in a second.
 
         Raises:
-            ValueError: the cursor is no earlier call's.
+            BadCursor: the cursor is no earlier call's.
         """
         return await self._work(bulk, self._application.retry, per_second)
 
@@ -172,7 +172,7 @@ class DeadLetters:
         """Take the tasks off the dead letters.
 
         Raises:
-            ValueError: the cursor is no earlier call's.
+            BadCursor: the cursor is no earlier call's.
         """
         return await self._work(bulk, self._application.dismiss, DISMISSALS_PER_SECOND)
 
@@ -247,5 +247,7 @@ def _named(tasks: Sequence[UUID], cursor: str | None) -> list[Letter]:
     letters = [Letter(task_id, None, str(task_id)) for task_id in dict.fromkeys(tasks)]
     if cursor is None:
         return letters
-    at = [letter.cursor for letter in letters].index(cursor)  # a ValueError if it is none of them
-    return letters[at + 1 :]
+    for n, letter in enumerate(letters):
+        if letter.cursor == cursor:
+            return letters[n + 1 :]
+    raise BadCursor(cursor)

@@ -21,6 +21,7 @@ from tts.cli.errors import Tools
 from tts.cli.on_log import on_read_models
 from tts.cli.options import json_option
 from tts.cli.output import print_json, progress
+from tts.ports.errors import BadCursor
 
 
 @click.group("dead-letters", cls=Tools)
@@ -49,7 +50,7 @@ async def list_(
     """Show those that failed last first, and how many there are of each code."""
     try:
         page = await _letters(parts, database).page(selection, cursor=cursor, limit=limit)
-    except ValueError as error:
+    except BadCursor as error:
         raise click.BadParameter(str(error), param_hint="--cursor") from error
     if as_json:
         print_json(page)

@@ -18,5 +18,12 @@ class Conflict(Exception):
     """Somebody else appended to the task first: load it again and decide again."""
 
 
+class BadCursor(Exception):
+    """The cursor of a list is none of ours."""
+
+    def __init__(self, cursor: str) -> None:
+        super().__init__(f"cursor {cursor!r} is not one that a page ended with")
+
+
 class Unfit(Exception):
     """A service answers and cannot be used as it is, now or later; the message says what to do."""

@@ -8,7 +8,6 @@ from random import Random
 import pytest
 
 from projections import task_queries
-from projections.cursor import BadCursor
 from projections.ports import Database
 from projections.task_queries import TaskPage, TaskQueries, _changed, _Walk
 from tests.builders import application, fail
@@ -18,6 +17,7 @@ from tests.services.stores import Store
 from tts.application.task_list import TaskSelection
 from tts.domain.task import Task
 from tts.domain.values import FINAL, Status
+from tts.ports.errors import BadCursor
 from tts.wire import task_answer
 
 
