@@ -85,7 +85,7 @@ def test_that_of_an_archived_task_has_to_be_brought_back_first(tasks, backend):
             await store.archive.begin("events-old")
             kept = ArchivedTask(receipt.id, "", len(events), end, "events-old", "{}")
             assert await store.archive.move("events-old", [kept]) == {receipt.id}
-            table = callback_rows_of(store, backend.url)
+            table = callback_rows_of(store)
             delivered = Callback(
                 receipt.id, len(events), HOOK, 100.0, None, CallbackState.DELIVERED, updated=100.0
             )
