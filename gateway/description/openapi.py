@@ -11,7 +11,8 @@ from typing import Any
 
 from gateway import errors
 from gateway.access.roles import Need
-from gateway.description.operation import JSON, Answer, Operation
+from gateway.description.examples import answered, refused
+from gateway.description.operation import JSON, TASK_ID, Answer, Operation
 from gateway.description.operations import OPERATIONS
 from gateway.description.samples import samples
 from gateway.description.schemas import REF, Json, Schemas, definitions, reference
@@ -51,6 +52,10 @@ NEED_ERRORS: Mapping[Need, tuple[str, ...]] = {
     Need.AUDIO: ("unauthorized", "forbidden"),
     Need.COMMAND: ("unauthorized", "forbidden"),
     Need.OPERATE: ("unauthorized", "forbidden"),
+}
+FAILED = {  # of the codes that a task can fail with, one that is answered so
+    HTTPStatus.UNPROCESSABLE_ENTITY: "invalid_input",
+    HTTPStatus.FAILED_DEPENDENCY: "deadline_exceeded",
 }
 MEANINGS = {
     "unavailable": "A part that is needed does not answer; it is not known whether this happened.",
@@ -204,7 +209,8 @@ class _Builder:
 
     def _responses(self, operation: Operation, need: Need) -> Json:
         responses = {
-            str(status): self._answer(answer) for status, answer in operation.answers.items()
+            str(status): self._answer(answer, answered(operation.id, status))
+            for status, answer in operation.answers.items()
         }
         codes: defaultdict[int, list[str]] = defaultdict(list)
         denials = NEED_ERRORS[need] if self._guarded else ()
@@ -212,12 +218,10 @@ class _Builder:
         for code in (*operation.errors, *denials, *limits, *ALWAYS):
             codes[STATUSES[code]].append(code)
         for status in sorted(codes.keys() | operation.outcomes.keys()):
-            responses[str(int(status))] = self._refusal(
-                status, codes[status], operation.outcomes.get(status)
-            )
+            responses[str(int(status))] = self._refusal(status, codes[status], operation)
         return responses
 
-    def _answer(self, answer: Answer) -> Json:
+    def _answer(self, answer: Answer, example: Any) -> Json:
         response: Json = {"description": answer.description}
         if answer.headers:
             response["headers"] = {
@@ -234,9 +238,10 @@ class _Builder:
             }
         for content_type in answer.content_types:
             is_text = content_type.startswith(("text/", "audio/"))
-            schema: Json = {"type": "string"} if is_text else {}
+            content: Json = {"schema": {"type": "string"} if is_text else {}}
             if answer.model is not None:
-                schema = {
+                example = {"success": True, "data": example}
+                content["schema"] = {
                     "type": "object",
                     "required": ["success", "data"],
                     "properties": {
@@ -244,18 +249,27 @@ class _Builder:
                         "data": reference(answer.model),
                     },
                 }
-            response.setdefault("content", {})[content_type] = {"schema": schema}
+            if example is not None:
+                content["example"] = example
+            response.setdefault("content", {})[content_type] = content
         return response
 
-    def _refusal(self, status: int, codes: list[str], outcome: str | None) -> Json:
+    def _refusal(self, status: int, codes: list[str], operation: Operation) -> Json:
         lines = [f"- `{code}`: {MEANINGS[code]}" for code in codes]
-        model = wire.Unhealthy if codes[:1] == ["unhealthy"] else wire.Refusal
-        schema: Json = reference(model)
-        if outcome is not None:
+        examples = {code: refused(code, MEANINGS[code]) for code in codes}
+        schema: Json = reference(wire.Refusal)
+        if (outcome := operation.outcomes.get(status)) is not None:
             lines.append(f"- {outcome}")
-        elif model is wire.Refusal:
+            code = FAILED[HTTPStatus(status)]
+            meaning, task_id = CODES[code].meaning, TASK_ID["example"]
+            examples[code] = refused(code, meaning, taskId=task_id)
+        elif (data := answered(operation.id, status)) is not None:
+            schema = reference(wire.Unhealthy)
+            examples = {code: refused(code, MEANINGS[code], data=data) for code in codes}
+        else:
             schema = {"allOf": [schema, {"properties": {"code": {"enum": codes}}}]}
-        response: Json = {"description": "\n".join(lines), "content": {JSON: {"schema": schema}}}
+        content = {JSON: {"schema": schema, "examples": examples}}
+        response: Json = {"description": "\n".join(lines), "content": content}
         if status in LATER:
             seconds = {"type": "string", "pattern": "^[0-9]+$"}
             response["headers"] = {"Retry-After": {"description": "In seconds.", "schema": seconds}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from gateway.description.examples import answered
 from gateway.description.operation import JSON
 from gateway.description.schemas import Json, reference
 from tts import wire
@@ -20,6 +21,13 @@ come. Erasing the task ends it."""
 
 def webhooks() -> Json:
     """The section, by the name of each webhook."""
+    *_, end = answered("getTimeline", 200)["events"]
+    update = {name: value for name, value in end.items() if name != "lasted"}
+    example = {
+        "type": f"task.{end['status']}",
+        "timestamp": end["timestamp"],
+        "data": update,
+    }
     names = {
         "webhook-id": "The same at every attempt.",
         "webhook-timestamp": "When it was sent, in seconds since 1970.",
@@ -44,7 +52,7 @@ def webhooks() -> Json:
                 ],
                 "requestBody": {
                     "required": True,
-                    "content": {JSON: {"schema": reference(wire.TaskEnd)}},
+                    "content": {JSON: {"schema": reference(wire.TaskEnd), "example": example}},
                 },
                 "responses": {"2XX": {"description": "Taken"}},
                 "security": [],

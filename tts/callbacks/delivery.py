@@ -161,7 +161,8 @@ class Delivery:
         end = next((event for event in events if event.version == callback.version), None)
         if end is None:
             raise TaskNotFound(f"task {callback.task_id} has no version {callback.version}")
-        update = task_update(end, self._audio_url)
+        requested = orjson.loads(events[0].state)
+        update = task_update(end, self._audio_url, requested.get("template_id"))
         told: TaskEnd = {
             "type": f"task.{update['status']}",
             "timestamp": update["timestamp"],

@@ -132,6 +132,7 @@ async def test_an_app_is_told_of_each_end(service, app):
         told[body["data"]["taskId"]] = body
     assert told[str(good.id)]["type"] == "task.succeeded"
     assert told[str(good.id)]["data"]["audioUrl"].startswith("http://audio.test/")
+    assert told[str(good.id)]["data"]["templateId"] == "t1"
     assert told[str(good.id)]["timestamp"] == told[str(good.id)]["data"]["timestamp"]
     assert told[str(bad.id)]["type"] == "task.failed"
     assert told[str(bad.id)]["data"]["code"] == "bad_input"

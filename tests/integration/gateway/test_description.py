@@ -251,6 +251,35 @@ async def test_every_sample_can_be_read(tmp_path: Path):
                         compile(sample["source"], path, "exec")
 
 
+async def test_every_answer_has_an_example_that_is_one(tmp_path: Path):
+    """Of each status, and of each code that it may have."""
+    file = tmp_path / "keys.json"
+    keys.add(file, owner="ann", role=Role.APP, expires=None)
+    async with running(tmp_path, tts_api_keys_file=file) as its:
+        document = (await description(its)).document
+        for operation in _operations(document):
+            for status, response in operation["responses"].items():
+                for kind, content in response.get("content", {}).items():
+                    if kind.startswith("audio/"):
+                        continue
+                    examples = content.get("examples", {"": {"value": content.get("example")}})
+                    whole = content["schema"] | {"components": document["components"]}
+                    answers = jsonschema_rs.validator_for(strict(whole), validate_formats=True)
+                    for name, example in examples.items():
+                        what = f"{operation['operationId']} {status} {name}"
+                        assert answers.is_valid(example["value"]), what
+                    codes = set(re.findall(r"^- `(\w+)`: ", response["description"], re.MULTILINE))
+                    assert codes <= examples.keys()
+        (sent,) = document["webhooks"]["taskEnded"]["post"]["requestBody"]["content"].values()
+        whole = sent["schema"] | {"components": document["components"]}
+        jsonschema_rs.validator_for(strict(whole), validate_formats=True).validate(sent["example"])
+
+
+def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for methods in document["paths"].values():
+        yield from methods.values()
+
+
 async def test_answers_are_as_described(tmp_path: Path):
     """No field is missing, of another kind, or unmentioned, whatever became of the task."""
     async with running(tmp_path) as its, open_database(its.settings.store_url) as database:
