@@ -112,6 +112,15 @@ def test_every_failure_counts_from_zero():
     assert value("tts_step_failures_total", step="start", code="template_not_found") == 0
 
 
+def test_every_step_that_can_fail_is_timed_from_the_start():
+    """What failures are held against: the first one is a share of something."""
+    samples = [sample for family in PROCESSOR.collect() for sample in family.samples]
+    timed = {s.labels["step"] for s in samples if s.name == "tts_step_seconds_count"}
+    failing = {s.labels["step"] for s in samples if s.name == "tts_step_failures_total"}
+    assert failing
+    assert timed >= failing
+
+
 def test_callbacks_are_counted_while_somebody_delivers_them():
     """Attempts by their outcome, which all start at zero; and how many are in which state."""
     before = value("tts_callback_attempts_total", outcome="failed")

@@ -34,6 +34,7 @@ _MET_AT = {
 for _code, _step in TABLE:
     for _met_at in _MET_AT.get(_step, (_step,)):
         STEP_FAILURES.labels(_met_at, _code)
+        STEP_SECONDS.labels(_met_at)
 
 STORE_AWAY = Gauge(
     "tts_audio_store_away",
