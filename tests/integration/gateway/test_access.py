@@ -24,11 +24,12 @@ from projections.database import open_database
 from tests.integration.gateway.gateway_under_test import (
     BODY,
     PATIENCE_SECONDS,
+    Running,
     accept,
     fail,
     running,
 )
-from tests.integration.gateway.guarded_gateway import becomes, guarded
+from tests.integration.gateway.guarded_gateway import Guarded, becomes, guarded
 from tests.integration.gateway.socket_client import client_of
 from tests.read_models import caught_up, projecting
 from tts.cli.commands import main
@@ -108,10 +109,9 @@ ROWS: dict[tuple[str, str], Row] = {
 
 
 class TestMatrix:
-    async def test_every_route_is_in_it(self, tmp_path: Path):
+    async def test_every_route_is_in_it(self, site: Guarded):
         """A route that nobody has thought about fails here."""
-        async with guarded(tmp_path) as site:
-            assert set(site.its.gateway._app.ctx.needs) == set(ROWS)
+        assert set(site.its.gateway._app.ctx.needs) == set(ROWS)
 
     @pytest.mark.parametrize("route", ROWS, ids=" ".join)
     async def test_each_client_gets_what_it_may(self, tmp_path: Path, route: tuple[str, str]):
@@ -131,40 +131,34 @@ class TestMatrix:
                 answered[who] = await site.status(who, method, url, json=body, headers=row.headers)
             assert answered == dict(row.expected)
 
-    async def test_a_refusal_says_so_and_how(self, tmp_path: Path):
+    async def test_a_refusal_says_so_and_how(self, site: Guarded):
         """401 names the scheme; none of the answers tells a key."""
-        async with guarded(tmp_path) as site:
-            for who in NOBODY:
-                answer = await site.its.client.post(
-                    "/api/tts", json=BODY, headers=site.headers[who]
-                )
-                assert answer.json()["code"] == "unauthorized"
-                assert answer.headers["www-authenticate"].startswith("Bearer")
-            basic = await site.its.client.get(
-                "/api/tts/tasks", headers={"Authorization": "Basic dTpw"}
-            )
-            assert basic.json()["code"] == "unauthorized"
-            assert await site.its.store.position() == 0
+        for who in NOBODY:
+            answer = await site.its.client.post("/api/tts", json=BODY, headers=site.headers[who])
+            assert answer.json()["code"] == "unauthorized"
+            assert answer.headers["www-authenticate"].startswith("Bearer")
+        basic = await site.its.client.get("/api/tts/tasks", headers={"Authorization": "Basic dTpw"})
+        assert basic.json()["code"] == "unauthorized"
+        assert await site.its.store.position() == 0
 
 
 class TestMe:
-    async def test_a_key_learns_what_it_may_without_trying(self, tmp_path: Path):
+    async def test_a_key_learns_what_it_may_without_trying(self, site: Guarded):
         """Whose it is, its role and whose tasks it sees; what is said is what a route grants."""
-        async with guarded(tmp_path) as site:
-            seen = {}
-            for who in ("app", "dashboard", "admin"):
-                answer = await site.its.client.get("/api/me", headers=site.headers[who])
-                seen[who] = me = answer.json()["data"]
-                assert me["keyId"] == site.key_id(who)
-                posted = await site.status(who, "POST", "/api/tts", json=BODY)
-                assert me["mayCommand"] == (posted == 202)
-                assert me["mayOperate"] == (await site.status(who, "GET", "/system") == 200)
-            told = {who: (me["owner"], me["role"], me["scope"]) for who, me in seen.items()}
-            assert told == {
-                "app": ("shop", "app", "shop"),
-                "dashboard": ("ops", "dashboard", None),
-                "admin": ("ops", "admin", None),
-            }
+        seen = {}
+        for who in ("app", "dashboard", "admin"):
+            answer = await site.its.client.get("/api/me", headers=site.headers[who])
+            seen[who] = me = answer.json()["data"]
+            assert me["keyId"] == site.key_id(who)
+            posted = await site.status(who, "POST", "/api/tts", json=BODY)
+            assert me["mayCommand"] == (posted == 202)
+            assert me["mayOperate"] == (await site.status(who, "GET", "/system") == 200)
+        told = {who: (me["owner"], me["role"], me["scope"]) for who, me in seen.items()}
+        assert told == {
+            "app": ("shop", "app", "shop"),
+            "dashboard": ("ops", "dashboard", None),
+            "admin": ("ops", "admin", None),
+        }
 
     async def test_a_key_that_ends_says_when(self, tmp_path: Path):
         """To the second at which it is refused."""
@@ -179,12 +173,11 @@ class TestMe:
 
             await becomes(end, ends.isoformat())
 
-    async def test_where_no_keys_are_asked_for_everybody_may_do_everything(self, tmp_path: Path):
+    async def test_where_no_keys_are_asked_for_everybody_may_do_everything(self, its: Running):
         """There is no key to name, and no end."""
-        async with running(tmp_path) as its:
-            me = (await its.client.get("/api/me")).json()["data"]
-            assert (me["keyId"], me["expiresAt"], me["scope"]) == (None, None, None)
-            assert (me["mayCommand"], me["mayOperate"]) == (True, True)
+        me = (await its.client.get("/api/me")).json()["data"]
+        assert (me["keyId"], me["expiresAt"], me["scope"]) == (None, None, None)
+        assert (me["mayCommand"], me["mayOperate"]) == (True, True)
 
 
 class TestOwnership:
@@ -197,55 +190,52 @@ class TestOwnership:
         ],
     )
     async def test_is_checked_without_another_look_at_the_log(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str, path: str, state: str
+        self, site: Guarded, monkeypatch: pytest.MonkeyPatch, method: str, path: str, state: str
     ):
         """A command reads the events of its task once."""
-        async with guarded(tmp_path) as site:
-            task_id = await site.task(state)
-            reads = []
-            read = site.its.store.events
+        task_id = await site.task(state)
+        reads = []
+        read = site.its.store.events
 
-            async def events(task_id: UUID) -> list[Recorded]:
-                reads.append(task_id)
-                return await read(task_id)
+        async def events(task_id: UUID) -> list[Recorded]:
+            reads.append(task_id)
+            return await read(task_id)
 
-            monkeypatch.setattr(site.its.store, "events", events)
-            body = {"taskId": str(task_id)}
-            if path.endswith("retry"):
-                body |= {"templateId": "t", "tts_text": "x"}
-            url = path.format(task_id)
-            for who, status in (("other owner", 404), ("app", 200 if "{}" in path else 202)):
-                reads.clear()
-                assert await site.status(who, method, url, json=body) == status
-                assert reads == [task_id]
+        monkeypatch.setattr(site.its.store, "events", events)
+        body = {"taskId": str(task_id)}
+        if path.endswith("retry"):
+            body |= {"templateId": "t", "tts_text": "x"}
+        url = path.format(task_id)
+        for who, status in (("other owner", 404), ("app", 200 if "{}" in path else 202)):
+            reads.clear()
+            assert await site.status(who, method, url, json=body) == status
+            assert reads == [task_id]
 
-    async def test_an_idempotency_key_is_the_owners(self, tmp_path: Path):
+    async def test_an_idempotency_key_is_the_owners(self, site: Guarded):
         """Two owners who use the same one get a task each."""
-        async with guarded(tmp_path) as site:
-            ids = []
-            for who in ("app", "other owner", "app"):
-                headers = {"Idempotency-Key": "1", **site.headers[who]}
-                answer = await site.its.client.post("/api/tts", json=BODY, headers=headers)
-                ids.append(answer.json()["data"]["taskId"])
-            assert ids[0] == ids[2] != ids[1]
+        ids = []
+        for who in ("app", "other owner", "app"):
+            headers = {"Idempotency-Key": "1", **site.headers[who]}
+            answer = await site.its.client.post("/api/tts", json=BODY, headers=headers)
+            ids.append(answer.json()["data"]["taskId"])
+        assert ids[0] == ids[2] != ids[1]
 
-    async def test_the_feed_of_an_app_is_its_owners(self, tmp_path: Path):
+    async def test_the_feed_of_an_app_is_its_owners(self, site: Guarded):
         """History and live updates alike; a dashboard sees everybody's."""
-        async with guarded(tmp_path) as site:
-            mine, others = await site.task(), await site.task(owner="bakery")
-            headers = site.headers
-            async with (
-                site.its.stream("from=start", dict(headers["app"])) as own,
-                site.its.stream("from=start", dict(headers["dashboard"])) as everything,
-            ):
-                # What comes live belongs to tasks whose first event is history.
-                for task_id in (others, mine):
-                    await fail(site.its.application, task_id, permanent=True)
-                events = [u["taskId"] for u in await everything.updates(8)]
-                assert sorted(events) == sorted([str(mine), str(others)] * 4)
-                late = await site.task()
-                seen = [u["taskId"] for u in await own.updates(5)]
-                assert seen == [str(mine)] * 4 + [str(late)]
+        mine, others = await site.task(), await site.task(owner="bakery")
+        headers = site.headers
+        async with (
+            site.its.stream("from=start", dict(headers["app"])) as own,
+            site.its.stream("from=start", dict(headers["dashboard"])) as everything,
+        ):
+            # What comes live belongs to tasks whose first event is history.
+            for task_id in (others, mine):
+                await fail(site.its.application, task_id, permanent=True)
+            events = [u["taskId"] for u in await everything.updates(8)]
+            assert sorted(events) == sorted([str(mine), str(others)] * 4)
+            late = await site.task()
+            seen = [u["taskId"] for u in await own.updates(5)]
+            assert seen == [str(mine)] * 4 + [str(late)]
 
     async def test_a_quiet_owner_resumes_however_busy_the_others_are(self, tmp_path: Path):
         """What others do takes the cursor along, and not one event of the owner's is skipped."""
@@ -288,10 +278,9 @@ class TestOwnership:
             async with site.its.stream("", headers) as stream:  # and that one is too much
                 assert (await stream.of("reset")).json()["reason"] == "too_old"
 
-    async def test_an_owners_events_come_in_order_in_a_storm(self, tmp_path: Path):
+    async def test_an_owners_events_come_in_order_in_a_storm(self, site: Guarded):
         """His updates go out together, with none of another's among them, over either kind."""
         async with (
-            guarded(tmp_path) as site,
             site.its.stream("", dict(site.headers["app"])) as own,
             site.its.stream("", dict(site.headers["other owner"])) as theirs,
         ):
@@ -307,10 +296,9 @@ class TestOwnership:
                 assert positions == sorted(set(positions))
                 assert {update["taskId"] for update in updates} == set(tasks[owner])
 
-    async def test_a_list_is_the_owners(self, tmp_path: Path):
+    async def test_a_list_is_the_owners(self, site: Guarded):
         """Others' tasks are not in it; a dashboard's has all."""
         async with (
-            guarded(tmp_path) as site,
             open_database(site.its.settings.store_url) as base,
             projecting(site.its.store, base),
         ):
@@ -327,28 +315,26 @@ class TestOwnership:
 class TestSockets:
     """Over ``/ws`` a client may do what it may over HTTP, and as much of it."""
 
-    async def test_show_and_command_ones_own_tasks_only(self, tmp_path: Path):
+    async def test_show_and_command_ones_own_tasks_only(self, site: Guarded):
         """Another's task is not there, whatever the message; all of one's own is one's own."""
-        async with guarded(tmp_path) as site:
-            mine, others = str(await site.task("failed")), str(await site.task("failed", "bakery"))
-            headers = site.headers["app"]
-            async with client_of(site.its, additional_headers=headers) as client:
-                for kind in ("retry", "cancel"):
-                    assert (await client.ask(kind, taskId=others))["code"] == "task_not_found"
-                refused = await client.ask("subscribe", taskIds=[mine, others])
-                assert refused["code"] == "task_not_found"
-                await client.ask("subscribe", **{"from": "start"})
-                # What was refused has left nothing behind.
-                await fail(site.its.application, await site.task(owner="bakery"), permanent=True)
-                late = await site.task()
-                seen = [update["taskId"] for update in await client.updates(5)]
-                assert seen == [mine] * 4 + [str(late)]
+        mine, others = str(await site.task("failed")), str(await site.task("failed", "bakery"))
+        headers = site.headers["app"]
+        async with client_of(site.its, additional_headers=headers) as client:
+            for kind in ("retry", "cancel"):
+                assert (await client.ask(kind, taskId=others))["code"] == "task_not_found"
+            refused = await client.ask("subscribe", taskIds=[mine, others])
+            assert refused["code"] == "task_not_found"
+            await client.ask("subscribe", **{"from": "start"})
+            # What was refused has left nothing behind.
+            await fail(site.its.application, await site.task(owner="bakery"), permanent=True)
+            late = await site.task()
+            seen = [update["taskId"] for update in await client.updates(5)]
+            assert seen == [mine] * 4 + [str(late)]
 
     @pytest.mark.parametrize("kind", ["generate", "retry", "cancel"])
-    async def test_of_a_dashboard_command_nothing(self, tmp_path: Path, kind: str):
+    async def test_of_a_dashboard_command_nothing(self, site: Guarded, kind: str):
         """It sees everybody's tasks and changes none."""
         async with (
-            guarded(tmp_path) as site,
             client_of(site.its, additional_headers=site.headers["dashboard"]) as client,
         ):
             task_id = str(await site.task("failed"))
@@ -358,18 +344,17 @@ class TestSockets:
             await client.ask("subscribe", taskIds=[task_id])
             assert (await client.updates(1))[0]["taskId"] == task_id
 
-    async def test_opened_with_a_token_do_what_its_key_may(self, tmp_path: Path):
+    async def test_opened_with_a_token_do_what_its_key_may(self, site: Guarded):
         """A browser can show nothing else; the tasks belong to the key's owner."""
-        async with guarded(tmp_path) as site:
-            answers = {}
-            for who, scope in (("app", "command"), ("dashboard", "stream")):
-                token = await site.token(who, scope=scope)
-                async with client_of(site.its, f"?token={token}") as client:
-                    answers[who] = await client.ask("generate", **BODY)
-            assert answers["dashboard"]["code"] == "forbidden"
-            url = f"/api/tts/task/{answers['app']['data']['taskId']}"
-            assert await site.status("app", "GET", url) == 200
-            assert await site.status("other owner", "GET", url) == 404
+        answers = {}
+        for who, scope in (("app", "command"), ("dashboard", "stream")):
+            token = await site.token(who, scope=scope)
+            async with client_of(site.its, f"?token={token}") as client:
+                answers[who] = await client.ask("generate", **BODY)
+        assert answers["dashboard"]["code"] == "forbidden"
+        url = f"/api/tts/task/{answers['app']['data']['taskId']}"
+        assert await site.status("app", "GET", url) == 200
+        assert await site.status("other owner", "GET", url) == 404
 
     async def test_messages_count_as_requests(self, tmp_path: Path):
         """A flood of them is refused one by one; the connection stays."""
@@ -538,11 +523,10 @@ class TestLimits:
             writer.close()
             assert line.split()[1] == b"408"
 
-    async def test_headers(self, tmp_path: Path):
+    async def test_headers(self, its: Running):
         """A head that is too large gets 431."""
-        async with running(tmp_path) as its:
-            answer = await its.client.get("/health", headers={"X-Much": "x" * 20_000})
-            assert (answer.status_code, answer.json()["code"]) == (431, "header_too_large")
+        answer = await its.client.get("/health", headers={"X-Much": "x" * 20_000})
+        assert (answer.status_code, answer.json()["code"]) == (431, "header_too_large")
 
 
 class TestOtherSites:
@@ -579,15 +563,14 @@ class TestOtherSites:
                     answer = await its.client.request(method, "/api/tts", json=BODY, headers=asked)
                     assert "access-control-allow-origin" not in answer.headers
 
-    async def test_none_posts_without_asking(self, tmp_path: Path):
+    async def test_none_posts_without_asking(self, its: Running):
         """What a browser sends for any site without a preflight leaves nothing behind."""
-        async with running(tmp_path) as its:
-            for declared in ({}, {"Content-Type": "text/plain"}):
-                headers = {"Origin": "https://evil.example", **declared}
-                body = b'{"templateId": "t", "tts_text": "x"}'
-                answer = await its.client.post("/api/tts", content=body, headers=headers)
-                assert answer.status_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
-            assert await its.store.position() == 0
+        for declared in ({}, {"Content-Type": "text/plain"}):
+            headers = {"Origin": "https://evil.example", **declared}
+            body = b'{"templateId": "t", "tts_text": "x"}'
+            answer = await its.client.post("/api/tts", content=body, headers=headers)
+            assert answer.status_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+        assert await its.store.position() == 0
 
     def test_an_origin_that_is_none_stops_the_start(self):
         """A path, or a word, can never match and is named."""
@@ -618,14 +601,13 @@ class TestSecrets:
                 assert secret not in everything
 
     @pytest.mark.parametrize("path", ["/", "/sse-client-example.html"])
-    async def test_pages_are_told_what_they_may_load(self, tmp_path: Path, path: str):
+    async def test_pages_are_told_what_they_may_load(self, its: Running, path: str):
         """A page cannot be framed, sniffed, or made to load from elsewhere."""
-        async with running(tmp_path) as its:
-            head = (await its.client.get(path)).headers
-            assert "default-src 'none'" in head["content-security-policy"]
-            assert "frame-ancestors 'none'" in head["content-security-policy"]
-            assert head["x-content-type-options"] == "nosniff"
-            assert head["referrer-policy"] == "no-referrer"
+        head = (await its.client.get(path)).headers
+        assert "default-src 'none'" in head["content-security-policy"]
+        assert "frame-ancestors 'none'" in head["content-security-policy"]
+        assert head["x-content-type-options"] == "nosniff"
+        assert head["referrer-policy"] == "no-referrer"
 
 
 class TestCommand:

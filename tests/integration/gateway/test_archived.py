@@ -173,25 +173,26 @@ class TestAStream:
                 await reader.of("connected")
                 assert (await reader.next()).json()["reason"] == "archived"
 
-    async def test_breaks_off_when_its_history_is_archived_meanwhile(self, tmp_path: Path):
+    async def test_breaks_off_when_its_history_is_archived_meanwhile(
+        self, its: Running, tmp_path: Path
+    ):
         """Whoever comes back is told; a gap is never passed over in silence."""
-        async with running(tmp_path) as its:
-            first, second = await its.post(), await its.post()
-            for task_id in (first, second):
-                await speak(its.application, task_id)
-            await its.post()
-            read, archived = its.store.read, False
+        first, second = await its.post(), await its.post()
+        for task_id in (first, second):
+            await speak(its.application, task_id)
+        await its.post()
+        read, archived = its.store.read, False
 
-            async def reading(*arguments):
-                nonlocal archived
-                if not archived:
-                    archived = True
-                    await archive(its, tmp_path / "old")
-                return await read(*arguments)
+        async def reading(*arguments):
+            nonlocal archived
+            if not archived:
+                archived = True
+                await archive(its, tmp_path / "old")
+            return await read(*arguments)
 
-            its.store.read = reading
-            async with its.stream(headers={"Last-Event-ID": "1"}) as reader:
-                with pytest.raises(Exception, match="incomplete chunked read"):
-                    await reader.rest()
-            async with its.stream(headers={"Last-Event-ID": "1"}) as reader:
-                assert (await reader.of("reset")).json()["reason"] == "archived"
+        its.store.read = reading
+        async with its.stream(headers={"Last-Event-ID": "1"}) as reader:
+            with pytest.raises(Exception, match="incomplete chunked read"):
+                await reader.rest()
+        async with its.stream(headers={"Last-Event-ID": "1"}) as reader:
+            assert (await reader.of("reset")).json()["reason"] == "archived"

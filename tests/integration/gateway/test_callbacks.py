@@ -38,66 +38,63 @@ HOOK = "https://app.example.com/hook?token=1"
         ["https://app.example.com/hook"],
     ],
 )
-async def test_a_url_that_cannot_be_called_back_is_refused(tmp_path, url):
+async def test_a_url_that_cannot_be_called_back_is_refused(its, url):
     """By name, with the reason, and nothing is recorded."""
-    async with running(tmp_path) as its:
-        answer = await its.client.post("/api/tts", json={**BODY, "callback_url": url})
-        assert answer.status_code == 400
-        assert answer.json()["code"] == "invalid_request"
-        assert answer.json()["error"].startswith("callback_url: ")
-        assert "secret" not in answer.text
-        assert await its.store.position() == 0
+    answer = await its.client.post("/api/tts", json={**BODY, "callback_url": url})
+    assert answer.status_code == 400
+    assert answer.json()["code"] == "invalid_request"
+    assert answer.json()["error"].startswith("callback_url: ")
+    assert "secret" not in answer.text
+    assert await its.store.position() == 0
 
 
-async def test_null_is_nobody(tmp_path):
+async def test_null_is_nobody(its):
     """As if it were left out; the log knows nothing of it either."""
-    async with running(tmp_path) as its:
-        answer = await its.client.post("/api/tts", json={**BODY, "callback_url": None})
-        task = await its.client.get(f"/api/tts/task/{answer.json()['data']['taskId']}")
-        assert not [name for name in task.json()["data"] if name.startswith("callback")]
-        (event,) = await its.store.read(0, 9)
-        assert b"callback" not in event.state
+    answer = await its.client.post("/api/tts", json={**BODY, "callback_url": None})
+    task = await its.client.get(f"/api/tts/task/{answer.json()['data']['taskId']}")
+    assert not [name for name in task.json()["data"] if name.startswith("callback")]
+    (event,) = await its.store.read(0, 9)
+    assert b"callback" not in event.state
 
 
-async def test_a_task_shows_how_far_its_callback_has_come(tmp_path):
+async def test_a_task_shows_how_far_its_callback_has_come(its):
     """From waiting to the last attempt."""
-    async with running(tmp_path) as its:
-        answer = await its.client.post("/api/tts", json={**BODY, "callback_url": HOOK})
-        path = f"/api/tts/task/{answer.json()['data']['taskId']}"
+    answer = await its.client.post("/api/tts", json={**BODY, "callback_url": HOOK})
+    path = f"/api/tts/task/{answer.json()['data']['taskId']}"
 
-        async def fields():
-            data = (await its.client.get(path)).json()["data"]
-            return {name: value for name, value in data.items() if name.startswith("callback")}
+    async def fields():
+        data = (await its.client.get(path)).json()["data"]
+        return {name: value for name, value in data.items() if name.startswith("callback")}
 
-        waiting = {"callbackUrl": HOOK, "callbackState": "waiting", "callbackAttempts": 0}
-        assert await fields() == waiting
-        (requested,) = await its.store.read(0, 9)
-        await speak(its.application, requested.task_id)
-        *_, end = await its.store.read(0, 99)
-        assert end.topic == Task.Succeeded.TOPIC
-        assert HOOK.encode() in end.state
-        table = its.callback_table
-        pending = Callback(end.task_id, end.version, HOOK, began=1.0, due=1e9)
-        await table.add([pending])
-        assert (await fields())["callbackState"] == "pending"
-        assert (await fields())["callbackAt"] == "2001-09-09T01:46:40+00:00"
-        failed = Callback(
-            end.task_id,
-            end.version,
-            HOOK,
-            began=1.0,
-            due=None,
-            state=CallbackState.FAILED,
-            attempts=15,
-            problem="answered 500",
-        )
-        await table.save(failed)
-        assert await fields() == {
-            "callbackUrl": HOOK,
-            "callbackState": "failed",
-            "callbackAttempts": 15,
-            "callbackProblem": "answered 500",
-        }
+    waiting = {"callbackUrl": HOOK, "callbackState": "waiting", "callbackAttempts": 0}
+    assert await fields() == waiting
+    (requested,) = await its.store.read(0, 9)
+    await speak(its.application, requested.task_id)
+    *_, end = await its.store.read(0, 99)
+    assert end.topic == Task.Succeeded.TOPIC
+    assert HOOK.encode() in end.state
+    table = its.callback_table
+    pending = Callback(end.task_id, end.version, HOOK, began=1.0, due=1e9)
+    await table.add([pending])
+    assert (await fields())["callbackState"] == "pending"
+    assert (await fields())["callbackAt"] == "2001-09-09T01:46:40+00:00"
+    failed = Callback(
+        end.task_id,
+        end.version,
+        HOOK,
+        began=1.0,
+        due=None,
+        state=CallbackState.FAILED,
+        attempts=15,
+        problem="answered 500",
+    )
+    await table.save(failed)
+    assert await fields() == {
+        "callbackUrl": HOOK,
+        "callbackState": "failed",
+        "callbackAttempts": 15,
+        "callbackProblem": "answered 500",
+    }
 
 
 async def test_every_owner_has_a_secret(tmp_path):

@@ -25,7 +25,13 @@ from gateway.access.failures import FAILURES_A_MINUTE, Failures
 from gateway.access.roles import Need, Role
 from gateway.security import RECORDS_A_WINDOW, Event, Sample
 from gateway.services import Webhooks
-from tests.integration.gateway.gateway_under_test import BODY, PATIENCE_SECONDS, fail, running
+from tests.integration.gateway.gateway_under_test import (
+    BODY,
+    PATIENCE_SECONDS,
+    Running,
+    fail,
+    running,
+)
 from tests.integration.gateway.guarded_gateway import Guarded, becomes, guarded
 from tests.integration.gateway.socket_client import Client, client_of
 from tests.waiting import until
@@ -57,118 +63,108 @@ def count(event: Event) -> float:
 class TestTokens:
     """A token stands in a URL, which ends up in histories and logs: it can do little."""
 
-    async def test_follow_and_open_nothing_else(self, tmp_path: Path):
+    async def test_follow_and_open_nothing_else(self, site: Guarded):
         """Streams and sockets; no audio, and none of the routes that answer a key."""
-        async with guarded(tmp_path) as site:
-            task_id = await site.task("succeeded")
-            token = await site.token("admin")
-            events = f"/events?taskId={task_id}&token={token}"
-            assert await site.status("none", "GET", events) == 200
-            async with client_of(site.its, f"?token={token}") as client:
-                await client.ask("subscribe", taskIds=[str(task_id)])
-                assert (await client.updates(1))[0]["taskId"] == str(task_id)
-            audio = await site.its.client.get(f"/audio/audio-{task_id}.wav?token={token}")
-            assert (audio.status_code, audio.json()["code"]) == (403, "forbidden")
-            assert '"scope": "audio"' in audio.json()["error"]
-            needs = site.its.gateway._app.ctx.needs
-            closed = {
-                (method, path)
-                for (method, path), need in needs.items()
-                if need in {Need.READ, Need.COMMAND, Need.OPERATE}
-            }
-            assert len(closed) > 10
-            for method, path in closed:
-                url = path.replace("<task_id:str>", str(task_id))
-                assert await site.status("none", method, f"{url}?token={token}") == 401
-            bearer = {"Authorization": f"Bearer {token}"}
-            assert await site.status("none", "GET", "/events", headers=bearer) == 401
+        task_id = await site.task("succeeded")
+        token = await site.token("admin")
+        events = f"/events?taskId={task_id}&token={token}"
+        assert await site.status("none", "GET", events) == 200
+        async with client_of(site.its, f"?token={token}") as client:
+            await client.ask("subscribe", taskIds=[str(task_id)])
+            assert (await client.updates(1))[0]["taskId"] == str(task_id)
+        audio = await site.its.client.get(f"/audio/audio-{task_id}.wav?token={token}")
+        assert (audio.status_code, audio.json()["code"]) == (403, "forbidden")
+        assert '"scope": "audio"' in audio.json()["error"]
+        needs = site.its.gateway._app.ctx.needs
+        closed = {
+            (method, path)
+            for (method, path), need in needs.items()
+            if need in {Need.READ, Need.COMMAND, Need.OPERATE}
+        }
+        assert len(closed) > 10
+        for method, path in closed:
+            url = path.replace("<task_id:str>", str(task_id))
+            assert await site.status("none", method, f"{url}?token={token}") == 401
+        bearer = {"Authorization": f"Bearer {token}"}
+        assert await site.status("none", "GET", "/events", headers=bearer) == 401
 
     @pytest.mark.parametrize("kind", COMMANDS)
-    async def test_command_nothing_unless_asked_for_with_that_scope(
-        self, tmp_path: Path, kind: str
-    ):
+    async def test_command_nothing_unless_asked_for_with_that_scope(self, site: Guarded, kind: str):
         """Not even an admin's; the refusal says what to do."""
-        async with guarded(tmp_path) as site:
-            task_id = str(await site.task("failed" if kind == "retry" else ""))
-            position = await site.its.store.position()
-            async with client_of(site.its, f"?token={await site.token('admin')}") as client:
-                refused = await client.ask(kind, **BODY, taskId=task_id)
-                assert refused["code"] == "forbidden"
-                assert "authenticate" in refused["error"]
-                assert '"scope": "command"' in refused["error"]
-            assert await site.its.store.position() == position
-            token = await site.token("app", scope="command")
-            body = BODY if kind == "generate" else {"taskId": task_id}
-            async with client_of(site.its, f"?token={token}") as client:
-                assert (await client.ask(kind, **body))["type"] == "ack"
+        task_id = str(await site.task("failed" if kind == "retry" else ""))
+        position = await site.its.store.position()
+        async with client_of(site.its, f"?token={await site.token('admin')}") as client:
+            refused = await client.ask(kind, **BODY, taskId=task_id)
+            assert refused["code"] == "forbidden"
+            assert "authenticate" in refused["error"]
+            assert '"scope": "command"' in refused["error"]
+        assert await site.its.store.position() == position
+        token = await site.token("app", scope="command")
+        body = BODY if kind == "generate" else {"taskId": task_id}
+        async with client_of(site.its, f"?token={token}") as client:
+            assert (await client.ask(kind, **body))["type"] == "ack"
 
-    async def test_to_command_are_for_keys_that_may(self, tmp_path: Path):
+    async def test_to_command_are_for_keys_that_may(self, site: Guarded):
         """A dashboard gets none, and over HTTP they command nothing."""
-        async with guarded(tmp_path) as site:
-            order = {"scope": "command"}
-            assert await site.status("dashboard", "POST", "/api/stream-token", json=order) == 403
-            token = await site.token("app", **order)
-            assert await site.status("none", "POST", f"/api/tts?token={token}", json=BODY) == 401
+        order = {"scope": "command"}
+        assert await site.status("dashboard", "POST", "/api/stream-token", json=order) == 403
+        token = await site.token("app", **order)
+        assert await site.status("none", "POST", f"/api/tts?token={token}", json=BODY) == 401
 
-    async def test_for_audio_open_that_one(self, tmp_path: Path):
+    async def test_for_audio_open_that_one(self, site: Guarded):
         """No other audio of the same owner, nobody else's, no stream and no socket."""
-        async with guarded(tmp_path) as site:
-            one, other = [f"audio-{await site.task('succeeded')}.wav" for _ in range(2)]
-            token = await site.token("app", scope="audio", object=one)
-            assert await site.status("none", "GET", f"/audio/{one}?token={token}") == 200
-            assert await site.status("none", "GET", f"/audio/{other}?token={token}") == 403
-            assert await site.status("none", "GET", f"/events?token={token}") == 403
-            with pytest.raises(InvalidStatus, match="403"):
-                async with client_of(site.its, f"?token={token}"):
-                    pass
-            foreign = await site.token("other owner", scope="audio", object=one)
-            assert await site.status("none", "GET", f"/audio/{one}?token={foreign}") == 404
+        one, other = [f"audio-{await site.task('succeeded')}.wav" for _ in range(2)]
+        token = await site.token("app", scope="audio", object=one)
+        assert await site.status("none", "GET", f"/audio/{one}?token={token}") == 200
+        assert await site.status("none", "GET", f"/audio/{other}?token={token}") == 403
+        assert await site.status("none", "GET", f"/events?token={token}") == 403
+        with pytest.raises(InvalidStatus, match="403"):
+            async with client_of(site.its, f"?token={token}"):
+                pass
+        foreign = await site.token("other owner", scope="audio", object=one)
+        assert await site.status("none", "GET", f"/audio/{one}?token={foreign}") == 404
 
     @pytest.mark.parametrize(
         "order", [{"scope": "all"}, {"scope": "audio"}, {"object": "a.wav"}, [], "x"]
     )
-    async def test_are_asked_for_in_words_that_exist(self, tmp_path: Path, order: Any):
+    async def test_are_asked_for_in_words_that_exist(self, site: Guarded, order: Any):
         """Anything else is refused, and no wider token given instead."""
-        async with guarded(tmp_path) as site:
-            assert await site.status("app", "POST", "/api/stream-token", json=order) == 400
+        assert await site.status("app", "POST", "/api/stream-token", json=order) == 400
 
-    async def test_cannot_be_made_up(self, tmp_path: Path):
+    async def test_cannot_be_made_up(self, site: Guarded):
         """Another signature, another content, or one as they were signed before."""
-        async with guarded(tmp_path) as site:
-            token = await site.token("app")
-            content, signature = token.split(".")
-            assert len(signature) == 43  # HMAC-SHA256 in base64
-            secret = json.loads(site.file.read_bytes())["streamSecret"]
-            old = URLSafeTimedSerializer(secret, salt="tts-stream-token").dumps(site.key_id("app"))
-            for forged in (
-                f"{content}.{'a' if signature[0] != 'a' else 'b'}{signature[1:]}",
-                f"{'a' if content[0] != 'a' else 'b'}{content[1:]}.{signature}",
-                content,
-                old,
-                "%00",
-            ):
-                assert await site.status("none", "GET", f"/events?token={forged}") == 401
+        token = await site.token("app")
+        content, signature = token.split(".")
+        assert len(signature) == 43  # HMAC-SHA256 in base64
+        secret = json.loads(site.file.read_bytes())["streamSecret"]
+        old = URLSafeTimedSerializer(secret, salt="tts-stream-token").dumps(site.key_id("app"))
+        for forged in (
+            f"{content}.{'a' if signature[0] != 'a' else 'b'}{signature[1:]}",
+            f"{'a' if content[0] != 'a' else 'b'}{content[1:]}.{signature}",
+            content,
+            old,
+            "%00",
+        ):
+            assert await site.status("none", "GET", f"/events?token={forged}") == 401
 
-    async def test_are_good_at_every_gateway_with_the_same_keys(self, tmp_path: Path):
+    async def test_are_good_at_every_gateway_with_the_same_keys(
+        self, site: Guarded, tmp_path: Path
+    ):
         """The next connection may be to another process."""
         async with (
-            guarded(tmp_path) as site,
             running(tmp_path / "b", tts_api_keys_file=site.file) as second,
             second.stream(f"token={await site.token('app')}") as stream,
         ):
             await stream.of("connected")
 
-    async def test_are_handed_out_where_no_keys_are(self, tmp_path: Path):
+    async def test_are_handed_out_where_no_keys_are(self, its: Running):
         """A client need not know whether there are keys."""
-        async with running(tmp_path) as its:
-            token = (await its.client.post("/api/stream-token")).json()["data"]["token"]
-            async with its.stream(f"token={token}") as stream:
-                await stream.of("connected")
-            async with client_of(its) as client:
-                assert (await client.ask("authenticate", key="tts_x"))["data"] == {
-                    "expiresAt": None
-                }
-                assert (await client.ask("generate", **BODY))["type"] == "ack"
+        token = (await its.client.post("/api/stream-token")).json()["data"]["token"]
+        async with its.stream(f"token={token}") as stream:
+            await stream.of("connected")
+        async with client_of(its) as client:
+            assert (await client.ask("authenticate", key="tts_x"))["data"] == {"expiresAt": None}
+            assert (await client.ask("generate", **BODY))["type"] == "ack"
 
 
 class TestAuthenticate:
@@ -198,18 +194,17 @@ class TestAuthenticate:
             {"type": "authenticate", "id": 1, "token": "x.y"},
         ],
     )
-    async def test_comes_first_and_is_right(self, tmp_path: Path, message: dict[str, Any]):
+    async def test_comes_first_and_is_right(self, site: Guarded, message: dict[str, Any]):
         """Anything else is answered and ends the connection; nothing is shown, nothing done."""
-        async with guarded(tmp_path) as site:
-            await site.task()
-            position = await site.its.store.position()
-            async with stranger(site) as client:
-                text = json.dumps(message).replace("<right>", key_of(site, "app"))
-                await client.connection.send(text)
-                refused = await client.next()
-                assert (refused["type"], refused["id"]) == ("error", 1)
-                assert (await client.closed())[0] == 1008
-            assert await site.its.store.position() == position
+        await site.task()
+        position = await site.its.store.position()
+        async with stranger(site) as client:
+            text = json.dumps(message).replace("<right>", key_of(site, "app"))
+            await client.connection.send(text)
+            refused = await client.next()
+            assert (refused["type"], refused["id"]) == ("error", 1)
+            assert (await client.closed())[0] == 1008
+        assert await site.its.store.position() == position
 
     async def test_comes_soon(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
         """A connection that says nothing is closed."""
@@ -382,53 +377,51 @@ class TestRevocation:
             site.revoke("app")
             await stream.rest()
 
-    async def test_is_noticed_by_requests_and_so_is_a_new_key(self, tmp_path: Path):
+    async def test_is_noticed_by_requests_and_so_is_a_new_key(self, site: Guarded):
         """Without a restart; both are told to the operator."""
-        async with guarded(tmp_path) as site:
-            before = [count(event) for event in (Event.KEY_ADDED, Event.KEY_REVOKED)]
-            key, text = keys.add(site.file, owner="new", role=Role.APP, expires=None)
-            headers = {"Authorization": f"Bearer {text}"}
+        before = [count(event) for event in (Event.KEY_ADDED, Event.KEY_REVOKED)]
+        key, text = keys.add(site.file, owner="new", role=Role.APP, expires=None)
+        headers = {"Authorization": f"Bearer {text}"}
 
-            async def status() -> int:
-                return await site.status("none", "GET", "/api/tts/tasks", headers=headers)
+        async def status() -> int:
+            return await site.status("none", "GET", "/api/tts/tasks", headers=headers)
 
-            await becomes(status, 200)
-            keys.revoke(site.file, key.id)
-            await becomes(status, 401)
-            after = [count(event) for event in (Event.KEY_ADDED, Event.KEY_REVOKED)]
-            assert after == [n + 1 for n in before]
+        await becomes(status, 200)
+        keys.revoke(site.file, key.id)
+        await becomes(status, 401)
+        after = [count(event) for event in (Event.KEY_ADDED, Event.KEY_REVOKED)]
+        assert after == [n + 1 for n in before]
 
 
 class TestTheFile:
     @pytest.mark.parametrize("trouble", ["broken", "taken away"])
     async def test_that_cannot_be_read_locks_nobody_out_and_is_seen(
-        self, tmp_path: Path, caplog: pytest.LogCaptureFixture, trouble: str
+        self, site: Guarded, tmp_path: Path, caplog: pytest.LogCaptureFixture, trouble: str
     ):
         """The keys stay as they were; health and a metric say so until it is back."""
-        async with guarded(tmp_path) as site:
-            good = site.file.read_bytes()
-            if trouble == "broken":
-                site.file.write_text("{")
-            else:
-                site.file.rename(tmp_path / "away")
+        good = site.file.read_bytes()
+        if trouble == "broken":
+            site.file.write_text("{")
+        else:
+            site.file.rename(tmp_path / "away")
 
-            async def notes() -> list[str]:
-                answer = await site.its.client.get("/health")
-                assert answer.status_code == 200
-                return answer.json()["data"].get("notes", [])
+        async def notes() -> list[str]:
+            answer = await site.its.client.get("/health")
+            assert answer.status_code == 200
+            return answer.json()["data"].get("notes", [])
 
-            async def is_noted() -> bool:
-                return any("TTS_API_KEYS_FILE" in note for note in await notes())
+        async def is_noted() -> bool:
+            return any("TTS_API_KEYS_FILE" in note for note in await notes())
 
-            await until(is_noted, "a note")
-            assert str(tmp_path) not in str(await notes())
-            assert REGISTRY.get_sample_value("tts_keys_file_readable") == 0
-            assert await site.status("app", "GET", "/api/tts/tasks") == 200
-            assert await site.status("invented", "GET", "/api/tts/tasks") == 401
-            assert caplog.text.count("The keys stay as they were") == 1
-            site.file.write_bytes(good)
-            await becomes(notes, [])
-            assert REGISTRY.get_sample_value("tts_keys_file_readable") == 1
+        await until(is_noted, "a note")
+        assert str(tmp_path) not in str(await notes())
+        assert REGISTRY.get_sample_value("tts_keys_file_readable") == 0
+        assert await site.status("app", "GET", "/api/tts/tasks") == 200
+        assert await site.status("invented", "GET", "/api/tts/tasks") == 401
+        assert caplog.text.count("The keys stay as they were") == 1
+        site.file.write_bytes(good)
+        await becomes(notes, [])
+        assert REGISTRY.get_sample_value("tts_keys_file_readable") == 1
 
     @pytest.mark.parametrize("owner", ["a\x1b[31m", "a\nb", "a\x9b", "a\u202eb", ""])
     def test_holds_no_owner_that_commands_a_terminal(self, tmp_path: Path, owner: str):
@@ -462,10 +455,9 @@ class TestThrottle:
             there = wrong | {"X-Forwarded-For": "192.0.2.78"}
             assert await site.status("none", "GET", url, headers=there) == 401
 
-    async def test_over_sockets_as_well(self, tmp_path: Path):
+    async def test_over_sockets_as_well(self, site: Guarded):
         """Neither first messages nor later ones are a way around it."""
         async with (
-            guarded(tmp_path) as site,
             client_of(site.its, additional_headers=site.headers["app"]) as client,
         ):
             for _ in range(FAILURES_A_MINUTE):
@@ -556,12 +548,11 @@ class TestSecurityEvents:
             await client.ask("generate", **BODY)
         assert count(Event.FORBIDDEN) == before + 1
 
-    async def test_are_counted_from_the_start(self, tmp_path: Path):
+    async def test_are_counted_from_the_start(self, site: Guarded):
         """Each kind is there with zero, so that the first one is an increase."""
-        async with guarded(tmp_path) as site:
-            text = (await site.its.client.get("/metrics", headers=site.headers["admin"])).text
-            for event in Event:
-                assert f'tts_security_events_total{{event="{event}"}}' in text
+        text = (await site.its.client.get("/metrics", headers=site.headers["admin"])).text
+        for event in Event:
+            assert f'tts_security_events_total{{event="{event}"}}' in text
 
     def test_are_sampled(self, monkeypatch: pytest.MonkeyPatch):
         """A flood from an address fills no disk, hides nobody else's, and is summed up."""
@@ -583,17 +574,16 @@ class TestSecurityEvents:
 class TestReasons:
     @pytest.mark.parametrize("order", ["redrive", "dismiss"])
     @pytest.mark.parametrize("reason", ["\x1b[2Jgone", "a\nb", "a\x9b31m", "a\u202eb", "a\x7f", ""])
-    async def test_are_one_plain_line(self, tmp_path: Path, order: str, reason: str):
+    async def test_are_one_plain_line(self, site: Guarded, order: str, reason: str):
         """They are shown in an operator's terminal."""
-        async with guarded(tmp_path) as site:
-            task_id = await site.task()
-            await fail(site.its.application, task_id, permanent=True)
-            position = await site.its.store.position()
-            answer = await site.its.client.post(
-                f"/api/dead-letters/{order}",
-                json={"taskIds": [str(task_id)], "reason": reason},
-                headers=site.headers["app"],
-            )
-            assert answer.status_code == 400
-            assert answer.json()["error"].startswith("reason: ")
-            assert await site.its.store.position() == position
+        task_id = await site.task()
+        await fail(site.its.application, task_id, permanent=True)
+        position = await site.its.store.position()
+        answer = await site.its.client.post(
+            f"/api/dead-letters/{order}",
+            json={"taskIds": [str(task_id)], "reason": reason},
+            headers=site.headers["app"],
+        )
+        assert answer.status_code == 400
+        assert answer.json()["error"].startswith("reason: ")
+        assert await site.its.store.position() == position

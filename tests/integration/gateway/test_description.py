@@ -75,61 +75,58 @@ async def description(its: Running) -> Description:
     return Description((await its.client.get("/openapi.json")).json())
 
 
-async def test_every_route_is_described(tmp_path: Path):
+async def test_every_route_is_described(its: Running):
     """Nothing is served that a developer cannot find, and nothing is described that is not."""
-    async with running(tmp_path) as its:
-        described = {
-            (method.upper(), re.sub(r"{\w+}", "<>", path))
-            for path, methods in (await description(its)).document["paths"].items()
-            for method in methods
-        }
-        pages = {re.sub(r"{\w+}", "<>", path) for path in PAGES}
-        served = {
-            (method, path)
-            for route in its.gateway._app.router.routes
-            for path in ["/" + re.sub(r"<[^>]*>", "<>", route.path)]
-            for method in route.methods - {"HEAD"}  # which is asked of whatever can be got
-            if path not in pages
-        }
-        assert described == served
+    described = {
+        (method.upper(), re.sub(r"{\w+}", "<>", path))
+        for path, methods in (await description(its)).document["paths"].items()
+        for method in methods
+    }
+    pages = {re.sub(r"{\w+}", "<>", path) for path in PAGES}
+    served = {
+        (method, path)
+        for route in its.gateway._app.router.routes
+        for path in ["/" + re.sub(r"<[^>]*>", "<>", route.path)]
+        for method in route.methods - {"HEAD"}  # which is asked of whatever can be got
+        if path not in pages
+    }
+    assert described == served
 
 
-async def test_operations_have_names_for_people(tmp_path: Path):
+async def test_operations_have_names_for_people(its: Running):
     """Generated clients have methods such as createSpeech, each of its own."""
-    async with running(tmp_path) as its:
-        document = (await description(its)).document
-        ids = [
-            operation["operationId"]
-            for methods in document["paths"].values()
-            for operation in methods.values()
-        ]
-        assert len(set(ids)) == len(ids)
-        assert {"createSpeech", "getTask", "listTasks", "cancelTask"} < set(ids)
-        assert all(re.fullmatch(r"[a-z]+([A-Z][a-z]+)+", name) for name in ids), ids
-        tags = {tag["name"]: tag["description"] for tag in document["tags"]}
-        used = {o["tags"][0] for methods in document["paths"].values() for o in methods.values()}
-        assert used == set(tags)
-        for code in {failure.code for failure in TABLE.values()}:
-            assert f"`{code}`" in tags["Tasks"]
+    document = (await description(its)).document
+    ids = [
+        operation["operationId"]
+        for methods in document["paths"].values()
+        for operation in methods.values()
+    ]
+    assert len(set(ids)) == len(ids)
+    assert {"createSpeech", "getTask", "listTasks", "cancelTask"} < set(ids)
+    assert all(re.fullmatch(r"[a-z]+([A-Z][a-z]+)+", name) for name in ids), ids
+    tags = {tag["name"]: tag["description"] for tag in document["tags"]}
+    used = {o["tags"][0] for methods in document["paths"].values() for o in methods.values()}
+    assert used == set(tags)
+    for code in {failure.code for failure in TABLE.values()}:
+        assert f"`{code}`" in tags["Tasks"]
 
 
 @pytest.mark.parametrize("language", ["en", "zh"])
-async def test_the_reference_has_every_operation_and_needs_nothing(tmp_path: Path, language: str):
+async def test_the_reference_has_every_operation_and_needs_nothing(its: Running, language: str):
     """It works without internet: no script, and not one address of another host."""
-    async with running(tmp_path) as its:
-        document = (await description(its)).document
-        answer = await its.client.get("/docs/reference", headers={"Accept-Language": language})
-        assert "default-src 'none'" in answer.headers["content-security-policy"]
-        page = answer.text
-        assert f'<html lang="{language}">' in page
-        assert not re.search(r"<script|<link|<img|@import|url\(", page)
-        assert "`" not in re.sub(r"<pre>.*?</pre>", "", page, flags=re.DOTALL)
-        for path, methods in document["paths"].items():
-            assert f"<code>{path}</code>" in page
-            for operation in methods.values():
-                assert f'id="{operation["operationId"]}"' in page
-        for url in re.findall(r"https?://[\w\[][^\s\"&<]+", page):  # not the pattern of addresses
-            assert url.startswith(its.gateway.url)
+    document = (await description(its)).document
+    answer = await its.client.get("/docs/reference", headers={"Accept-Language": language})
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    page = answer.text
+    assert f'<html lang="{language}">' in page
+    assert not re.search(r"<script|<link|<img|@import|url\(", page)
+    assert "`" not in re.sub(r"<pre>.*?</pre>", "", page, flags=re.DOTALL)
+    for path, methods in document["paths"].items():
+        assert f"<code>{path}</code>" in page
+        for operation in methods.values():
+            assert f'id="{operation["operationId"]}"' in page
+    for url in re.findall(r"https?://[\w\[][^\s\"&<]+", page):  # not the pattern of addresses
+        assert url.startswith(its.gateway.url)
 
 
 async def test_without_its_user_interface_the_reference_is_there(tmp_path: Path, monkeypatch):
@@ -238,17 +235,16 @@ async def test_the_samples_work(tmp_path: Path, lang: str, run: list[str]):
             assert await its.store.position() == 1
 
 
-async def test_every_sample_can_be_read(tmp_path: Path):
+async def test_every_sample_can_be_read(its: Running):
     """Python compiles, and nothing is left of a placeholder."""
-    async with running(tmp_path) as its:
-        document = (await description(its)).document
-        for path, methods in document["paths"].items():
-            for operation in methods.values():
-                for sample in operation["x-codeSamples"]:
-                    assert "{taskId}" not in sample["source"], path
-                    assert "None" not in sample["source"], path
-                    if sample["lang"] == "Python":
-                        compile(sample["source"], path, "exec")
+    document = (await description(its)).document
+    for path, methods in document["paths"].items():
+        for operation in methods.values():
+            for sample in operation["x-codeSamples"]:
+                assert "{taskId}" not in sample["source"], path
+                assert "None" not in sample["source"], path
+                if sample["lang"] == "Python":
+                    compile(sample["source"], path, "exec")
 
 
 async def test_every_answer_has_an_example_that_is_one(tmp_path: Path):
@@ -280,9 +276,11 @@ def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from methods.values()
 
 
-async def test_answers_are_as_described(tmp_path: Path):
+async def test_answers_are_as_described(its: Running):
     """No field is missing, of another kind, or unmentioned, whatever became of the task."""
-    async with running(tmp_path) as its, open_database(its.settings.store_url) as database:
+    async with (
+        open_database(its.settings.store_url) as database,
+    ):
         says = await description(its)
         spoken, failed, canceled, erased = [await its.post() for _ in range(4)]
         await speak(its.application, spoken)
@@ -327,9 +325,11 @@ async def test_answers_are_as_described(tmp_path: Path):
             says.holds(await client.get(path), path)
 
 
-async def test_dead_letters_are_as_described(tmp_path: Path):
+async def test_dead_letters_are_as_described(its: Running):
     """The list, a letter, and what is told of orders."""
-    async with running(tmp_path) as its, open_database(its.settings.store_url) as database:
+    async with (
+        open_database(its.settings.store_url) as database,
+    ):
         says = await description(its)
         failed = [await its.post() for _ in range(3)]
         for task_id in failed:
@@ -351,49 +351,46 @@ async def test_dead_letters_are_as_described(tmp_path: Path):
         says.holds(await client.get(f"{path}/{failed[2]}"), f"{path}/{{taskId}}")
 
 
-async def test_a_waiting_answer_is_as_described(tmp_path: Path):
+async def test_a_waiting_answer_is_as_described(its: Running):
     """Audio, and a failure of either kind."""
-    async with running(tmp_path) as its:
-        says = await description(its)
-        for n, permanent in enumerate((None, True, False)):
-            key = {"Idempotency-Key": f"k{n}", "Prefer": "wait=10"}
-            body = {"templateId": "t", "tts_text": "x"}
-            first = await its.client.post("/api/tts", json=body, headers=key | {"Prefer": ""})
-            says.holds(first, "/api/tts")
-            task_id = UUID(first.json()["data"]["taskId"])
-            if permanent is None:
-                await speak(its.application, task_id)
-            else:
-                await fail(its.application, task_id, permanent=permanent)
-            answer = await its.client.post("/api/tts", json=body, headers=key)
-            assert answer.status_code == (200, 422, 424)[n]
-            says.holds(answer, "/api/tts")
+    says = await description(its)
+    for n, permanent in enumerate((None, True, False)):
+        key = {"Idempotency-Key": f"k{n}", "Prefer": "wait=10"}
+        body = {"templateId": "t", "tts_text": "x"}
+        first = await its.client.post("/api/tts", json=body, headers=key | {"Prefer": ""})
+        says.holds(first, "/api/tts")
+        task_id = UUID(first.json()["data"]["taskId"])
+        if permanent is None:
+            await speak(its.application, task_id)
+        else:
+            await fail(its.application, task_id, permanent=permanent)
+        answer = await its.client.post("/api/tts", json=body, headers=key)
+        assert answer.status_code == (200, 422, 424)[n]
+        says.holds(answer, "/api/tts")
 
 
-async def test_updates_of_a_stream_are_as_described(tmp_path: Path):
+async def test_updates_of_a_stream_are_as_described(its: Running):
     """Every event of a task, from its request to its erasure, is a ``TaskUpdate``."""
-    async with running(tmp_path) as its:
-        document = (await description(its)).document
-        schema = {"$ref": "#/components/schemas/TaskUpdate", "components": document["components"]}
-        validator = jsonschema_rs.validator_for(strict(schema), validate_formats=True)
-        task_id = await its.post()
-        await speak(its.application, task_id)
-        await its.client.delete(f"/api/tts/task/{task_id}")
-        async with its.stream(f"taskId={task_id}") as reader:
-            for _ in await its.store.events(task_id):
-                validator.validate((await reader.of("task_update")).json())
+    document = (await description(its)).document
+    schema = {"$ref": "#/components/schemas/TaskUpdate", "components": document["components"]}
+    validator = jsonschema_rs.validator_for(strict(schema), validate_formats=True)
+    task_id = await its.post()
+    await speak(its.application, task_id)
+    await its.client.delete(f"/api/tts/task/{task_id}")
+    async with its.stream(f"taskId={task_id}") as reader:
+        for _ in await its.store.events(task_id):
+            validator.validate((await reader.of("task_update")).json())
 
 
-async def test_every_method_that_a_path_has_is_named_to_who_tries_another(tmp_path: Path):
+async def test_every_method_that_a_path_has_is_named_to_who_tries_another(its: Running):
     """A 405 says in ``Allow`` what would work."""
-    async with running(tmp_path) as its:
-        for path, methods in (await description(its)).document["paths"].items():
-            url = re.sub(r"{\w+}", "x", path)
-            answer = await its.client.request("PATCH", url)
-            assert answer.status_code == 405
-            allowed = {method.upper() for method in methods} | {"OPTIONS"}
-            allowed |= {"HEAD"} if "GET" in allowed else set()
-            assert set(answer.headers["allow"].split(", ")) == allowed
+    for path, methods in (await description(its)).document["paths"].items():
+        url = re.sub(r"{\w+}", "x", path)
+        answer = await its.client.request("PATCH", url)
+        assert answer.status_code == 405
+        allowed = {method.upper() for method in methods} | {"OPTIONS"}
+        allowed |= {"HEAD"} if "GET" in allowed else set()
+        assert set(answer.headers["allow"].split(", ")) == allowed
 
 
 async def _tasks(its: Running) -> list[UUID]:

@@ -65,21 +65,18 @@ class TestForWhom:
                     )
                     assert b"ALLOWED_HOSTS" in answer
 
-    async def test_a_target_names_a_host_as_well(self, tmp_path: Path):
+    async def test_a_target_names_a_host_as_well(self, its: Running):
         """Both have to be ours."""
-        async with running(tmp_path) as its:
-            for host, target, expected in (
-                ("localhost", "http://localhost/health", 200),
-                ("localhost", "http://evil.test/health", 421),
-                ("evil.test", "http://localhost/health", 421),
-                ("localhost", "HTTP://127.0.0.1:80/health", 200),
-                ("localhost", "http://localhost:99999/health", 400),
-                ("localhost", "http://user@localhost/health", 400),
-            ):
-                answer = await answer_to(
-                    its, f"GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode()
-                )
-                assert status(answer) == expected, target
+        for host, target, expected in (
+            ("localhost", "http://localhost/health", 200),
+            ("localhost", "http://evil.test/health", 421),
+            ("evil.test", "http://localhost/health", 421),
+            ("localhost", "HTTP://127.0.0.1:80/health", 200),
+            ("localhost", "http://localhost:99999/health", 400),
+            ("localhost", "http://user@localhost/health", 400),
+        ):
+            answer = await answer_to(its, f"GET {target} HTTP/1.1\r\nHost: {host}\r\n\r\n".encode())
+            assert status(answer) == expected, target
 
     async def test_names_that_are_listed(self, tmp_path: Path):
         """ALLOWED_HOSTS and PUBLIC_URL make a name ours; a key makes no difference."""
@@ -208,13 +205,12 @@ class TestAmbiguity:
             ):
                 assert status(await answer_to(its, *pieces)) == HTTPStatus.OK
 
-    async def test_too_many_fields(self, tmp_path: Path):
+    async def test_too_many_fields(self, its: Running):
         """101 are too many, however short."""
-        async with running(tmp_path) as its:
-            for count, expected in ((99, 200), (100, 431)):
-                fields = LOCAL + b"x: y\r\n" * count
-                answer = await answer_to(its, b"GET /health HTTP/1.1\r\n" + fields + b"\r\n")
-                assert status(answer) == expected
+        for count, expected in ((99, 200), (100, 431)):
+            fields = LOCAL + b"x: y\r\n" * count
+            answer = await answer_to(its, b"GET /health HTTP/1.1\r\n" + fields + b"\r\n")
+            assert status(answer) == expected
 
     async def test_values_that_are_no_text(self, tmp_path: Path, caplog: pytest.LogCaptureFixture):
         """Whatever field it is in, a byte that is no UTF-8 breaks nothing."""
@@ -233,60 +229,57 @@ class TestAmbiguity:
 
 
 class TestAnswers:
-    async def test_a_head_is_that_of_get(self, tmp_path: Path):
+    async def test_a_head_is_that_of_get(self, its: Running):
         """On every path that can be got, and without a body."""
-        async with running(tmp_path) as its:
-            task_id = await its.post()
-            served = its.gateway._app.ctx.needs
-            paths = [path for method, path in served if method == "GET"]
-            assert len(paths) > 15
-            for path in paths:
-                url = path.replace("<task_id:str>", str(task_id)).replace("<module:str>", "hub.js")
-                got, head = await its.ask(url), await its.client.head(url)
-                assert head.status_code == got.status_code, path
-                assert not head.content
-                if path != "/metrics":  # which counts these requests
-                    same = {"content-type", "content-length", "cache-control", "etag"}
-                    if got.is_stream_consumed and b'"lag":' in got.content:  # of some digits
-                        same.remove("content-length")
-                    for name in same & got.headers.keys():
-                        assert head.headers[name] == got.headers[name], (path, name)
-            assert not its.gateway.hub.streams
+        task_id = await its.post()
+        served = its.gateway._app.ctx.needs
+        paths = [path for method, path in served if method == "GET"]
+        assert len(paths) > 15
+        for path in paths:
+            url = path.replace("<task_id:str>", str(task_id)).replace("<module:str>", "hub.js")
+            got, head = await its.ask(url), await its.client.head(url)
+            assert head.status_code == got.status_code, path
+            assert not head.content
+            if path != "/metrics":  # which counts these requests
+                same = {"content-type", "content-length", "cache-control", "etag"}
+                if got.is_stream_consumed and b'"lag":' in got.content:  # of some digits
+                    same.remove("content-length")
+                for name in same & got.headers.keys():
+                    assert head.headers[name] == got.headers[name], (path, name)
+        assert not its.gateway.hub.streams
 
-    async def test_options_tell_what_is_allowed(self, tmp_path: Path, caplog):
+    async def test_options_tell_what_is_allowed(self, its: Running, caplog):
         """Of a path, and of the server; a path that is not there has no options."""
-        async with running(tmp_path) as its:
-            for path, allowed in (
-                ("/api/tts", "POST, OPTIONS"),
-                ("/health", "GET, HEAD, OPTIONS"),
-                ("/events", "GET, HEAD, OPTIONS"),
-            ):
-                answer = await its.client.options(path)
-                assert (answer.status_code, answer.headers["allow"]) == (204, allowed)
-                refused = await its.client.request("PUT", path)
-                assert (refused.status_code, refused.headers["allow"]) == (405, allowed)
-            assert (await its.client.options("/nowhere")).status_code == HTTPStatus.NOT_FOUND
-            # A body is read and ignored: Sanic would take one that is left for a fault of ours.
-            answer = await its.client.request("OPTIONS", "/health", content=b"something")
-            assert answer.status_code == 204
-            assert not [record for record in caplog.records if record.levelname == "ERROR"]
-            raw = await answer_to(its, b"OPTIONS * HTTP/1.1\r\n" + LOCAL + b"\r\n")
-            assert status(raw) == HTTPStatus.NO_CONTENT
-            assert b"GET, HEAD, POST, DELETE, OPTIONS" in raw
+        for path, allowed in (
+            ("/api/tts", "POST, OPTIONS"),
+            ("/health", "GET, HEAD, OPTIONS"),
+            ("/events", "GET, HEAD, OPTIONS"),
+        ):
+            answer = await its.client.options(path)
+            assert (answer.status_code, answer.headers["allow"]) == (204, allowed)
+            refused = await its.client.request("PUT", path)
+            assert (refused.status_code, refused.headers["allow"]) == (405, allowed)
+        assert (await its.client.options("/nowhere")).status_code == HTTPStatus.NOT_FOUND
+        # A body is read and ignored: Sanic would take one that is left for a fault of ours.
+        answer = await its.client.request("OPTIONS", "/health", content=b"something")
+        assert answer.status_code == 204
+        assert not [record for record in caplog.records if record.levelname == "ERROR"]
+        raw = await answer_to(its, b"OPTIONS * HTTP/1.1\r\n" + LOCAL + b"\r\n")
+        assert status(raw) == HTTPStatus.NO_CONTENT
+        assert b"GET, HEAD, POST, DELETE, OPTIONS" in raw
 
-    async def test_nobody_keeps_or_guesses_them(self, tmp_path: Path):
+    async def test_nobody_keeps_or_guesses_them(self, its: Running):
         """Answers of the API, health, metrics and errors are neither cached nor sniffed."""
-        async with running(tmp_path) as its:
-            answers = [
-                await its.client.get(url)
-                for url in ("/api/stats", "/health", "/metrics", "/system", "/nowhere", "/ws")
-            ]
-            answers.append(await its.client.post("/api/tts", json={}))
-            answers.append(await its.client.put("/api/tts"))
-            answers.append(await its.client.get("/health", headers={"Host": "evil.test"}))
-            for answer in answers:
-                assert answer.headers["x-content-type-options"] == "nosniff", answer.url
-                assert answer.headers["cache-control"] == "no-store", answer.url
+        answers = [
+            await its.client.get(url)
+            for url in ("/api/stats", "/health", "/metrics", "/system", "/nowhere", "/ws")
+        ]
+        answers.append(await its.client.post("/api/tts", json={}))
+        answers.append(await its.client.put("/api/tts"))
+        answers.append(await its.client.get("/health", headers={"Host": "evil.test"}))
+        for answer in answers:
+            assert answer.headers["x-content-type-options"] == "nosniff", answer.url
+            assert answer.headers["cache-control"] == "no-store", answer.url
 
     async def test_bodies(self, tmp_path: Path):
         """A mark before the JSON is no part of it; what is compressed is refused and not read."""
@@ -300,16 +293,14 @@ class TestAnswers:
             assert packed.status_code == HTTPStatus.UNSUPPORTED_MEDIA_TYPE
             assert "Content-Encoding" in packed.json()["error"]
 
-    async def test_an_empty_task_is_not_all_tasks(self, tmp_path: Path):
+    async def test_an_empty_task_is_not_all_tasks(self, its: Running):
         """A page that has no id yet hears an error, and not of everybody."""
-        async with running(tmp_path) as its:
-            assert (await its.ask("/events?taskId=")).status_code == HTTPStatus.NOT_FOUND
+        assert (await its.ask("/events?taskId=")).status_code == HTTPStatus.NOT_FOUND
 
-    async def test_the_docs_link_what_lies_beside_them(self, tmp_path: Path):
+    async def test_the_docs_link_what_lies_beside_them(self, its: Running):
         """Also behind a proxy that serves them below a path."""
-        async with running(tmp_path) as its:
-            assert 'href="openapi.json"' in (await its.client.get("/docs")).text
-            assert 'href="../openapi.json"' in (await its.client.get("/docs/reference")).text
+        assert 'href="openapi.json"' in (await its.client.get("/docs")).text
+        assert 'href="../openapi.json"' in (await its.client.get("/docs/reference")).text
 
 
 class TestConnections:

@@ -60,13 +60,12 @@ class TestUnknownFields:
             "/api/tts/task/00000000-0000-0000-0000-000000000000/events",
         ],
     )
-    async def test_are_refused_by_name_everywhere(self, tmp_path: Path, path: str):
+    async def test_are_refused_by_name_everywhere(self, its: Running, path: str):
         """An answer that ignores a filter would be taken for one that does not."""
-        async with running(tmp_path) as its:
-            answer = await its.client.get(path, params={"statuss": "failed"})
-            assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
-            assert answer.json()["error"].startswith("statuss: there is no such field; there are ")
-            assert "atLeast" in answer.json()["error"]
+        answer = await its.client.get(path, params={"statuss": "failed"})
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+        assert answer.json()["error"].startswith("statuss: there is no such field; there are ")
+        assert "atLeast" in answer.json()["error"]
 
     async def test_include_an_owner_that_is_not_ones_own(self, tmp_path: Path):
         """An app's key may name its own alone."""
@@ -167,21 +166,20 @@ class TestFreshness:
                 assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
                 assert answer.json()["error"] == "atLeast: the log ends at position 1"
 
-    async def test_an_answer_says_how_far_it_is_behind(self, tmp_path: Path):
+    async def test_an_answer_says_how_far_it_is_behind(self, its: Running):
         """In events, and in the seconds since the first of them."""
-        async with running(tmp_path) as its:
-            async with open_database(its.settings.store_url) as database:
-                await its.post()
-                await project(its.store, database)
-            at_the_end = await get(its, "/api/tts/tasks")
-            assert at_the_end["lag"] == {"events": 0, "seconds": 0.0}
+        async with open_database(its.settings.store_url) as database:
             await its.post()
-            await its.post()
-            await asyncio.sleep(0.01)
-            for path in ("/api/tts/tasks", "/api/dead-letters", "/api/stats", "/api/usage"):
-                behind = await get(its, path, atLeast=0)
-                assert (behind["position"], behind["lag"]["events"]) == (1, 2)
-                assert 0 < behind["lag"]["seconds"] < 60
+            await project(its.store, database)
+        at_the_end = await get(its, "/api/tts/tasks")
+        assert at_the_end["lag"] == {"events": 0, "seconds": 0.0}
+        await its.post()
+        await its.post()
+        await asyncio.sleep(0.01)
+        for path in ("/api/tts/tasks", "/api/dead-letters", "/api/stats", "/api/usage"):
+            behind = await get(its, path, atLeast=0)
+            assert (behind["position"], behind["lag"]["events"]) == (1, 2)
+            assert 0 < behind["lag"]["seconds"] < 60
 
 
 class TestStatistics:
@@ -209,13 +207,12 @@ class TestStatistics:
             series = await get(its, "/api/stats/series", since=old.isoformat(), until=until)
             assert series["points"] == []
 
-    async def test_a_series_has_a_bound(self, tmp_path: Path):
+    async def test_a_series_has_a_bound(self, its: Running):
         """A year of minutes is refused, with what to do."""
-        async with running(tmp_path) as its:
-            query = {"span": "minute", "since": "2025-01-01T00:00:00Z"}
-            answer = await its.client.get("/api/stats/series", params=query)
-            assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
-            assert "since: at most 1500 points of a minute" in answer.json()["error"]
+        query = {"span": "minute", "since": "2025-01-01T00:00:00Z"}
+        answer = await its.client.get("/api/stats/series", params=query)
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+        assert "since: at most 1500 points of a minute" in answer.json()["error"]
 
     async def test_templates_tell_how_they_do(self, tmp_path: Path):
         """When they were asked for last, and which share of their tasks fails."""

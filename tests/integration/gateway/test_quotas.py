@@ -371,9 +371,8 @@ class TestUsage:
             assert nobody.json()["data"]["owners"][0]["unfinished"] == 0
 
     @pytest.mark.parametrize("query", ["days=0", "days=93", "days=x", "day=1", "limit=0"])
-    async def test_says_what_is_wrong_with_a_question(self, tmp_path: Path, query: str):
+    async def test_says_what_is_wrong_with_a_question(self, its: Running, query: str):
         """By the field's name, misspelt ones too."""
-        async with running(tmp_path) as its:
-            answer = await its.client.get(f"/api/usage?{query}")
-            assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
-            assert query.partition("=")[0] in answer.json()["error"]
+        answer = await its.client.get(f"/api/usage?{query}")
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+        assert query.partition("=")[0] in answer.json()["error"]

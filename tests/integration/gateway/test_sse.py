@@ -37,65 +37,61 @@ SO_ATTACH_FILTER = 26  # Linux's; the module has no name for it
 
 
 class TestStream:
-    async def test_tells_a_task_from_its_beginning(self, tmp_path: Path):
+    async def test_tells_a_task_from_its_beginning(self, its: Running):
         """Who subscribes after the POST gets each status from the first on, then live."""
-        async with running(tmp_path) as its:
-            task_id = await its.post()
-            async with its.stream(f"taskId={task_id}") as reader:
-                first = await reader.next()
-                assert first.event == "connected"
-                assert first.json()["clientId"]
-                assert (await reader.updates(1))[0] == {
-                    "taskId": str(task_id),
-                    "status": "starting",
-                    "timestamp": (await its.application.load(task_id))[0].created_on.isoformat(),
-                    "position": 1,
-                    "templateId": "template1",
-                }
-                await speak(its.application, task_id)
-                updates = await reader.updates(len(STATUSES_OF_SPEECH) - 1)
-                assert ["starting", *(u["status"] for u in updates)] == STATUSES_OF_SPEECH
-                assert updates[-1]["audioUrl"] == its.audio.url(f"audio-{task_id}.wav")
-                assert updates[3]["predictionId"] == "p1"
+        task_id = await its.post()
+        async with its.stream(f"taskId={task_id}") as reader:
+            first = await reader.next()
+            assert first.event == "connected"
+            assert first.json()["clientId"]
+            assert (await reader.updates(1))[0] == {
+                "taskId": str(task_id),
+                "status": "starting",
+                "timestamp": (await its.application.load(task_id))[0].created_on.isoformat(),
+                "position": 1,
+                "templateId": "template1",
+            }
+            await speak(its.application, task_id)
+            updates = await reader.updates(len(STATUSES_OF_SPEECH) - 1)
+            assert ["starting", *(u["status"] for u in updates)] == STATUSES_OF_SPEECH
+            assert updates[-1]["audioUrl"] == its.audio.url(f"audio-{task_id}.wav")
+            assert updates[3]["predictionId"] == "p1"
 
-    async def test_head_is_made_for_proxies(self, tmp_path: Path):
+    async def test_head_is_made_for_proxies(self, its: Running):
         """Nothing between us and the client holds frames back, and clients know when to return."""
-        async with running(tmp_path) as its:
-            async with its.stream() as reader:
-                headers = reader.source.response.headers
-                assert headers["content-type"].startswith("text/event-stream")
-                assert headers["x-accel-buffering"] == "no"
-                assert "no-cache" in headers["cache-control"]
-            _, writer, raw = await raw_stream(its, "HTTP/1.0")
-            assert b"retry: 2000\n" in raw
-            assert b"chunked" not in raw
-            writer.close()
+        async with its.stream() as reader:
+            headers = reader.source.response.headers
+            assert headers["content-type"].startswith("text/event-stream")
+            assert headers["x-accel-buffering"] == "no"
+            assert "no-cache" in headers["cache-control"]
+        _, writer, raw = await raw_stream(its, "HTTP/1.0")
+        assert b"retry: 2000\n" in raw
+        assert b"chunked" not in raw
+        writer.close()
 
     @pytest.mark.parametrize("separator", [",", "&taskId="])
-    async def test_is_only_about_the_tasks_asked_for(self, tmp_path: Path, separator: str):
+    async def test_is_only_about_the_tasks_asked_for(self, its: Running, separator: str):
         """A stream of several tasks shows theirs, in the log's order, and no other's."""
-        async with running(tmp_path) as its:
-            a, b, other = await its.post(), await its.post(), await its.post()
-            async with its.stream(f"taskId={a}{separator}{b}") as reader:
-                for task_id in (other, b, a):
-                    await speak(its.application, task_id)
-                updates = await reader.updates(2 * len(STATUSES_OF_SPEECH))
-                assert {u["taskId"] for u in updates} == {str(a), str(b)}
-                positions = [u["position"] for u in updates]
-                assert positions == sorted(positions)
+        a, b, other = await its.post(), await its.post(), await its.post()
+        async with its.stream(f"taskId={a}{separator}{b}") as reader:
+            for task_id in (other, b, a):
+                await speak(its.application, task_id)
+            updates = await reader.updates(2 * len(STATUSES_OF_SPEECH))
+            assert {u["taskId"] for u in updates} == {str(a), str(b)}
+            positions = [u["position"] for u in updates]
+            assert positions == sorted(positions)
 
     @pytest.mark.parametrize("separator", [",", "&taskId="])
-    async def test_refuses_what_it_cannot_show(self, tmp_path: Path, separator: str):
+    async def test_refuses_what_it_cannot_show(self, its: Running, separator: str):
         """An unknown task is 404 and a start that means nothing 400, before any stream begins."""
-        async with running(tmp_path) as its:
-            task_id = await its.post()
-            answer = await its.ask(f"/events?taskId={task_id}{separator}{uuid4()}")
-            assert (answer.status_code, answer.json()["code"]) == (404, "task_not_found")
-            answer = await its.ask("/events?from=yesterday")
-            assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
-            many = separator.join(["taskId=" + str(task_id), *[str(task_id)] * 100])
-            assert (await its.ask(f"/events?{many}")).status_code == 400
-            assert len(its.gateway.hub.streams) == 0
+        task_id = await its.post()
+        answer = await its.ask(f"/events?taskId={task_id}{separator}{uuid4()}")
+        assert (answer.status_code, answer.json()["code"]) == (404, "task_not_found")
+        answer = await its.ask("/events?from=yesterday")
+        assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+        many = separator.join(["taskId=" + str(task_id), *[str(task_id)] * 100])
+        assert (await its.ask(f"/events?{many}")).status_code == 400
+        assert len(its.gateway.hub.streams) == 0
 
     async def test_tells_the_template_in_each_update(self, tmp_path: Path):
         """Of a task that began before the stream, and before the gateway did."""
@@ -121,56 +117,54 @@ class TestStream:
                     assert all("templateId" in update for update in updates)
                 assert {u["templateId"] for u in await own.updates(4)} == {"before"}
 
-    async def test_starts_where_asked(self, tmp_path: Path):
+    async def test_starts_where_asked(self, its: Running):
         """``from`` takes the log's start, its end, or any position."""
-        async with running(tmp_path) as its:
-            task_id = await its.post()
-            await speak(its.application, task_id)
-            for query, first in [
-                ("from=start", 1),
-                ("from=5", 6),
-                (f"from=5&taskId={task_id}", 6),
-                ("from=now", 9),
-                (f"from=now&taskId={task_id}", 9),
-                ("", 9),
-            ]:
-                async with its.stream(query) as reader:
-                    assert (await reader.next()).id == str(first - 1)
-                    if first <= 8:
-                        assert (await reader.updates(1))[0]["position"] == first
-                    else:
-                        position = await its.store.position()
-                        assert len(its.gateway.hub.streams) == 1
-                        assert position == 8
+        task_id = await its.post()
+        await speak(its.application, task_id)
+        for query, first in [
+            ("from=start", 1),
+            ("from=5", 6),
+            (f"from=5&taskId={task_id}", 6),
+            ("from=now", 9),
+            (f"from=now&taskId={task_id}", 9),
+            ("", 9),
+        ]:
+            async with its.stream(query) as reader:
+                assert (await reader.next()).id == str(first - 1)
+                if first <= 8:
+                    assert (await reader.updates(1))[0]["position"] == first
+                else:
+                    position = await its.store.position()
+                    assert len(its.gateway.hub.streams) == 1
+                    assert position == 8
 
 
 class TestNoGapNoDuplicate:
-    async def test_between_history_and_live(self, tmp_path: Path):
+    async def test_between_history_and_live(self, its: Running):
         """Clients that connect while a writer hammers get every event once, in order."""
-        async with running(tmp_path) as its:
-            watched = await its.post()
-            writing = asyncio.gather(*(life(its) for _ in range(TASKS)))
+        watched = await its.post()
+        writing = asyncio.gather(*(life(its) for _ in range(TASKS)))
 
-            async def read(n: int) -> None:
-                # Spread over the writer's time: some find all of it in history, some none.
-                while await its.store.position() < n * 10:
-                    await asyncio.sleep(0.001)
-                async with its.stream("from=start") as reader:
-                    total = 1 + TASKS * len(STATUSES_OF_SPEECH) + 60
-                    positions = [u["position"] for u in await reader.updates(total)]
-                    assert positions == list(range(1, total + 1))
+        async def read(n: int) -> None:
+            # Spread over the writer's time: some find all of it in history, some none.
+            while await its.store.position() < n * 10:
+                await asyncio.sleep(0.001)
+            async with its.stream("from=start") as reader:
+                total = 1 + TASKS * len(STATUSES_OF_SPEECH) + 60
+                positions = [u["position"] for u in await reader.updates(total)]
+                assert positions == list(range(1, total + 1))
 
-            async def read_task() -> None:
-                async with its.stream(f"taskId={watched}") as reader:
-                    updates = await reader.updates(61)
-                    assert [u["position"] for u in updates] == [
-                        event.position for event in (await its.store.events(watched))
-                    ]
+        async def read_task() -> None:
+            async with its.stream(f"taskId={watched}") as reader:
+                updates = await reader.updates(61)
+                assert [u["position"] for u in updates] == [
+                    event.position for event in (await its.store.events(watched))
+                ]
 
-            work_on_watched = asyncio.create_task(claim_again(its.application, watched, 59))
-            readers = [read(n) for n in range(READERS)] + [read_task() for _ in range(READERS)]
-            async with asyncio.timeout(60):
-                await asyncio.gather(writing, work_on_watched, *readers)
+        work_on_watched = asyncio.create_task(claim_again(its.application, watched, 59))
+        readers = [read(n) for n in range(READERS)] + [read_task() for _ in range(READERS)]
+        async with asyncio.timeout(60):
+            await asyncio.gather(writing, work_on_watched, *readers)
 
     async def test_across_a_restart_of_the_gateway(self, tmp_path: Path):
         """A client that returns with its last id, in header or query, gets what it missed."""
@@ -194,19 +188,20 @@ class TestNoGapNoDuplicate:
                     updates = await reader.updates(len(missed))
                     assert [u["position"] for u in updates] == missed
 
-    async def test_when_the_connection_is_lost_before_the_first_update(self, tmp_path: Path):
+    async def test_when_the_connection_is_lost_before_the_first_update(self, its: Running):
         """``connected`` carries an id already, so that what happens meanwhile is not missed."""
-        async with running(tmp_path) as its:
-            await its.post()
-            async with its.stream() as reader:
-                last = (await reader.next()).id
-            await its.post()
-            async with its.stream(headers={"Last-Event-ID": last}) as reader:
-                assert [u["position"] for u in await reader.updates(1)] == [2]
+        await its.post()
+        async with its.stream() as reader:
+            last = (await reader.next()).id
+        await its.post()
+        async with its.stream(headers={"Last-Event-ID": last}) as reader:
+            assert [u["position"] for u in await reader.updates(1)] == [2]
 
-    async def test_between_list_and_stream(self, tmp_path: Path):
+    async def test_between_list_and_stream(self, its: Running):
         """What the list does not show yet comes from its position on, however far it is behind."""
-        async with running(tmp_path) as its, open_database(its.settings.store_url) as base:
+        async with (
+            open_database(its.settings.store_url) as base,
+        ):
             task_id = await its.post()
             await project(its.store, base)
             await speak(its.application, task_id)
@@ -360,17 +355,16 @@ class TestHeartbeat:
                 writing = asyncio.gather(*(life(its) for _ in range(30)))
                 await asyncio.gather(writing, *(read() for _ in range(READERS)))
 
-    async def test_nobody_listening_costs_nothing(self, tmp_path: Path):
+    async def test_nobody_listening_costs_nothing(self, its: Running):
         """The log is followed from the first stream to the last, and not in between."""
-        async with running(tmp_path) as its:
-            hub = its.gateway.hub
-            assert not hub._running
-            for _ in range(2):
-                async with its.stream() as reader, its.stream() as second:
-                    await reader.next()
-                    await second.next()
-                    assert hub._running
-                await until(lambda: not hub._running, "the hub rests")
+        hub = its.gateway.hub
+        assert not hub._running
+        for _ in range(2):
+            async with its.stream() as reader, its.stream() as second:
+                await reader.next()
+                await second.next()
+                assert hub._running
+            await until(lambda: not hub._running, "the hub rests")
 
 
 class TestReaders:
@@ -466,31 +460,29 @@ async def raw_stream(
 
 
 class TestStopping:
-    async def test_sends_every_client_away(self, tmp_path: Path):
+    async def test_sends_every_client_away(self, its: Running):
         """A stopping gateway tells each client when to return, spread over seconds."""
-        async with running(tmp_path) as its:
-            readers = [await raw_stream(its, "HTTP/1.1") for _ in range(100)]
-            started = asyncio.get_running_loop().time()
-            await its.gateway.stop()
-            assert asyncio.get_running_loop().time() - started < 5
-            delays = set()
-            for reader, writer, _ in readers:
-                size, chunk, rest = (await reader.read()).split(b"\r\n", 2)
-                assert len(chunk) == int(size, 16)
-                assert chunk.startswith(b"retry: ")
-                assert rest == b"0\r\n\r\n", "the end of the body is not seen"
-                delays.add(int(chunk.split()[1]))
-                writer.close()
-            assert 500 <= min(delays) < 2000
-            assert 3000 < max(delays) <= 5000
+        readers = [await raw_stream(its, "HTTP/1.1") for _ in range(100)]
+        started = asyncio.get_running_loop().time()
+        await its.gateway.stop()
+        assert asyncio.get_running_loop().time() - started < 5
+        delays = set()
+        for reader, writer, _ in readers:
+            size, chunk, rest = (await reader.read()).split(b"\r\n", 2)
+            assert len(chunk) == int(size, 16)
+            assert chunk.startswith(b"retry: ")
+            assert rest == b"0\r\n\r\n", "the end of the body is not seen"
+            delays.add(int(chunk.split()[1]))
+            writer.close()
+        assert 500 <= min(delays) < 2000
+        assert 3000 < max(delays) <= 5000
 
-    async def test_takes_nobody_new(self, tmp_path: Path):
+    async def test_takes_nobody_new(self, its: Running):
         """A request for a stream that arrives while the gateway stops is told to come back."""
-        async with running(tmp_path) as its:
-            await its.gateway.hub.aclose()
-            answer = await its.ask("/events")
-            assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
-            assert answer.headers["retry-after"]
+        await its.gateway.hub.aclose()
+        answer = await its.ask("/events")
+        assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
+        assert answer.headers["retry-after"]
 
 
 class TestTrouble:
@@ -504,17 +496,16 @@ class TestTrouble:
             assert not its.gateway.hub._running
 
     async def test_store_that_is_away_refuses_the_stream(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+        self, its: Running, monkeypatch: pytest.MonkeyPatch
     ):
         """Without the store there is no stream: 503, not an empty one."""
-        async with running(tmp_path) as its:
 
-            async def away() -> int:
-                raise Unavailable("no disk")
+        async def away() -> int:
+            raise Unavailable("no disk")
 
-            monkeypatch.setattr(its.store, "position", away)
-            assert (await its.ask("/events")).status_code == 503
-            assert not its.gateway.hub._followers
+        monkeypatch.setattr(its.store, "position", away)
+        assert (await its.ask("/events")).status_code == 503
+        assert not its.gateway.hub._followers
 
 
 class BrokenLog(LateLog):

@@ -139,19 +139,20 @@ async def test_a_script_that_reads_lines_hears_the_end_of_a_task_with_it(tmp_pat
 
 
 @pytest.mark.parametrize("read", [by_urllib3, by_requests], ids=lambda read: read.__name__)
-async def test_a_stream_that_broke_off_is_no_finished_one(tmp_path: Path, read):
+async def test_a_stream_that_broke_off_is_no_finished_one(its: Running, read):
     """A client tells a gateway that was killed from one that sent it away."""
-    async with running(tmp_path) as its:
-        listener = await hears_promptly(its, read(f"{its.gateway.url}/events"))
-        its.gateway.hub.abort()
-        await listener.ended()
-        assert listener.end is not None
+    listener = await hears_promptly(its, read(f"{its.gateway.url}/events"))
+    its.gateway.hub.abort()
+    await listener.ended()
+    assert listener.end is not None
 
 
 @pytest.mark.parametrize("site", [GOOD, OLD], ids=["HTTP/1.1", "HTTP/1.0"])
-async def test_through_nginx(tmp_path: Path, site: str):
+async def test_through_nginx(its: Running, site: str):
     """Whichever version it speaks to us, its clients hear at once."""
-    async with running(tmp_path) as its, nginx_before(its, site) as nginx:
+    async with (
+        nginx_before(its, site) as nginx,
+    ):
         await hears_promptly(its, by_urllib3(f"{nginx.url}/events"))
         await asyncio.to_thread(nginx.halt)
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from pathlib import Path
 from uuid import UUID
 
 import pytest
 
 from tests.builders import bring, complete, succeed
-from tests.integration.gateway.gateway_under_test import BODY, Running, running
+from tests.integration.gateway.gateway_under_test import BODY, Running
 from tts.domain.task import Task
 from tts.domain.values import Status
 
@@ -25,15 +24,14 @@ def _speak_suspiciously(task: Task) -> None:
 
 
 @pytest.mark.parametrize("way", ["stream", "query", "timeline", "waiting answer"])
-async def test_suspect_segments_are_named(tmp_path: Path, way: str):
+async def test_suspect_segments_are_named(its: Running, way: str):
     """The same numbers by every way."""
-    async with running(tmp_path) as its:
-        accepted = await its.client.post("/api/tts", json=BODY, headers=KEY)
-        task_id = UUID(accepted.json()["data"]["taskId"])
-        before = (await its.client.get(f"/api/tts/task/{task_id}")).json()["data"]
-        assert "suspectSegments" not in before
-        await its.application.change(task_id, _speak_suspiciously)
-        assert await _suspects(its, task_id, way) == [0]
+    accepted = await its.client.post("/api/tts", json=BODY, headers=KEY)
+    task_id = UUID(accepted.json()["data"]["taskId"])
+    before = (await its.client.get(f"/api/tts/task/{task_id}")).json()["data"]
+    assert "suspectSegments" not in before
+    await its.application.change(task_id, _speak_suspiciously)
+    assert await _suspects(its, task_id, way) == [0]
 
 
 async def _suspects(its: Running, task_id: UUID, way: str) -> object:

@@ -24,50 +24,47 @@ from tests.integration.gateway.gateway_under_test import (
     running,
     speak,
 )
-from tests.integration.gateway.socket_client import PATIENCE_SECONDS, client_of
+from tests.integration.gateway.socket_client import PATIENCE_SECONDS, Client, client_of
 from tests.waiting import until
 
 
 class TestSubscription:
-    async def test_shows_what_was_and_what_comes(self, tmp_path: Path):
+    async def test_shows_what_was_and_what_comes(self, its: Running, client: Client):
         """A task's subscription has the same data as its stream over HTTP, from the beginning."""
-        async with running(tmp_path) as its, client_of(its) as client:
-            task_id = await its.post()
-            answer = await client.ask("subscribe", taskIds=[str(task_id)])
-            assert answer["data"] == {"taskIds": [str(task_id)], "position": 0}
-            await client.updates(1)
-            await speak(its.application, task_id)
-            updates = await client.updates(len(STATUSES_OF_SPEECH) - 1)
-            assert [update["status"] for update in updates] == STATUSES_OF_SPEECH[1:]
-            async with its.stream(f"taskId={task_id}&from=1") as reader:
-                assert updates == await reader.updates(len(updates))
+        task_id = await its.post()
+        answer = await client.ask("subscribe", taskIds=[str(task_id)])
+        assert answer["data"] == {"taskIds": [str(task_id)], "position": 0}
+        await client.updates(1)
+        await speak(its.application, task_id)
+        updates = await client.updates(len(STATUSES_OF_SPEECH) - 1)
+        assert [update["status"] for update in updates] == STATUSES_OF_SPEECH[1:]
+        async with its.stream(f"taskId={task_id}&from=1") as reader:
+            assert updates == await reader.updates(len(updates))
 
-    async def test_of_everything_begins_now(self, tmp_path: Path):
+    async def test_of_everything_begins_now(self, its: Running, client: Client):
         """Without tasks a subscription is about all of one's own, from now on unless asked."""
-        async with running(tmp_path) as its, client_of(its) as client:
-            await its.post()
-            await until(lambda: its.gateway.hub.position == 1, "the hub knows")
-            assert (await client.ask("subscribe"))["data"] == {"taskIds": None, "position": 1}
-            await its.post()
-            assert [u["position"] for u in await client.updates(1)] == [2]
-            assert (await client.ask("subscribe", **{"from": "start"}))["data"]["position"] == 0
-            assert [u["position"] for u in await client.updates(2)] == [1, 2]
+        await its.post()
+        await until(lambda: its.gateway.hub.position == 1, "the hub knows")
+        assert (await client.ask("subscribe"))["data"] == {"taskIds": None, "position": 1}
+        await its.post()
+        assert [u["position"] for u in await client.updates(1)] == [2]
+        assert (await client.ask("subscribe", **{"from": "start"}))["data"]["position"] == 0
+        assert [u["position"] for u in await client.updates(2)] == [1, 2]
 
-    async def test_adds_up_and_ends(self, tmp_path: Path):
+    async def test_adds_up_and_ends(self, its: Running, client: Client):
         """Subscriptions of one connection add up, one event comes once, and each can be ended."""
-        async with running(tmp_path) as its, client_of(its) as client:
-            a, b, c = [str(await its.post()) for _ in range(3)]
-            await client.ask("subscribe", taskIds=[a], **{"from": "now"})
-            await client.ask("subscribe", taskIds=[a, b], **{"from": "now"})
-            for task in (c, b, a):
-                await speak(its.application, UUID(task))
-            updates = await client.updates(14)
-            assert [u["taskId"] for u in updates] == [b] * 7 + [a] * 7
-            assert (await client.ask("unsubscribe", taskIds=[a]))["type"] == "ack"
-            assert (await client.ask("unsubscribe"))["type"] == "ack"
-            await its.post()
-            assert (await client.ask("ping"))["type"] == "pong"
-            assert not its.gateway.hub.sockets._of_task
+        a, b, c = [str(await its.post()) for _ in range(3)]
+        await client.ask("subscribe", taskIds=[a], **{"from": "now"})
+        await client.ask("subscribe", taskIds=[a, b], **{"from": "now"})
+        for task in (c, b, a):
+            await speak(its.application, UUID(task))
+        updates = await client.updates(14)
+        assert [u["taskId"] for u in updates] == [b] * 7 + [a] * 7
+        assert (await client.ask("unsubscribe", taskIds=[a]))["type"] == "ack"
+        assert (await client.ask("unsubscribe"))["type"] == "ack"
+        await its.post()
+        assert (await client.ask("ping"))["type"] == "pong"
+        assert not its.gateway.hub.sockets._of_task
 
     @pytest.mark.parametrize(
         ("last", "reason"), [("99", "future"), (3, "too_old"), ("abc", "unknown")]
@@ -127,54 +124,51 @@ class TestNoGapNoDuplicate:
             seen += [u["position"] for u in await client.updates(total - len(seen))]
         assert seen == list(range(1, total + 1))
 
-    async def test_between_history_and_live(self, tmp_path: Path):
+    async def test_between_history_and_live(self, its: Running):
         """Clients that subscribe at any moment of a storm see the same as everybody."""
-        async with running(tmp_path) as its:
-            total = 40 * len(STATUSES_OF_SPEECH)
+        total = 40 * len(STATUSES_OF_SPEECH)
 
-            async def life() -> None:
-                await speak(its.application, await its.post())
+        async def life() -> None:
+            await speak(its.application, await its.post())
 
-            async def read(n: int) -> None:
-                async with client_of(its) as client:
-                    while await its.store.position() < n * 10:
-                        await asyncio.sleep(0.001)
-                    await client.ask("subscribe", **{"from": "start"})
-                    positions = [u["position"] for u in await client.updates(total)]
-                    assert positions == list(range(1, total + 1))
+        async def read(n: int) -> None:
+            async with client_of(its) as client:
+                while await its.store.position() < n * 10:
+                    await asyncio.sleep(0.001)
+                await client.ask("subscribe", **{"from": "start"})
+                positions = [u["position"] for u in await client.updates(total)]
+                assert positions == list(range(1, total + 1))
 
-            async with asyncio.timeout(60):
-                await asyncio.gather(*(life() for _ in range(40)), *(read(n) for n in range(24)))
+        async with asyncio.timeout(60):
+            await asyncio.gather(*(life() for _ in range(40)), *(read(n) for n in range(24)))
 
 
 class TestCommands:
-    async def test_generate(self, tmp_path: Path):
+    async def test_generate(self, its: Running, client: Client):
         """What is acknowledged is on disk, and the same key gets the same task."""
-        async with running(tmp_path) as its, client_of(its) as client:
-            order = {**BODY, "idempotencyKey": "k1", "format": "opus"}
-            first = await client.ask("generate", **order, priority="low")
-            assert first["data"]["status"] == "started"
-            task, _ = await its.application.load(UUID(first["data"]["taskId"]))
-            assert (task.template_id, task.priority) == (BODY["templateId"], "low")
-            assert task.audio_format == "opus"
-            again = await client.ask("generate", **order)
-            assert again["data"]["taskId"] == first["data"]["taskId"]
-            for change in ({"tts_text": "x"}, {"format": "mp3"}):
-                other = await client.ask("generate", **(order | change))
-                assert (other["type"], other["code"]) == ("error", "idempotency_key_reused")
+        order = {**BODY, "idempotencyKey": "k1", "format": "opus"}
+        first = await client.ask("generate", **order, priority="low")
+        assert first["data"]["status"] == "started"
+        task, _ = await its.application.load(UUID(first["data"]["taskId"]))
+        assert (task.template_id, task.priority) == (BODY["templateId"], "low")
+        assert task.audio_format == "opus"
+        again = await client.ask("generate", **order)
+        assert again["data"]["taskId"] == first["data"]["taskId"]
+        for change in ({"tts_text": "x"}, {"format": "mp3"}):
+            other = await client.ask("generate", **(order | change))
+            assert (other["type"], other["code"]) == ("error", "idempotency_key_reused")
 
-    async def test_retry_and_cancel(self, tmp_path: Path):
+    async def test_retry_and_cancel(self, its: Running, client: Client):
         """They do what they do over HTTP, refusals included."""
-        async with running(tmp_path) as its, client_of(its) as client:
-            task_id = await its.post()
-            refused = await client.ask("retry", taskId=str(task_id))
-            assert (refused["type"], refused["code"]) == ("error", "task_not_failed")
-            await fail(its.application, task_id, permanent=True)
-            mismatch = await client.ask("retry", taskId=str(task_id), tts_text="else")
-            assert (mismatch["code"], mismatch["taskId"]) == ("task_mismatch", str(task_id))
-            assert (await client.ask("retry", taskId=str(task_id)))["type"] == "ack"
-            canceled = await client.ask("cancel", taskId=str(task_id))
-            assert canceled["data"]["status"] in {"canceling", "canceled"}
+        task_id = await its.post()
+        refused = await client.ask("retry", taskId=str(task_id))
+        assert (refused["type"], refused["code"]) == ("error", "task_not_failed")
+        await fail(its.application, task_id, permanent=True)
+        mismatch = await client.ask("retry", taskId=str(task_id), tts_text="else")
+        assert (mismatch["code"], mismatch["taskId"]) == ("task_mismatch", str(task_id))
+        assert (await client.ask("retry", taskId=str(task_id)))["type"] == "ack"
+        canceled = await client.ask("cancel", taskId=str(task_id))
+        assert canceled["data"]["status"] in {"canceling", "canceled"}
 
     @pytest.mark.parametrize(
         ("message", "code"),
@@ -200,22 +194,22 @@ class TestCommands:
             ('{"type": "cancel", "id": "x", "taskId": "1"}', "task_not_found"),
         ],
     )
-    async def test_wrong_ones_are_refused(self, tmp_path: Path, message: str, code: str | None):
+    async def test_wrong_ones_are_refused(
+        self, its: Running, client: Client, message: str, code: str | None
+    ):
         """A message that cannot be served gets an error with its id, and the next one is served."""
-        async with running(tmp_path) as its, client_of(its) as client:
-            await client.connection.send(message)
-            error = await client.next()
-            assert error["type"] == "error"
-            assert error["code"] == (code or "invalid_request")
-            assert error["id"] == ("x" if '"x"' in message else None)
-            assert (await client.ask("ping"))["type"] == "pong"
-            assert await its.store.position() == 0
+        await client.connection.send(message)
+        error = await client.next()
+        assert error["type"] == "error"
+        assert error["code"] == (code or "invalid_request")
+        assert error["id"] == ("x" if '"x"' in message else None)
+        assert (await client.ask("ping"))["type"] == "pong"
+        assert await its.store.position() == 0
 
-    async def test_too_many_tasks(self, tmp_path: Path):
+    async def test_too_many_tasks(self, client: Client):
         """One connection is about a bounded number of named tasks."""
-        async with running(tmp_path) as its, client_of(its) as client:
-            names = [str(uuid4()) for _ in range(101)]
-            assert (await client.ask("subscribe", taskIds=names))["code"] == "invalid_request"
+        names = [str(uuid4()) for _ in range(101)]
+        assert (await client.ask("subscribe", taskIds=names))["code"] == "invalid_request"
 
 
 class TestFraming:
@@ -233,12 +227,11 @@ class TestFraming:
                 assert await client.next() == {"type": "pong", "id": 7}
             await until(lambda: not its.gateway.hub.sockets, "nobody is left")
 
-    async def test_what_is_no_handshake_is_refused(self, tmp_path: Path):
+    async def test_what_is_no_handshake_is_refused(self, its: Running):
         """A plain GET learns what is expected here."""
-        async with running(tmp_path) as its:
-            answer = await its.client.get("/ws")
-            assert (answer.status_code, answer.json()["code"]) == (426, "websocket_expected")
-            assert answer.headers["upgrade"] == "websocket"
+        answer = await its.client.get("/ws")
+        assert (answer.status_code, answer.json()["code"]) == (426, "websocket_expected")
+        assert answer.headers["upgrade"] == "websocket"
 
     async def test_pages_of_other_sites_are_refused(self, tmp_path: Path):
         """A page may open a WebSocket to its own host and where CORS_ORIGINS says so, only."""
@@ -251,12 +244,11 @@ class TestFraming:
                     pass
             assert caught.value.response.status_code == 403
 
-    async def test_many_messages_at_once_are_answered_in_order(self, tmp_path: Path):
+    async def test_many_messages_at_once_are_answered_in_order(self, client: Client):
         """A burst longer than what may wait is held back, not dropped."""
-        async with running(tmp_path) as its, client_of(its) as client:
-            for n in range(300):
-                await client.connection.send(json.dumps({"type": "ping", "id": n}))
-            assert [(await client.of("pong"))["id"] for _ in range(300)] == list(range(300))
+        for n in range(300):
+            await client.connection.send(json.dumps({"type": "ping", "id": n}))
+        assert [(await client.of("pong"))["id"] for _ in range(300)] == list(range(300))
 
 
 class TestReaders:
@@ -332,9 +324,11 @@ def frame(text: str) -> bytes:
 
 
 class TestStopping:
-    async def test_sends_everybody_away(self, tmp_path: Path):
+    async def test_sends_everybody_away(self, its: Running):
         """A stopping gateway closes with 1001 and says when to come back, spread over seconds."""
-        async with running(tmp_path) as its, contextlib.AsyncExitStack() as stack:
+        async with (
+            contextlib.AsyncExitStack() as stack,
+        ):
             clients = [await stack.enter_async_context(client_of(its)) for _ in range(20)]
             mute = await handshake(its)
             closing = asyncio.gather(*(client.closed() for client in clients))
@@ -346,21 +340,19 @@ class TestStopping:
             assert len({reason for _, reason in ends}) > 10
             mute.close()
 
-    async def test_takes_nobody_new(self, tmp_path: Path):
+    async def test_takes_nobody_new(self, its: Running):
         """A handshake that arrives while the gateway stops is told to come back."""
-        async with running(tmp_path) as its:
-            await its.gateway.hub.aclose()
-            with pytest.raises(InvalidStatus) as caught:
-                async with client_of(its):
-                    pass
-            assert caught.value.response.status_code == 503
+        await its.gateway.hub.aclose()
+        with pytest.raises(InvalidStatus) as caught:
+            async with client_of(its):
+                pass
+        assert caught.value.response.status_code == 503
 
 
 class TestProtocol:
-    async def test_is_written_down_and_served(self, tmp_path: Path):
+    async def test_is_written_down_and_served(self, its: Running):
         """The served description names every message that a session understands."""
-        async with running(tmp_path) as its:
-            answer = await its.client.get("/asyncapi.yaml")
-            assert answer.headers["content-type"].startswith("application/yaml")
-            for kind in KINDS:
-                assert f"type: {{const: {kind}}}" in answer.text
+        answer = await its.client.get("/asyncapi.yaml")
+        assert answer.headers["content-type"].startswith("application/yaml")
+        for kind in KINDS:
+            assert f"type: {{const: {kind}}}" in answer.text
