@@ -11,13 +11,15 @@ import pytest
 from httpx._transports import default as httpx_transports
 from hypothesis import settings
 
+from projections.database import open_database
+from projections.ports import Database
 from tests.services.clock import Clock
 from tests.services.postgres import Postgres
 from tests.services.postgres_pair import PostgresPair
 from tests.services.rabbitmq import RabbitMQ
 from tests.services.rabbitmq_cluster import RabbitMQCluster
 from tests.services.s3 import S3
-from tests.services.stores import Backend
+from tests.services.stores import Backend, Store
 from tests.services.tls import Authority
 from tts.queue.memory import MemoryQueue
 from tts.queue.rabbitmq import RabbitMQ as RabbitQueue
@@ -130,6 +132,20 @@ def backend(request: pytest.FixtureRequest, tmp_path: Path) -> Backend:
         return Backend(f"sqlite:///{tmp_path / 'tts.db'}")
     server: Postgres = request.getfixturevalue("postgres")
     return Backend(server.create_database(), server)
+
+
+@pytest.fixture
+async def store(backend: Backend) -> AsyncIterator[Store]:
+    """The log in it, open."""
+    async with backend.store() as store:
+        yield store
+
+
+@pytest.fixture
+async def database(backend: Backend) -> AsyncIterator[Database]:
+    """The read models of it, open."""
+    async with open_database(backend.url) as database:
+        yield database
 
 
 @pytest.fixture(params=["memory", "rabbitmq"])

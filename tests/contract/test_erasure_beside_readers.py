@@ -103,19 +103,18 @@ async def test_an_erasure_that_a_reader_outlasts_is_done_when_he_ends(
         assert await erased(store, task)
 
 
-async def test_erasures_come_through_however_much_is_written(backend: Backend):
+async def test_erasures_come_through_however_much_is_written(store: Store):
     """A writer that never rests does not hold them up, either."""
-    async with backend.store() as store:
-        tasks = [await append(store) for _ in range(10)]
-        ended = False
+    tasks = [await append(store) for _ in range(10)]
+    ended = False
 
-        async def write() -> None:
-            while not ended:
-                await append(store)
+    async def write() -> None:
+        while not ended:
+            await append(store)
 
-        writing = [asyncio.create_task(write()) for _ in range(8)]
-        began = time.monotonic()
-        assert all([await erased(store, task) for task in tasks])
-        assert time.monotonic() - began < 5
-        ended = True
-        await asyncio.gather(*writing)
+    writing = [asyncio.create_task(write()) for _ in range(8)]
+    began = time.monotonic()
+    assert all([await erased(store, task) for task in tasks])
+    assert time.monotonic() - began < 5
+    ended = True
+    await asyncio.gather(*writing)

@@ -37,12 +37,6 @@ def backend(postgres: Postgres) -> Backend:
     return Backend(postgres.create_database(), postgres)
 
 
-@pytest.fixture
-async def store(backend: Backend):
-    async with backend.store() as store:
-        yield store
-
-
 def event() -> StoredEvent:
     return StoredEvent(uuid4(), 1, "tts.task.queued", b"{}")
 
@@ -218,15 +212,14 @@ async def served(work) -> bool:
 
 class TestLease:
     @pytest.mark.cluster
-    async def test_a_frozen_leader_makes_room(self, backend: Backend):
+    async def test_a_frozen_leader_makes_room(self, store: Store, backend: Backend):
         """A standby leads within seconds; the frozen one learns of it when it thaws."""
-        async with backend.store() as store:
-            with backend.process("lead", "relay") as leader:
-                assert await asyncio.to_thread(line, leader) == "leading"
-                leader.send_signal(19)
-                async with asyncio.timeout(15), store.leadership("relay"):
-                    leader.send_signal(18)
-                    assert await asyncio.to_thread(line, leader) == "lost"
+        with backend.process("lead", "relay") as leader:
+            assert await asyncio.to_thread(line, leader) == "leading"
+            leader.send_signal(19)
+            async with asyncio.timeout(15), store.leadership("relay"):
+                leader.send_signal(18)
+                assert await asyncio.to_thread(line, leader) == "lost"
 
     async def test_a_leader_that_lives_keeps_the_leadership(self, backend: Backend, monkeypatch):
         """Its session says so each second, however long it leads."""

@@ -30,12 +30,6 @@ class Plain(Application[UUID]):
     name = "stored"
 
 
-@pytest.fixture
-async def store(backend: Backend):
-    async with backend.store() as store:
-        yield store
-
-
 def event(task_id: UUID, version: int, **state) -> StoredEvent:
     return StoredEvent(task_id, version, "tts.task.queued", orjson.dumps(state))
 
@@ -349,15 +343,14 @@ async def test_people_read_the_log_with_sql(backend):
     assert len(backend.sql("SELECT state FROM task_log")) == 2
 
 
-async def test_an_append_that_returned_is_on_disk(backend):
+async def test_an_append_that_returned_is_on_disk(store, backend):
     """The settings that make a commit wait for the disk are really in force on the writer."""
-    async with backend.store() as store:
-        await store.append(some(uuid4(), 1))
-        if backend.is_sqlite:
-            writer = store._connections._writer
-            (synchronous,) = writer.execute("PRAGMA synchronous").fetchone()
-            (journal,) = writer.execute("PRAGMA journal_mode").fetchone()
-            assert (synchronous, journal) == (2, "wal")
-        else:
-            cursor = await store._writer.execute("SHOW synchronous_commit")
-            assert await cursor.fetchone() == ("on",)
+    await store.append(some(uuid4(), 1))
+    if backend.is_sqlite:
+        writer = store._connections._writer
+        (synchronous,) = writer.execute("PRAGMA synchronous").fetchone()
+        (journal,) = writer.execute("PRAGMA journal_mode").fetchone()
+        assert (synchronous, journal) == (2, "wal")
+    else:
+        cursor = await store._writer.execute("SHOW synchronous_commit")
+        assert await cursor.fetchone() == ("on",)

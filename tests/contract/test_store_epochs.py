@@ -19,12 +19,6 @@ def some(task_id: UUID, *versions: int) -> list[StoredEvent]:
     return [StoredEvent(task_id, version, "tts.task.queued", b"{}") for version in versions]
 
 
-@pytest.fixture
-async def store(backend: Backend):
-    async with backend.store() as store:
-        yield store
-
-
 async def lose(store: Store, count: int) -> int:
     """Where the log would end if it had not lost so many events."""
     return await store.position() + count

@@ -88,16 +88,15 @@ async def test_a_tailer_beside_eight_writers_sees_every_event_once_and_in_order(
         assert len({r.position for r in seen}) == sum(counts)
 
 
-async def test_a_follower_starts_behind_its_position(backend):
+async def test_a_follower_starts_behind_its_position(store):
     """History comes in bounded batches, then what is new."""
-    async with backend.store() as store:
-        positions = [await store.append(some(uuid4(), 1)) for _ in range(7)]
-        batches = store.follow(positions[1], batch=2)
-        async with asyncio.timeout(SECONDS):
-            history = [[r.position for r in await anext(batches)] for _ in range(3)]
-        assert history == [positions[2:4], positions[4:6], positions[6:]]
-        new = await store.append(some(uuid4(), 1))
-        assert [r.position for r in await take(batches, 1)] == [new]
+    positions = [await store.append(some(uuid4(), 1)) for _ in range(7)]
+    batches = store.follow(positions[1], batch=2)
+    async with asyncio.timeout(SECONDS):
+        history = [[r.position for r in await anext(batches)] for _ in range(3)]
+    assert history == [positions[2:4], positions[4:6], positions[6:]]
+    new = await store.append(some(uuid4(), 1))
+    assert [r.position for r in await take(batches, 1)] == [new]
 
 
 @pytest.mark.usefixtures("no_poll")
@@ -243,17 +242,16 @@ async def test_two_names_are_led_independently(backend):
         await asyncio.wait([lost])
 
 
-async def test_a_standby_takes_over_from_a_killed_process(backend):
+async def test_a_standby_takes_over_from_a_killed_process(store, backend):
     """SIGKILL leaves nothing behind that would have to expire."""
-    async with backend.store() as store:
-        with backend.process("lead", "relay") as leader:
-            assert await asyncio.to_thread(line, leader) == "leading"
-            standby = asyncio.create_task(_lead_once(store))
-            done, _ = await asyncio.wait([standby], timeout=0.3)
-            assert not done
-            leader.kill()
-            async with asyncio.timeout(SECONDS):
-                await standby
+    with backend.process("lead", "relay") as leader:
+        assert await asyncio.to_thread(line, leader) == "leading"
+        standby = asyncio.create_task(_lead_once(store))
+        done, _ = await asyncio.wait([standby], timeout=0.3)
+        assert not done
+        leader.kill()
+        async with asyncio.timeout(SECONDS):
+            await standby
 
 
 async def test_a_leader_learns_that_its_session_is_gone(postgres_backend):
@@ -329,20 +327,19 @@ async def test_a_follower_reads_no_event_again_while_its_topics_do_not_come(back
 
 
 @pytest.mark.usefixtures("no_poll")
-async def test_a_follower_of_some_topics_is_not_woken_by_others(backend, monkeypatch):
+async def test_a_follower_of_some_topics_is_not_woken_by_others(store, monkeypatch):
     """It looks when there is something for it, though others in its process look each time."""
-    async with backend.store() as store:
-        looks = counted(monkeypatch, store, "_stretch")
-        everything = store.follow(0)
-        rare = asyncio.create_task(anext(store.follow(0, topics=["tts.task.canceled"])))
-        for _ in range(20):
-            await store.append(some(uuid4(), 1))
-            await take(everything, 1)
-        # Two to begin with: by itself, and when it is known to be woken from now on.
-        assert sum(bool(topics) for _, _, topics in looks) <= 3
-        end = await store.append([StoredEvent(uuid4(), 1, "tts.task.canceled", b"{}")])
-        async with asyncio.timeout(SECONDS):
-            assert [r.position for r in await rare] == [end]
+    looks = counted(monkeypatch, store, "_stretch")
+    everything = store.follow(0)
+    rare = asyncio.create_task(anext(store.follow(0, topics=["tts.task.canceled"])))
+    for _ in range(20):
+        await store.append(some(uuid4(), 1))
+        await take(everything, 1)
+    # Two to begin with: by itself, and when it is known to be woken from now on.
+    assert sum(bool(topics) for _, _, topics in looks) <= 3
+    end = await store.append([StoredEvent(uuid4(), 1, "tts.task.canceled", b"{}")])
+    async with asyncio.timeout(SECONDS):
+        assert [r.position for r in await rare] == [end]
 
 
 def counted(monkeypatch: pytest.MonkeyPatch, store: Store, name: str) -> list[tuple[Any, ...]]:

@@ -332,29 +332,28 @@ def test_what_changes_meanwhile_stays(site: Site, tmp_path: Path, monkeypatch) -
     assert there[:-1] == [e for e in before if e.task_id == site.tasks["dismissed"]]
 
 
-async def test_only_what_is_as_it_was_written_leaves_the_log(backend: Backend) -> None:
+async def test_only_what_is_as_it_was_written_leaves_the_log(store: Store) -> None:
     """And never its newest event, behind which positions go on; what has left takes no more."""
-    async with backend.store() as store:
-        app = application(store)
-        receipt, _ = await app.request(template_id="t", text="x")
-        await brought(app, receipt.id, Status.SUCCEEDED)
-        events, end = await store.events(receipt.id), await store.position()
-        task = ArchivedTask(receipt.id, "", len(events), end, "a", "{}")
-        await store.archive.begin("a")
-        assert await store.archive.move("a", [task]) == set()
-        await app.request(template_id="t", text="x")
-        assert await store.archive.move("a", [replace(task, version=task.version - 1)]) == set()
-        assert await store.events(receipt.id) == events
-        assert await store.archive.move("a", [task]) == {receipt.id}
-        assert await store.archived([receipt.id, uuid4()]) == [task]
-        for version in (1, task.version + 1):
-            with pytest.raises(Conflict):
-                await store.append([StoredEvent(receipt.id, version, "tts.task.queued", b"{}")])
-        assert (await store.position(), store.archived_to) == (end + 1, end)
-        assert await store.archive.restore("a", events) == 1
-        await store.archive.finish("a")
-        assert await store.read(0, 100) == [*events, *await store.read(end, 100)]
-        assert store.archived_to == 0
+    app = application(store)
+    receipt, _ = await app.request(template_id="t", text="x")
+    await brought(app, receipt.id, Status.SUCCEEDED)
+    events, end = await store.events(receipt.id), await store.position()
+    task = ArchivedTask(receipt.id, "", len(events), end, "a", "{}")
+    await store.archive.begin("a")
+    assert await store.archive.move("a", [task]) == set()
+    await app.request(template_id="t", text="x")
+    assert await store.archive.move("a", [replace(task, version=task.version - 1)]) == set()
+    assert await store.events(receipt.id) == events
+    assert await store.archive.move("a", [task]) == {receipt.id}
+    assert await store.archived([receipt.id, uuid4()]) == [task]
+    for version in (1, task.version + 1):
+        with pytest.raises(Conflict):
+            await store.append([StoredEvent(receipt.id, version, "tts.task.queued", b"{}")])
+    assert (await store.position(), store.archived_to) == (end + 1, end)
+    assert await store.archive.restore("a", events) == 1
+    await store.archive.finish("a")
+    assert await store.read(0, 100) == [*events, *await store.read(end, 100)]
+    assert store.archived_to == 0
 
 
 def test_read_models_are_not_made_from_less(site: Site, tmp_path: Path) -> None:

@@ -125,20 +125,19 @@ async def test_a_task_with_holes_says_what_is_there(tmp_path):
             assert len(await reader.updates(5)) == 5
 
 
-async def test_a_task_whose_request_is_lost_is_none(backend):
+async def test_a_task_whose_request_is_lost_is_none(store, database, backend):
     """It is in no list, stops no read model, and nobody is told of it."""
-    async with backend.store() as store, open_database(backend.url) as database:
-        its = application(store)
-        random = Random(1)
-        task = live(new_task(random), random, steps=20)
-        await broken(backend, its, task, missing="1")
-        other = new_task(random)
-        await store.append(stored(other))
-        with pytest.raises(TaskNotFound):
-            await its.load(task.id)
-        for projection in (TasksProjection(), UsageProjection()):
-            await project(store, database, projection)
-        assert sum((await TaskQueries(database).counts()).values()) == 1
+    its = application(store)
+    random = Random(1)
+    task = live(new_task(random), random, steps=20)
+    await broken(backend, its, task, missing="1")
+    other = new_task(random)
+    await store.append(stored(other))
+    with pytest.raises(TaskNotFound):
+        await its.load(task.id)
+    for projection in (TasksProjection(), UsageProjection()):
+        await project(store, database, projection)
+    assert sum((await TaskQueries(database).counts()).values()) == 1
 
 
 async def test_read_models_that_have_what_is_lost_are_made_anew(tmp_path):

@@ -73,45 +73,45 @@ def key_of(owner: str) -> Access:
 
 
 @pytest.mark.parametrize("projected", [0.0, 0.4, 1.0], ids=["nothing", "a part", "everything"])
-async def test_the_count_is_the_same_from_wherever_it_begins(backend: Backend, projected: float):
+async def test_the_count_is_the_same_from_wherever_it_begins(
+    store: Store, database: Database, projected: float
+):
     """Whatever the read model has seen, the log has the rest."""
-    async with backend.store() as store, open_database(backend.url) as database:
-        tasks = await fill(store, 60, seed=1)
-        log = await store.read(0, 10_000)
-        if part := log[: int(len(log) * projected)]:
-            group = await standing(store, database, UsageProjection())
-            await group.apply(part)
-        async with counting(store, database) as quotas:
-            with await quotas.take(key_of("ann"), 0):
-                pass  # and given back
-            assert counted(quotas) == truth(tasks)
-            tasks += await fill(store, 20, seed=2)
-            await until(lambda: counted(quotas) == truth(tasks), "what happened since is counted")
+    tasks = await fill(store, 60, seed=1)
+    log = await store.read(0, 10_000)
+    if part := log[: int(len(log) * projected)]:
+        group = await standing(store, database, UsageProjection())
+        await group.apply(part)
+    async with counting(store, database) as quotas:
+        with await quotas.take(key_of("ann"), 0):
+            pass  # and given back
+        assert counted(quotas) == truth(tasks)
+        tasks += await fill(store, 20, seed=2)
+        await until(lambda: counted(quotas) == truth(tasks), "what happened since is counted")
 
 
-async def test_a_place_counts_once_before_and_after_it_is_seen(backend: Backend):
+async def test_a_place_counts_once_before_and_after_it_is_seen(store: Store, database: Database):
     """Between the answer and the log's news nothing is counted twice or not at all."""
-    async with backend.store() as store, open_database(backend.url) as database:
-        random, tasks = Random(3), []
-        async with counting(store, database, Quota(max_tasks=10)) as quotas:
+    random, tasks = Random(3), []
+    async with counting(store, database, Quota(max_tasks=10)) as quotas:
 
-            async def request() -> None:
-                with await quotas.take(key_of("ann"), 10) as place:
-                    await asyncio.sleep(random.random() / 100)
-                    task = new_task(random, owner="ann")
-                    place.recorded(await store.append(stored(task)))
-                    tasks.append(task)
-                assert counted(quotas)[0]["ann"] >= len(tasks)
+        async def request() -> None:
+            with await quotas.take(key_of("ann"), 10) as place:
+                await asyncio.sleep(random.random() / 100)
+                task = new_task(random, owner="ann")
+                place.recorded(await store.append(stored(task)))
+                tasks.append(task)
+            assert counted(quotas)[0]["ann"] >= len(tasks)
 
-            outcomes = await asyncio.gather(*(request() for _ in range(30)), return_exceptions=True)
-            refusals = [outcome for outcome in outcomes if outcome is not None]
-            assert len(tasks) == 10
-            assert {type(refusal) for refusal in refusals} == {TooManyTasks}
-            assert counted(quotas) == truth(tasks)
-            end = await store.position()
-            await until(lambda: quotas._taken.position == end, "everything is seen")
-            assert counted(quotas) == truth(tasks)
-            assert not quotas._taken._places
+        outcomes = await asyncio.gather(*(request() for _ in range(30)), return_exceptions=True)
+        refusals = [outcome for outcome in outcomes if outcome is not None]
+        assert len(tasks) == 10
+        assert {type(refusal) for refusal in refusals} == {TooManyTasks}
+        assert counted(quotas) == truth(tasks)
+        end = await store.position()
+        await until(lambda: quotas._taken.position == end, "everything is seen")
+        assert counted(quotas) == truth(tasks)
+        assert not quotas._taken._places
 
 
 class Losing:

@@ -95,29 +95,28 @@ async def test_a_broker_that_is_away_is_waited_for(backend):
     assert broker.tasks() == [task]
 
 
-async def test_a_queue_that_was_lost_is_rebuilt_from_the_log(backend):
+async def test_a_queue_that_was_lost_is_rebuilt_from_the_log(store):
     """Each unfinished task gets one message, a waiting one with the time that is left."""
-    async with backend.store() as store:
-        app = application(store)
-        fresh, running, waiting, over = await requested(store, 4)
-        now = datetime.now(UTC)
-        await app.change(running, lambda task: task.claim(worker="w", now=now))
-        await app.change(waiting, lambda task: task.claim(worker="w", now=now))
-        later = RetryLater(TaskError("code", "poll", "message"), attempt=2, delay=60)
-        await app.change(waiting, lambda task: task.schedule_retry(1, later, now=now))
-        await app.cancel(over, by="me", reason="")
-        broker = Broker(marked=False)
-        async with relaying(store, broker):
-            await until(lambda: len(broker.messages) >= 3)
-            await until(lambda: queued(store, fresh))
-        assert set(broker.tasks()) == {fresh, running}
-        (retry,) = [m for m in broker.messages if m.destination is Destination.RETRY]
-        assert (retry.task_id, retry.attempt) == (waiting, 2)
-        assert 55 <= retry.delay <= 65
-        task, position = await app.load(running)
-        assert task.status is Status.DEQUEUED
-        # Younger than the claim: the processor must not take it for a duplicate.
-        assert [m.position for m in broker.messages if m.task_id == running] == [position]
+    app = application(store)
+    fresh, running, waiting, over = await requested(store, 4)
+    now = datetime.now(UTC)
+    await app.change(running, lambda task: task.claim(worker="w", now=now))
+    await app.change(waiting, lambda task: task.claim(worker="w", now=now))
+    later = RetryLater(TaskError("code", "poll", "message"), attempt=2, delay=60)
+    await app.change(waiting, lambda task: task.schedule_retry(1, later, now=now))
+    await app.cancel(over, by="me", reason="")
+    broker = Broker(marked=False)
+    async with relaying(store, broker):
+        await until(lambda: len(broker.messages) >= 3)
+        await until(lambda: queued(store, fresh))
+    assert set(broker.tasks()) == {fresh, running}
+    (retry,) = [m for m in broker.messages if m.destination is Destination.RETRY]
+    assert (retry.task_id, retry.attempt) == (waiting, 2)
+    assert 55 <= retry.delay <= 65
+    task, position = await app.load(running)
+    assert task.status is Status.DEQUEUED
+    # Younger than the claim: the processor must not take it for a duplicate.
+    assert [m.position for m in broker.messages if m.task_id == running] == [position]
 
 
 @pytest.fixture(autouse=True)

@@ -82,36 +82,34 @@ async def test_lost_messages_come_again_and_are_no_duplicates(backend):
             assert message.delay == 0
 
 
-async def test_what_a_dead_relay_could_not_rescue_the_next_one_does(backend):
+async def test_what_a_dead_relay_could_not_rescue_the_next_one_does(store):
     """The watchdog reads the log, not a memory: it knows tasks of before its time."""
-    async with backend.store() as store:
-        app = application(store)
-        async with relaying(store, Broker()):
-            tasks = await in_every_state(app, store)
-            await until(lambda: queued(store, tasks[0]))
-        broker = Losing()
-        async with relaying(store, broker, watchdog_seconds=PATIENCE):
-            await until(lambda: {m.task_id for m in broker.messages} == set(tasks))
+    app = application(store)
+    async with relaying(store, Broker()):
+        tasks = await in_every_state(app, store)
+        await until(lambda: queued(store, tasks[0]))
+    broker = Losing()
+    async with relaying(store, broker, watchdog_seconds=PATIENCE):
+        await until(lambda: {m.task_id for m in broker.messages} == set(tasks))
 
 
-async def test_the_checkpoint_never_passes_an_unfinished_task(backend):
+async def test_the_checkpoint_never_passes_an_unfinished_task(store):
     """It stands before the oldest one, and moves on when that one is over."""
-    async with backend.store() as store:
-        app = application(store)
-        async with relaying(store, Broker(), watchdog_seconds=PATIENCE):
-            first, second = await requested(store, 2)
-            await until(lambda: queued(store, second))
-            await app.cancel(second, by="me", reason="")
-            _, position = await app.load(first)
-            for _ in range(20):
-                await requested(store, 1)
-            assert await store.checkpoint("unfinished") < position
-            await app.cancel(first, by="me", reason="")
+    app = application(store)
+    async with relaying(store, Broker(), watchdog_seconds=PATIENCE):
+        first, second = await requested(store, 2)
+        await until(lambda: queued(store, second))
+        await app.cancel(second, by="me", reason="")
+        _, position = await app.load(first)
+        for _ in range(20):
+            await requested(store, 1)
+        assert await store.checkpoint("unfinished") < position
+        await app.cancel(first, by="me", reason="")
 
-            async def moved() -> bool:
-                return await store.checkpoint("unfinished") > position
+        async def moved() -> bool:
+            return await store.checkpoint("unfinished") > position
 
-            await until(moved)
+        await until(moved)
 
 
 async def test_tasks_whose_messages_wait_are_left_alone(backend):
