@@ -21,17 +21,16 @@ from tests.integration.gateway.gateway_under_test import running, speak
 from tests.read_models import caught_up, project, projecting
 from tests.services.stores import Backend
 from tests.waiting import until
-from tests.world import World, open_world
+from tests.world import World
 from tts.application.tasks import Application, TaskNotFound
 from tts.domain.task import Task
 from tts.domain.values import Status
 
 
 @pytest.fixture
-async def world(tmp_path, monkeypatch):
-    async with open_world(tmp_path, monkeypatch) as world:
-        await world.behave(predict_seconds=2)
-        yield world
+async def world(world):
+    await world.behave(predict_seconds=2)
+    return world
 
 
 def forget(path: Path, task_id: UUID, *, after: int) -> None:

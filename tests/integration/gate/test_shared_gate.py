@@ -4,18 +4,11 @@ import contextlib
 
 import pytest
 
-from tests.world import open_world
 from tts.domain.values import Status
 from tts.gate.gate import Gate
 from tts.gate.state import Limits, burst, fill_rate
 from tts.store.documents import PostgresDocuments
 from tts.store.postgres import PostgresStore
-
-
-@pytest.fixture
-async def world(tmp_path, monkeypatch):
-    async with open_world(tmp_path, monkeypatch) as world:
-        yield world
 
 
 @pytest.fixture

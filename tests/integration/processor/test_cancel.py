@@ -5,7 +5,6 @@ import asyncio
 import pytest
 
 from tests.waiting import until
-from tests.world import open_world
 from tts.domain.errors import TransitionRefused
 from tts.domain.values import FINAL, Status
 from tts.processor import stopping
@@ -46,12 +45,6 @@ class RacingStore:
             return
         await self._meanwhile(events[0].originator_id)
         self.raced.set()
-
-
-@pytest.fixture
-async def world(tmp_path, monkeypatch):
-    async with open_world(tmp_path, monkeypatch) as world:
-        yield world
 
 
 @pytest.mark.parametrize("append", APPENDS)

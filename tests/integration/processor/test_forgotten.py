@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from tests.world import TEXT, open_world
+from tests.world import TEXT
 from tts.domain import steps
 from tts.domain.values import Status
 from tts.ports.speech import Speech
@@ -15,12 +15,10 @@ TASKS = 30
 PAID = 5
 
 
-@pytest.fixture
-async def world(tmp_path, monkeypatch):
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch):
     monkeypatch.setattr(settlement, "CLOCK_SKEW", timedelta(seconds=0.2))
     monkeypatch.setattr(steps, "LIST_LAG", timedelta(seconds=0.1))
-    async with open_world(tmp_path, monkeypatch) as world:
-        yield world
 
 
 async def test_a_backlog_looks_for_them_together(world):

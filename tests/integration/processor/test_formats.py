@@ -7,7 +7,7 @@ import asyncio
 import pytest
 import soundfile
 
-from tests.world import TEXT, open_world
+from tests.world import TEXT
 from tts.config import ConfigError
 from tts.domain.naming import format_of
 from tts.domain.values import AudioFormat, Status
@@ -15,12 +15,6 @@ from tts.wire import task_update
 
 LONG = "这是第一句话，它的长度刚好够用，听起来也很自然，谁听了都说好。" * 4
 SUBTYPES = {AudioFormat.MP3: "MPEG_LAYER_III", AudioFormat.OPUS: "OPUS", AudioFormat.WAV: "PCM_16"}
-
-
-@pytest.fixture
-async def world(tmp_path, monkeypatch):
-    async with open_world(tmp_path, monkeypatch) as world:
-        yield world
 
 
 def stored(world, task):

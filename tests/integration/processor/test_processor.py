@@ -9,16 +9,10 @@ import pytest
 
 from tests.histories import STATUSES_OF_SPEECH
 from tests.waiting import until
-from tests.world import CrashingStore, open_world
+from tests.world import CrashingStore
 from tts.domain.values import Status
 from tts.ports.queue import Destination, Message
 from tts.sound.recording import Recording, record
-
-
-@pytest.fixture
-async def world(tmp_path, monkeypatch):
-    async with open_world(tmp_path, monkeypatch) as world:
-        yield world
 
 
 async def test_a_text_goes_the_whole_way(world):

@@ -30,12 +30,6 @@ COUNT = 3
 TWICE = ("同样的话说了一遍又一遍，听的人早就睡着了，说的人还是一点也没有发现。" * 2) * 2
 
 
-@pytest.fixture
-async def world(tmp_path, monkeypatch):
-    async with open_world(tmp_path, monkeypatch) as world:
-        yield world
-
-
 def parts_of(world, task) -> set[str]:
     return {path.name for path in world.audio.path("x").parent.glob("part-*")}
 

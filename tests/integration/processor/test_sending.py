@@ -1,8 +1,6 @@
 """What is sent is what the model can speak; what the task shows is what was asked for."""
 
-import pytest
-
-from tests.world import SEGMENT_MAX_CHARS, open_world
+from tests.world import SEGMENT_MAX_CHARS
 from tts.domain.naming import hash_payload
 from tts.domain.task import Task
 from tts.domain.values import Status
@@ -11,12 +9,6 @@ from tts.sandbox import front_end
 
 WRITTEN = "# 今日要闻\n\n**总额**１，２３４元，详见https://www.example.com/a?b=c。😀"
 SPOKEN = "今日要闻。总额1,234元，详见example点com。"
-
-
-@pytest.fixture
-async def world(tmp_path, monkeypatch):
-    async with open_world(tmp_path, monkeypatch) as world:
-        yield world
 
 
 async def test_the_words_are_sent_and_the_text_is_kept(world):
@@ -54,7 +46,7 @@ async def test_a_task_from_before_the_rules_is_spoken_as_it_is(world):
         idempotency_key=None,
         now=application.now(),
     )
-    await application.save(task, Payload(text, "", "salt"))
+    await world.store.append(application.collect(task), Payload(text, "", "salt"))
     async with world.working():
         task = await world.ended(task)
     assert task.status is Status.SUCCEEDED

@@ -7,7 +7,7 @@ import pytest
 
 from tests.builders import bring, start
 from tests.waiting import until
-from tests.world import TEXT, open_world
+from tests.world import TEXT
 from tts.domain.errors import LeaseLost
 from tts.domain.values import Status
 from tts.ports.speech import Speech
@@ -19,11 +19,9 @@ from tts.processor.script import Script
 from tts.processor.settlement import Settlement
 
 
-@pytest.fixture
-async def world(tmp_path, monkeypatch):
+@pytest.fixture(autouse=True)
+def _soon(monkeypatch):
     monkeypatch.setattr(settlement, "CLOCK_SKEW", timedelta(seconds=0.2))
-    async with open_world(tmp_path, monkeypatch) as world:
-        yield world
 
 
 async def intended(world, text=TEXT, template="template1"):

@@ -10,7 +10,6 @@ from datetime import datetime
 import orjson
 import pytest
 
-from tests.world import open_world
 from tts.domain.task import Task
 from tts.domain.values import Status
 
@@ -21,10 +20,9 @@ SECONDS = 90
 
 
 @pytest.fixture
-async def world(tmp_path, monkeypatch):
-    async with open_world(tmp_path, monkeypatch) as world:
-        await world.behave(predict_seconds=0.02, boot_seconds=0.0)
-        yield world
+async def world(world):
+    await world.behave(predict_seconds=0.02, boot_seconds=0.0)
+    return world
 
 
 async def ask(world, count, *, owner="big", priority="normal") -> list[Task]:

@@ -113,20 +113,19 @@ async def test_a_processor_leaves_the_task_to_a_newer_one(tmp_path, monkeypatch)
     assert other.status is sung.status is Status.SUCCEEDED
 
 
-async def test_a_field_more_disturbs_nobody(tmp_path, monkeypatch):
+async def test_a_field_more_disturbs_nobody(world, monkeypatch):
     """The same events with something new in each of them, of a later version of their class."""
-    async with open_world(tmp_path, monkeypatch) as world:
-        append = world.store.append
+    append = world.store.append
 
-        async def append_newer(stored, payload=None):
-            return await append([newer(event) for event in stored], payload)
+    async def append_newer(stored, payload=None):
+        return await append([newer(event) for event in stored], payload)
 
-        monkeypatch.setattr(world.store, "append", append_newer)
-        async with world.working():
-            task = await world.ended(await world.request())
-        assert task.status is Status.SUCCEEDED
-        for event in await world.store.events(task.id):
-            assert orjson.loads(event.state)["mood"] == ["merry"]
+    monkeypatch.setattr(world.store, "append", append_newer)
+    async with world.working():
+        task = await world.ended(await world.request())
+    assert task.status is Status.SUCCEEDED
+    for event in await world.store.events(task.id):
+        assert orjson.loads(event.state)["mood"] == ["merry"]
 
 
 def newer(event: StoredEvent) -> StoredEvent:
