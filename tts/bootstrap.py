@@ -206,7 +206,9 @@ class Composition:
     def gate(self) -> Gate:
         """The gate before Replicate: one for all processes on a PostgreSQL, else one for each."""
         limits = Limits(self.settings.creates_per_minute, self.settings.max_in_flight)
-        return Gate(self.documents, limits, observe=observe_gate, clock=self._seconds)
+        return self._closing(
+            Gate(self.documents, limits, observe=observe_gate, clock=self._seconds)
+        )
 
     @cached_property
     def storing(self) -> Storing:

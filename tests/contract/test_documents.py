@@ -160,10 +160,11 @@ async def test_what_is_in_flight_is_bounded_over_all_processes(processes):
         await asyncio.sleep(0.01)
         running -= 1
         await gate.settle(key, None)
-        await gate.leave(key)
+        gate.leave(key)
 
     await asyncio.gather(
         *(speak(gate, f"{n}:{m}") for n, gate in enumerate(gates) for m in range(8))
     )
     assert most == 4
+    await asyncio.gather(*(gate.aclose() for gate in gates))
     assert (await gates[0].state())["inFlight"] == 0

@@ -21,6 +21,7 @@ logger = logging.getLogger(__name__)
 
 NAME = "gate"  # of the shared document
 ASK_AGAIN_SECONDS = 5.0  # at the latest: an operator may have reset the state by hand
+LATER_SECONDS = 0.1  # so long what nobody here waits for may wait for what somebody does
 
 Change = Callable[[GateState, float], GateState]
 """What becomes of a state, at a time in seconds since 1970."""
@@ -67,6 +68,7 @@ class Desk:
         self._waiters: dict[Waiter, None] = {}
         self._edits: list[_Edit] = []
         self._woken = asyncio.Event()
+        self._later: asyncio.TimerHandle | None = None
         self._working: asyncio.Task[None] | None = None
         self._outage = Outage("Creations wait for the store")
 
@@ -95,12 +97,27 @@ class Desk:
         """Return when the state is changed; while the store is away that is done later."""
         await self._put(change).done
 
+    def edit_soon(self, change: Change) -> None:
+        """Have the state changed together with what comes next, before long."""
+        self._edits.append(_Edit(change, asyncio.get_running_loop().create_future()))
+        if self._waiters:  # perhaps for this
+            self._work()
+        elif self._later is None:
+            self._later = asyncio.get_running_loop().call_later(LATER_SECONDS, self._work)
+
+    async def settle(self) -> None:
+        """Return when all edits are made, or the store is away."""
+        if self._edits:
+            self._work()
+            await self._edits[-1].done
+
     async def look(self) -> tuple[GateState, float]:
         """The shared state, and the time.
 
         Raises:
             Unavailable: the store does not answer.
         """
+        await self.settle()
         state, now = await self._shared.update(NAME, _read)
         self._see(state, now)
         return state, now
@@ -115,6 +132,9 @@ class Desk:
         self._put(lambda state, _: gate_state.leave(state, key))
 
     def _work(self) -> None:
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
         self._woken.set()
         if self._working is None:
             self._working = asyncio.create_task(self._ask_until_idle())

@@ -79,9 +79,13 @@ class Gate:
             lambda state, now: gate_state.settle(state, key, outcome, now, self._limits)
         )
 
-    async def leave(self, key: str) -> None:
-        """The prediction is over, or given up. While the store is away it is done later."""
-        await self._desk.edit(lambda state, _: gate_state.leave(state, key))
+    def leave(self, key: str) -> None:
+        """The prediction is over, or given up: others hear of it before long."""
+        self._desk.edit_soon(lambda state, _: gate_state.leave(state, key))
+
+    async def aclose(self) -> None:
+        """Say what is left to say, if the store is there."""
+        await self._desk.settle()
 
     async def state(self) -> wire.Gate:
         """The shared state for people, with ``waiting`` of this process alone.

@@ -58,7 +58,7 @@ class Creation:
                 return False
             if not storing.away or clock() - promised < PROMISE_SECONDS:
                 return True
-            await gate.leave(self._segment.permit)
+            gate.leave(self._segment.permit)
         return False
 
     async def _intend(self, template: Template) -> None:

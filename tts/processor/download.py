@@ -65,7 +65,7 @@ class SegmentDownload:
                 now=now,
             )
         )
-        await self._resources.gate.leave(self._segment.permit)
+        self._resources.gate.leave(self._segment.permit)
 
     async def fetch(self) -> Recording | None:
         """The output, or None when Replicate names another place for it, which is then recorded.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 from dataclasses import dataclass
@@ -48,9 +47,8 @@ async def end_attempt(claimed: ClaimedTask, resources: Resources, setbacks: list
         case GiveUp() as gave_up:
             await claimed.append(lambda task, now: task.fail(claimed.lease, gave_up, now=now))
             # What may still run has nobody any more who would give its place back.
-            task = claimed.task
-            permits = [permit(task.id, index) for index in range(len(task.segments))]
-            await asyncio.gather(*map(resources.gate.leave, permits))
+            for index in range(len(claimed.task.segments)):
+                resources.gate.leave(permit(claimed.task.id, index))
 
 
 def _decide(

@@ -57,11 +57,11 @@ class SegmentRun:
                 # What cannot be looked at now runs on, and what is in doubt may be running.
                 runs = isinstance(step, Poll) and not failure.failure.worthless
                 if failure.treatment is not Treatment.AMBIGUOUS and not runs:
-                    await self._resources.gate.leave(self._segment.permit)
+                    self._resources.gate.leave(self._segment.permit)
                 return Setback(failure, index, step)
         state = self._segment.state
         if state.intent_at is None and state.prediction_id is None:
-            await self._resources.gate.leave(self._segment.permit)
+            self._resources.gate.leave(self._segment.permit)
         return None
 
     async def _perform(self, step: SegmentStep) -> None:

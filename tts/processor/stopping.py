@@ -46,7 +46,7 @@ class Stopping:
                 prediction = await predictions.get(segment.prediction_id)
                 if prediction.output_url is not None:
                     await self._segment_run(index).download.start(prediction)
-                await self._resources.gate.leave(permit(claimed.task.id, index))
+                self._resources.gate.leave(permit(claimed.task.id, index))
         if all(segment.output_url is not None for segment in claimed.task.segments):
             return
         error = TaskError("deadline_exceeded", "deadline", "the task's deadline has passed")
@@ -90,4 +90,4 @@ class Stopping:
             prediction_id = await self._settlement.for_sure(index, speech, segment.intent_at)
         if prediction_id is not None:
             await self._resources.predictions.cancel(prediction_id)
-        await self._resources.gate.leave(permit(task.id, index))
+        self._resources.gate.leave(permit(task.id, index))

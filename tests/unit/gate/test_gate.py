@@ -42,8 +42,7 @@ async def test_many_come_and_go_one_after_the_other():
     for number in range(200):
         assert await admitted(one, f"task:{number}")
         await one.settle(f"task:{number}", None)
-        async with asyncio.timeout(PATIENCE_SECONDS):
-            await one.leave(f"task:{number}")
+        one.leave(f"task:{number}")
     assert (await one.state())["inFlight"] == 0
 
 
@@ -56,13 +55,13 @@ async def test_who_waits_for_a_place_gets_it_in_the_order_of_arrival():
     async def enter(key):
         assert await admitted(one, key)
         order.append(key)
-        await one.leave(key)
+        one.leave(key)
 
     entering = []
     for number, key in enumerate(("second", "third", "fourth"), 1):
         entering.append(asyncio.create_task(enter(key)))
         await waits(one, number)
-    await one.leave("first")
+    one.leave("first")
     await asyncio.gather(*entering)
     assert order == ["second", "third", "fourth"]
 
@@ -179,8 +178,45 @@ async def test_an_outage_of_the_store_loses_no_return():
     one = gate(documents, in_flight=1)
     assert await admitted(one, "a")
     documents.down = True
-    await one.leave("a")
+    one.leave("a")
     waiting = asyncio.create_task(admitted(one, "b"))
     await asyncio.sleep(0)
     documents.down = False
     assert await waiting
+
+
+async def test_what_nobody_waits_for_is_said_with_what_comes_next():
+    """One look at the shared state for a return and the next admission, and before long anyway."""
+    documents = Counted()
+    one, other = gate(documents), gate(documents)
+    assert await admitted(one, "a")
+    one.leave("a")
+    assert await admitted(one, "b")
+    assert documents.updates == 2
+    one.leave("b")
+
+    async def heard():
+        return (await other.state())["inFlight"] == 0
+
+    await until(heard, "the other process hears of it")
+
+
+async def test_a_gate_that_closes_says_what_is_left_to_say():
+    """A place is not lost because a process ends in good order."""
+    documents = MemoryDocuments()
+    one = gate(documents)
+    assert await admitted(one, "a")
+    one.leave("a")
+    await one.aclose()
+    assert (await gate(documents).state())["inFlight"] == 0
+
+
+class Counted(MemoryDocuments):
+    """Counts looks."""
+
+    updates = 0
+
+    async def update(self, name, change):
+        """Update."""
+        self.updates += 1
+        return await super().update(name, change)
