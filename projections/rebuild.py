@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from uuid import UUID
@@ -116,16 +116,25 @@ class Rebuild:
 
     async def _catch_up(self, group: Group, until: int | None = None) -> None:
         """Apply what is in the log, up to a position or all."""
-        while until is None or group.position < until:
-            events = await self._source.read(group.position, BATCH)
-            is_whole = len(events) == BATCH
-            if until is not None:
-                events = [event for event in events if event.position <= until]
-            if events:
-                await group.apply(events)
-                self._observe(group.position)
-            if not is_whole:
-                return
+        async with contextlib.aclosing(self._batches(group.position)) as batches:
+            async for batch in batches:
+                events = [e for e in batch if e.position <= until] if until is not None else batch
+                if events:
+                    await group.apply(events)
+                    self._observe(group.position)
+                if len(events) < BATCH:
+                    return
+
+    async def _batches(self, after: int) -> AsyncGenerator[list[Recorded], None]:
+        """What is in the log, up to a batch that is not full; each is read ahead."""
+        reading = asyncio.create_task(self._source.read(after, BATCH))
+        try:
+            while len(batch := await reading) == BATCH:
+                reading = asyncio.create_task(self._source.read(batch[-1].position, BATCH))
+                yield batch
+            yield batch
+        finally:
+            reading.cancel()
 
     async def _switch(self, group: Group) -> None:
         """Have the new rows serve, one read model after the other, and remove the old ones."""
