@@ -24,7 +24,7 @@ class Gathering:
     def pause(self, events: int, began: float, ended: float) -> float:
         """How long to wait after some events were handed out, from ``began`` to ``ended``.
 
-        Where events are gathered, handing out takes a third of the time: requests are served, too.
+        Where events are gathered, handing out takes half of the time: requests are served, too.
         """
         passed = max(began - self._at, 1e-6)
         self._at = began
@@ -33,4 +33,4 @@ class Gathering:
         self._cost += (1 - math.exp(-events / MEMORY_EVENTS)) * (ended - began - self._cost)
         if self._rate * self._cost <= SHARE_MAX:
             return 0.0
-        return min(2 * (ended - began), PAUSE_MAX_SECONDS)
+        return min(ended - began, PAUSE_MAX_SECONDS)
