@@ -26,7 +26,7 @@ logger = logging.getLogger(__name__)
 
 NAME = "projector"
 BATCH = 500
-GATHER_SECONDS = 0.05  # so far lists may be behind while much happens
+GATHER_SECONDS = 0.1  # so far lists may be behind while much happens
 PAUSE_SECONDS = 60.0  # for which who cannot go on leaves the lead to others
 REBUILD_EVENTS = 20_000  # of a log whose read models are not there: they are made without indexes
 

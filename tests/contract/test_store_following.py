@@ -327,6 +327,29 @@ async def test_a_follower_reads_no_event_again_while_its_topics_do_not_come(back
 
 
 @pytest.mark.usefixtures("no_poll")
+async def test_who_follows_everything_is_told_and_does_not_read(backend, monkeypatch):
+    """Neither what others append nor what it appends itself, unless it is too much for the news."""
+    async with backend.store() as here, backend.store() as there:
+        writer = here if backend.is_sqlite else there
+        looks = counted(monkeypatch, here, "_stretch")
+        following, seen = here.follow(0), list[Recorded]()
+        await writer.append(some(uuid4(), 1))
+        seen += await take(following, 1)
+        known = len(looks) + 1  # it is woken once more when it is known to be
+        for n in range(20):
+            task_id = uuid4()
+            state = f'{{"words": "说“{n}”\\n"}}'.encode()
+            await writer.append([StoredEvent(task_id, 1, "tts.task.requested", state)])
+            await writer.append(some(task_id, 2, 3))
+            seen += await take(following, 3)
+        assert len(looks) <= known
+        long = b'"' + b"x" * 8000 + b'"'
+        await writer.append([StoredEvent(uuid4(), 1, "tts.task.requested", long)])
+        seen += await take(following, 1)
+        assert seen == await here.read(0, 1000)
+
+
+@pytest.mark.usefixtures("no_poll")
 async def test_a_follower_of_some_topics_is_not_woken_by_others(store, monkeypatch):
     """It looks when there is something for it, though others in its process look each time."""
     looks = counted(monkeypatch, store, "_stretch")

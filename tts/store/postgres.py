@@ -13,7 +13,7 @@ from uuid import UUID
 import orjson
 import psycopg
 from eventsourcing.persistence import StoredEvent
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, Notify
 from psycopg.sql import SQL, Identifier
 
 from tts.patience import Outage
@@ -292,9 +292,28 @@ class PostgresStore:
                     # What was committed before the LISTEN was announced to nobody.
                     self._bell.kick()
                     async for notice in notices(connection):
-                        self._bell.kick(notice.channel)
+                        self._hear(notice)
 
         await outage.wait_out(listen)
+
+    def _hear(self, notice: Notify) -> None:
+        if notice.channel == EVERYTHING and notice.payload:
+            epoch, before, events = _told(notice.payload)
+            known = self.epochs.newest
+            if events and known is not None and known.number == epoch:
+                self._bell.tell(before, events)
+                return
+        self._bell.kick(notice.channel)
+
+
+def _told(payload: str) -> tuple[int, int, list[Recorded]]:
+    """The epoch, the position before, and the events that a notice tells, see ``tts_append``."""
+    epoch, before, rows = orjson.loads(payload)
+    events = [
+        Recorded(position, UUID(task_id), version, topic, state.encode())
+        for position, task_id, version, topic, state in rows
+    ]
+    return epoch, before, events
 
 
 def _as_json(batch: list[Append]) -> str:

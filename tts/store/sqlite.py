@@ -265,12 +265,12 @@ class SQLiteStore:
     async def _commit(self, batch: list[Append]) -> list[int | None]:
         async with self._connections.transaction() as writer:
             before = sqlite_epochs.last_given(writer)
-            positions = _insert_all(writer, batch, before)
-        if before == self._announced:
-            self._bell.kick(*(event.topic for append in batch for event in append.events))
-        else:  # somebody else has written, too
+            positions, events = _insert_all(writer, batch, before)
+        if before != self._announced:  # somebody else has written, too
             self._bell.kick()
-        self._announced = max(before, *(position or 0 for position in positions))
+        elif events:
+            self._bell.tell(before, events)
+        self._announced = before + len(events)
         return positions
 
     async def _begin_epoch(self, seen: int) -> None:
@@ -327,9 +327,11 @@ def _recorded(rows: sqlite3.Cursor) -> list[Recorded]:
     ]
 
 
-def _insert_all(writer: sqlite3.Connection, batch: list[Append], last: int) -> list[int | None]:
+def _insert_all(
+    writer: sqlite3.Connection, batch: list[Append], last: int
+) -> tuple[list[int | None], list[Recorded]]:
     """Write what fits behind ``last``; for each append its last position, or None for no fit."""
-    rows: list[tuple[object, ...]] = []
+    events: list[Recorded] = []
     payloads: list[tuple[object, ...]] = []
     positions: list[int | None] = []
     task_ids = [append.task_id.hex for append in batch]
@@ -340,13 +342,16 @@ def _insert_all(writer: sqlite3.Connection, batch: list[Append], last: int) -> l
             continue
         for event in append.events:
             last += 1
-            rows.append((last, task_id, event.originator_version, event.topic, event.state))
+            events.append(
+                Recorded(last, append.task_id, event.originator_version, event.topic, event.state)
+            )
         positions.append(last)
         if (payload := append.payload) is not None:
             payloads.append((task_id, payload.text, payload.instruction, payload.salt))
+    rows = ((e.position, e.task_id.hex, e.version, e.topic, e.state) for e in events)
     writer.executemany(_INSERT, rows)
     writer.executemany(_INSERT_PAYLOAD, payloads)
-    return positions
+    return positions, events
 
 
 def _same(writer: sqlite3.Connection, append: Append) -> int | None:

@@ -1,4 +1,8 @@
-"""Following the log: a wake-up is a hint, the positions are the truth."""
+"""Following the log: news is a hint, the positions are the truth.
+
+Most news tells the events themselves. A follower takes those that stand right behind what it has;
+whenever anything is missing or unclear, and once in a while anyway, it reads the log.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +15,8 @@ from typing import NamedTuple, Self
 from tts.patience import Outage
 from tts.ports.log import Recorded
 
-SAFETY_POLL_SECONDS = 1.0  # a wake-up can be lost; the log is read this often all the same
+SAFETY_POLL_SECONDS = 1.0  # news can be lost; the log is read this often all the same
+TOLD_MAX = 500  # events: who is further behind reads them
 
 
 class Stretch(NamedTuple):
@@ -31,30 +36,82 @@ class Stretch(NamedTuple):
         return cls(events, last if len(events) == limit else max(last, newest))
 
 
+class News:
+    """What one follower has been told since it last looked; ``topics`` are those it follows."""
+
+    def __init__(self, topics: Collection[str]) -> None:
+        self.woken = asyncio.Event()
+        self._topics = frozenset(topics)
+        self._told: list[tuple[int, list[Recorded]]] = []
+        self._size = 0
+        self._is_vague = False  # there may be more than what was told
+
+    def concerns(self, topics: Collection[str]) -> bool:
+        """Whether a kick for those, or for none in particular, is for this follower."""
+        return not (topics and self._topics) or not self._topics.isdisjoint(topics)
+
+    def kick(self) -> None:
+        """There may be something new."""
+        self._told, self._size, self._is_vague = [], 0, True
+        self.woken.set()
+
+    def tell(self, before: int, events: list[Recorded]) -> None:
+        """There is something new: these events, right behind the position ``before``."""
+        self._size += len(events)
+        if self._is_vague or self._size > TOLD_MAX:
+            self.kick()
+        else:
+            self._told.append((before, events))
+            self.woken.set()
+
+    def take(self, after: int) -> Stretch | None:
+        """What follows right behind the position, None if that has to be read."""
+        told, is_vague = self._told, self._is_vague
+        self._told, self._size, self._is_vague = [], 0, False
+        if is_vague or not told:
+            return None
+        end, found = after, list[Recorded]()
+        for before, events in told:
+            if events[-1].position <= after:
+                continue  # it was in the last read
+            if before != end:
+                return None
+            found += [e for e in events if not self._topics or e.topic in self._topics]
+            end = events[-1].position
+        return Stretch(found, end)
+
+
 class Bell:
-    """Tells the followers of the log in this process that there may be something new for them."""
+    """Tells the followers of the log in this process that there is, or may be, something new."""
 
     def __init__(self) -> None:
-        self._listeners: dict[asyncio.Event, Collection[str]] = {}
+        self._news: set[News] = set()
 
     def __bool__(self) -> bool:
-        return bool(self._listeners)
+        return bool(self._news)
 
     def kick(self, *topics: str) -> None:
         """Wake who follows one of the topics, or everyone; call it on the event loop."""
-        for event, followed in self._listeners.items():
-            if not (topics and followed) or not set(topics).isdisjoint(followed):
-                event.set()
+        for news in self._news:
+            if news.concerns(topics):
+                news.kick()
+
+    def tell(self, before: int, events: list[Recorded]) -> None:
+        """These events stand right behind the position ``before``; call it on the event loop."""
+        topics = {event.topic for event in events}
+        for news in self._news:
+            if news.concerns(topics):
+                news.tell(before, events)
 
     @contextlib.contextmanager
-    def listener(self, topics: Collection[str]) -> Iterator[asyncio.Event]:
-        """An event that each kick for one of the topics sets, or each for none."""
-        event = asyncio.Event()
-        self._listeners[event] = topics
+    def listener(self, topics: Collection[str]) -> Iterator[News]:
+        """The news for who follows the topics, or all for none."""
+        news = News(topics)
+        self._news.add(news)
         try:
-            yield event
+            yield news
         finally:
-            del self._listeners[event]
+            self._news.discard(news)
 
 
 async def follow(
@@ -72,11 +129,16 @@ async def follow(
     that has gone on since is noticed by the read.
     """
     outage = Outage("The log cannot be read")
-    with bell.listener(topics) as woken:
+    now = asyncio.get_running_loop().time
+    to_be_read_at = now()
+    with bell.listener(topics) as news:
         while True:
-            # Cleared before the read: what commits during the read sets it again.
-            woken.clear()
-            stretch = await outage.wait_out(partial(read, after, batch, topics))
+            # Cleared before the look: what commits during it sets it again.
+            news.woken.clear()
+            stretch = news.take(after) if now() < to_be_read_at else None
+            if stretch is None:
+                to_be_read_at = now() + SAFETY_POLL_SECONDS
+                stretch = await outage.wait_out(partial(read, after, batch, topics))
             if stretch.end < after:
                 await outage.wait_out(partial(position, after))
                 continue
@@ -86,4 +148,4 @@ async def follow(
             if len(stretch.events) < batch:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(SAFETY_POLL_SECONDS):
-                        await woken.wait()
+                        await news.woken.wait()
