@@ -12,14 +12,17 @@ from typing import Any
 Json = dict[str, Any]
 
 STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8882; --accent: #2563eb; }
+:root { color-scheme: light dark; --page: #fff; --ink: #172033; --line: #d8dee8; --soft: #eef1f6;
+  --accent: #1d4ed8; background: var(--page); color: var(--ink); }
+@media (prefers-color-scheme: dark) { :root { --page: #0f131c; --ink: #e8ecf5; --line: #2a3346;
+  --soft: #1c2332; --accent: #89a3ff; } }
 body { font: 16px/1.55 system-ui, sans-serif; max-width: 60rem; margin: 0 auto; padding: 1rem; }
 code, pre { font: 0.875em/1.5 ui-monospace, monospace; }
 pre { background: var(--soft); padding: .75rem 1rem; border-radius: .5rem; overflow-x: auto; }
 :not(pre) > code { background: var(--soft); padding: .1em .3em; border-radius: .25em; }
 section { border-top: 1px solid var(--line); margin-top: 2rem; }
-h3 { margin-bottom: .25rem; overflow-wrap: anywhere; }
-h3 b { color: var(--accent); }
+h2, h3 { margin-bottom: .25rem; overflow-wrap: anywhere; }
+h2 b { color: var(--accent); }
 table { border-collapse: collapse; width: 100%; display: block; overflow-x: auto; }
 td, th { text-align: left; vertical-align: top; padding: .35rem .75rem .35rem 0; }
 tr + tr { border-top: 1px solid var(--line); }
@@ -106,8 +109,8 @@ def render(document: Json, language: str = "en", *, with_ui: bool = False) -> st
     return (
         f'<!doctype html><html lang="{say.code}"><meta charset="utf-8">'
         '<meta name="viewport" content="width=device-width">'
-        f"<title>{escape(info['title'])}: {say.api}</title><style>{STYLE}</style><p>{say.other}"
-        f"<h1>{escape(info['title'])}: {say.api}</h1>{prose(info['description'])}"
+        f"<title>{escape(info['title'])}: {say.api}</title><style>{STYLE}</style><main>"
+        f"<p>{say.other}<h1>{escape(info['title'])}: {say.api}</h1>{prose(info['description'])}"
         f"<p>{say.version} {escape(info['version'])}; {ui}"
         f'{say.machines}: <a href="../openapi.json">OpenAPI</a>.'
         f"<ul>{links}</ul>"
@@ -118,7 +121,7 @@ def render(document: Json, language: str = "en", *, with_ui: bool = False) -> st
         )
         + f"<section><h2>{say.schemas}</h2>"
         + "".join(_schema(say, name, schema) for name, schema in sorted(schemas.items()))
-        + "</section></html>"
+        + "</section></main></html>"
     )
 
 
@@ -153,7 +156,7 @@ def _sample(sample: Json) -> str:
 def _operation(say: Words, method: str, path: str, operation: Json) -> str:
     parts = [
         f'<section id="{operation["operationId"]}">',
-        f"<h3><b>{method.upper()}</b> <code>{escape(path)}</code></h3>",
+        f"<h2><b>{method.upper()}</b> <code>{escape(path)}</code></h2>",
         f"<p><strong>{escape(operation['summary'])}</strong>",
         prose(operation.get("description", "")),
         *map(_sample, operation["x-codeSamples"]),
@@ -163,11 +166,11 @@ def _operation(say: Words, method: str, path: str, operation: Json) -> str:
             (f"{p['name']} <small>({p['in']})</small>", p["schema"], p.get("description", ""))
             for p in operation["parameters"]
         ]
-        parts.append(f"<h4>{say.parameters}</h4>{_table(say, rows)}")
+        parts.append(f"<h3>{say.parameters}</h3>{_table(say, rows)}")
     if "requestBody" in operation:
         ((kind, content),) = operation["requestBody"]["content"].items()
-        parts.append(f"<h4>{say.body}</h4><p><code>{kind}</code>: {_type(say, content['schema'])}")
-    parts.append(f"<h4>{say.answers}</h4><table>")
+        parts.append(f"<h3>{say.body}</h3><p><code>{kind}</code>: {_type(say, content['schema'])}")
+    parts.append(f"<h3>{say.answers}</h3><table>")
     for status, response in operation["responses"].items():
         contents = "".join(
             f"<p><code>{escape(kind)}</code>: {_type(say, content['schema'])}"
