@@ -1,6 +1,8 @@
 /**
  * The example: what an app does with TTSEventClient, on one page.
  *
+ * All pages of a browser share one stream and one key: the client takes the session's stream instead
+ * of one of its own, and what it missed is read from the log.
  * Everything that comes from outside is shown as text, never as markup. The tasks of this tab and
  * its position in the stream survive a reload, so that one can see that nothing is missed.
  */
@@ -8,12 +10,17 @@
 import { TTSEventClient } from "./client/SSEClient.mjs";
 import { $, element } from "./page/element.js";
 import { language, say } from "./page/example-words.js";
+import { api } from "./page/service.js";
+import { SessionStream } from "./page/session-stream.js";
+import { session } from "./page/session.js";
 import { FINAL } from "./page/statuses.js";
 import { clock, lasted, lines, progress } from "./page/timeline.js";
 
 const KEPT_TASKS = 30;
 const KEPT_LINES = 200;
 const TEXT_MAX = 10_000;
+const LOOK_MS = 5_000;
+const PATIENCE_MS = 3_600_000;
 
 const saved = JSON.parse(sessionStorage.getItem("tts-example") ?? "{}");
 const tasks = new Map((saved.tasks ?? []).map((task) => [task.taskId, task]));
@@ -21,6 +28,7 @@ const cards = new Map();
 const listeners = new Map(); // by task: the AbortController of whoever plays its parts
 const sources = new WeakMap(); // by <audio>: the promise that it has the source it was given last
 let reconnections = 0;
+let seen = {}; // of the session
 let client;
 
 function save() {
@@ -37,18 +45,23 @@ function save() {
 
 // --- the connection
 
-function start(apiKey, lastEventId) {
-  client = new TTSEventClient({ baseUrl: new URL(".", location.href).href, apiKey, lastEventId });
+function start(lastEventId) {
+  client?.close();
+  client = new TTSEventClient({
+    baseUrl: new URL(".", location.href).href, apiKey: session.key, lastEventId,
+    EventSource: SessionStream, getToken: () => "the session has it",
+    heartbeatInterval: PATIENCE_MS, // before the first one: the session may wait for a key
+  });
   client.addEventListener("task_update", take);
   client.addEventListener("reset", () => [...tasks.values()].filter((task) => !over(task)).forEach(reload));
-  client.addEventListener("reconnecting", () => (reconnections += 1));
   client.addEventListener("heartbeat", ({ timestamp }) => ($("heartbeat").textContent = clock(timestamp).slice(0, 8)));
-  for (const type of ["connected", "task_update", "heartbeat", "reset", "reconnecting", "error", "close"]) {
+  for (const type of ["connected", "task_update", "heartbeat", "reset", "error", "close"]) {
     client.addEventListener(type, (data) => {
       note(type, data);
       showConnection();
     });
   }
+  for (const audio of document.querySelectorAll("audio[data-url]")) if (!audio.readyState) load(audio, audio.dataset.url).catch(report);
   connect();
 }
 
@@ -58,13 +71,35 @@ function connect() {
 }
 
 function showConnection() {
-  $("connection").dataset.state = client.state;
-  $("connection-text").textContent = language.connection(client.state);
+  const state = client.state === "closed" ? "closed" : session.state;
+  $("connection").dataset.state = state;
+  $("connection-text").textContent = language.connection(state);
   $("connect").disabled = client.state !== "closed";
   $("disconnect").disabled = client.state === "closed";
   $("position").textContent = client.position ?? "–";
   $("reconnections").textContent = reconnections;
 }
+
+function showKey() {
+  const { key, problem, me } = session;
+  $("sign-out").hidden = !key || Boolean(problem);
+  if (me) document.documentElement.dataset.commands = me.mayCommand ? "yes" : "no";
+  if (seen.problem && !problem) $("problem").hidden = true;
+  if (!problem || problem === seen.problem) return;
+  $("key-form").closest("details").open = true;
+  report(new Error(say(problem)));
+}
+
+session.addEventListener("change", () => {
+  const { key, state, problem } = session;
+  if (key !== seen.key) start(client.position);
+  if (state !== seen.state) note(state);
+  if (state !== seen.state && state === "reconnecting") reconnections += 1;
+  showKey();
+  showConnection();
+  seen = { key, state, problem };
+});
+session.addEventListener("trouble", ({ detail }) => report(new Error(detail)));
 
 function note(type, data) {
   const what = data instanceof Error ? `${data.code ?? ""} ${data.message}` : JSON.stringify(data);
@@ -100,18 +135,39 @@ function forget(taskId) {
 }
 
 function take(update) {
-  const taken = task(update.taskId);
-  if (update.position <= taken.updates.at(-1)?.position) return;
-  taken.updates.push(update);
-  taken.templateId ??= update.templateId;
+  const entry = task(update.taskId);
+  if (update.position <= entry.updates.at(-1)?.position) return;
+  entry.updates.push(update);
+  heed(entry);
+}
+
+/** What the log says of a task, and what the stream has said since. */
+async function reload(entry) {
+  const { taskId } = entry;
+  try {
+    const { events, position } = await api("GET", `api/tts/task/${encodeURIComponent(taskId)}/events`);
+    entry.updates = [...events, ...entry.updates.filter((update) => update.position > position)];
+    if (tasks.has(taskId)) heed(entry);
+  } catch (error) {
+    const isGone = error.status === 404 || error.status === 410;
+    if (isGone) {
+      forget(taskId);
+      save();
+    }
+    report(isGone ? new Error(say("gone")) : error);
+  }
+}
+
+function heed(entry) {
+  entry.templateId ??= entry.updates[0].templateId;
   save();
-  show(taken);
-  if (isLong(taken) && !over(taken)) listen(taken);
-  if (update.status === "succeeded") {
-    const audio = audioOf(taken);
-    const silent = !taken.heard && audio.paused && !audio.currentTime;
-    settle(taken);
-    if (silent && autoplays(taken)) play(audio);
+  show(entry);
+  if (isLong(entry) && !over(entry)) listen(entry);
+  if (entry.updates.at(-1).status === "succeeded") {
+    const audio = audioOf(entry);
+    const silent = !entry.heard && audio.paused && !audio.currentTime;
+    settle(entry);
+    if (silent && autoplays(entry)) play(audio);
   }
 }
 
@@ -212,19 +268,6 @@ function showProgress(card, entry) {
   place.querySelector(".parts").classList.toggle("many", total > 40);
   const texts = [say("parts", done, total), hearing !== undefined && say("hearing", hearing + 1)];
   place.querySelector("output").textContent = texts.filter(Boolean).join(" · ");
-}
-
-async function reload({ taskId }) {
-  try {
-    const now = await client.getTask(taskId);
-    take({ ...now, timestamp: now.updatedAt, snapshot: true });
-  } catch (error) {
-    if (error.status === 404) {
-      forget(taskId);
-      save();
-    }
-    report(new Error(error.status === 404 ? say("gone") : error.message));
-  }
 }
 
 function show(entry) {
@@ -342,13 +385,14 @@ $("clear").addEventListener("click", () => {
 $("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
   $("problem").hidden = true;
-  client.close();
-  start($("key").value || undefined, client.position);
-  for (const audio of document.querySelectorAll("audio")) if (audio.error) load(audio, audio.dataset.url).catch(report);
+  session.useKey($("key").value.trim() || undefined);
 });
+$("sign-out").addEventListener("click", () => session.signOut());
 
 $("text").value = language.words.samples[0][1];
 count();
-start(undefined, saved.position);
+start(saved.position);
 language.apply(showAll);
+session.open();
+setInterval(() => session.look(), LOOK_MS);
 [...tasks.values()].filter((task) => isLong(task) && !over(task)).forEach(listen);

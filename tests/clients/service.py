@@ -65,6 +65,12 @@ class Service:
         task: dict[str, Any] = answer.raise_for_status().json()["data"]
         return task
 
+    def streams(self, key: str = "") -> int:
+        """How many are open."""
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        answer = httpx.get(f"{self.url}/system", headers=headers, trust_env=False)
+        return int(answer.raise_for_status().json()["data"]["streams"])
+
     def wait_over(self, task_id: str) -> None:
         """Return when the task is over."""
         wait_until(lambda: self.task(task_id)["status"] in FINAL, f"task {task_id} is over")

@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from urllib.parse import urlsplit
 
 import pytest
 import pytest_asyncio
@@ -9,11 +10,14 @@ from playwright.async_api import Locator, Page, expect
 
 from gateway.access import keys
 from gateway.access.roles import Role
+from tests.clients.board import hide, open_board
 from tests.clients.service import ENDLESS, LONG, SLOW, TEXT, Service
 from tests.histories import STATUSES_OF_SPEECH
+from tests.services.link import Link
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 WHOLE = re.compile("/audio-[^/]*$")
+PAGES = 8  # to one host a browser opens six connections of HTTP/1.1
 PLAYED = "(audio) => audio.duration > 1 && audio.currentTime > 0.2 && !audio.error"
 OBSERVE = """(audio) => {
   audio.defaultPlaybackRate = audio.playbackRate = 16;
@@ -29,9 +33,9 @@ OBSERVE = """(audio) => {
 class Example:
     """The page's controls."""
 
-    def __init__(self, page: Page, service: Service) -> None:
+    def __init__(self, page: Page, url: str) -> None:
         self.page = page
-        self.url = f"{service.url}/sse-client-example.html"
+        self.url = f"{url}/sse-client-example.html"
 
     async def open(self) -> None:
         """Load the page and wait for its stream."""
@@ -59,7 +63,10 @@ class Example:
         await self.page.click("#generate")
         await expect(self.page.locator(".task")).to_have_count(before + 1)
         newest = self.page.locator(".task").first
-        task_id = await newest.get_attribute("data-task-id")
+        return self.card(await newest.get_attribute("data-task-id"))
+
+    def card(self, task_id: str | None) -> Locator:
+        """That of a task."""
         return self.page.locator(f'.task[data-task-id="{task_id}"]')
 
 
@@ -78,7 +85,7 @@ async def logged(service: Service, card: Locator) -> list[tuple[int, str]]:
 
 @pytest_asyncio.fixture(loop_scope="session")
 async def example(page, service):
-    example = Example(page, service)
+    example = Example(page, service.url)
     await example.open()
     return example
 
@@ -113,10 +120,10 @@ async def test_a_long_text_is_heard_from_its_first_part_on(example, service):
 
 
 async def test_with_keys_the_audio_is_heard_by_whoever_shows_one(page, start, tmp_path):
-    """The whole and every part play with tokens; after a reload, once the key is there again."""
+    """The whole and every part play with tokens; after a reload, too, as the tab keeps the key."""
     file = tmp_path / "keys.json"
     key = keys.add(file, owner="shop", role=Role.APP, expires=None)[1]
-    example = Example(page, start(TTS_API_KEYS_FILE=str(file)))
+    example = Example(page, start(TTS_API_KEYS_FILE=str(file)).url)
     await page.goto(example.url)
     await example.show(key)
     long = await example.generate(LONG)
@@ -129,10 +136,7 @@ async def test_with_keys_the_audio_is_heard_by_whoever_shows_one(page, start, tm
     short = await example.generate()
     await page.wait_for_function(PLAYED, arg=await short.locator("audio").element_handle())
     await page.reload()
-    await page.wait_for_function(
-        "() => [...document.querySelectorAll('audio')].every((a) => a.error)"
-    )
-    await example.show(key)
+    await example.connected()
     for card in (short, long):
         audio = card.locator("audio")
         await audio.evaluate("(audio) => audio.play()")
@@ -205,25 +209,80 @@ async def test_what_happens_while_disconnected_arrives_later(example, service):
     assert await timeline(card) == await logged(service, card)
 
 
-async def test_a_lost_network_leaves_no_gap(example, service):
+async def test_a_lost_network_leaves_no_gap(page, service):
     """The stream resumes where it broke, when the network is back."""
+    with Link(urlsplit(service.url).port) as network:
+        example = Example(page, network.through(service.url))
+        await example.open()
+        card = await example.generate(SLOW)
+        await reach(card, "prediction_created")
+        network.refuse()
+        await expect(page.locator("#connection")).to_have_attribute("data-state", "reconnecting")
+        task_id = await card.get_attribute("data-task-id")
+        await asyncio.to_thread(service.wait_over, task_id)
+        network.heal()
+        await reach(card, "succeeded")
+        assert await timeline(card) == await logged(service, card)
+
+
+async def test_all_pages_of_a_browser_share_a_stream_and_a_key(page, start, tmp_path):
+    """Whichever they are: each shows what happens, and none holds up the others."""
+    file = tmp_path / "keys.json"
+    key = keys.add(file, owner="boss", role=Role.ADMIN, expires=None)[1]
+    service = start(TTS_API_KEYS_FILE=str(file))
+    example = Example(page, service.url)
+    await page.goto(example.url)
+    await expect(page.locator("#problem")).to_have_text("需要 API 密钥")
+    await example.show(key)
+    others = [Example(await page.context.new_page(), service.url) for _ in range(PAGES - 2)]
+    for other in others:
+        await other.open()
+    await open_board(await page.context.new_page(), service)
+    card = await example.generate()
+    await reach(card, "succeeded")
+    told = await timeline(card)
+    task_id = await card.get_attribute("data-task-id")
+    for other in others:
+        its = other.card(task_id)
+        await reach(its, "succeeded")
+        assert await timeline(its) == told
+    assert await asyncio.to_thread(service.streams, key) == 1
+
+    await others[0].page.click("#sign-out")
+    for each in (example, others[0]):
+        await expect(each.page.locator("#problem")).to_have_text("需要 API 密钥")
+        await expect(each.card(task_id)).to_have_count(0)
+
+
+async def test_without_a_shared_worker_a_hidden_page_has_no_stream(page, service):
+    """What was missed is there when the page is seen again."""
+    await page.add_init_script("delete globalThis.SharedWorker")
+    example = Example(page, service.url)
+    await example.open()
     card = await example.generate(SLOW)
-    await reach(card, "prediction_created")
-    await example.page.context.set_offline(True)
-    await expect(example.page.locator("#connection")).to_have_attribute(
-        "data-state", "reconnecting"
-    )
+    await hide(page)
+    await expect(page.locator("#connection")).to_have_attribute("data-state", "closed")
     task_id = await card.get_attribute("data-task-id")
     await asyncio.to_thread(service.wait_over, task_id)
-    await example.page.context.set_offline(False)
+    await hide(page, hidden=False)
     await reach(card, "succeeded")
     assert await timeline(card) == await logged(service, card)
+
+
+async def test_a_key_that_may_only_look_sees_no_buttons(page, start, tmp_path):
+    """Of those that it may not press."""
+    file = tmp_path / "keys.json"
+    key = keys.add(file, owner="wall", role=Role.DASHBOARD, expires=None)[1]
+    example = Example(page, start(TTS_API_KEYS_FILE=str(file)).url)
+    await page.goto(example.url)
+    await example.show(key)
+    await expect(page.locator("#generate")).to_be_hidden()
 
 
 async def test_a_killed_gateway_leaves_no_gap_and_no_double(page, start):
     """After kill -9 and a new start the timelines are those of the log."""
     service = start()
-    example = Example(page, service)
+    example = Example(page, service.url)
     await example.open()
     cards = [await example.generate(), await example.generate(SLOW)]
     await reach(cards[-1], "prediction_created")

@@ -26,13 +26,6 @@ def break_speech(service: Service, *, broken: bool = True) -> None:
     httpx.put(service.faults, json=rules, trust_env=False).raise_for_status()
 
 
-def streams(service: Service, key: str) -> int:
-    """How many are open."""
-    headers = {"Authorization": f"Bearer {key}"}
-    answer = httpx.get(f"{service.url}/system", headers=headers, trust_env=False)
-    return int(answer.raise_for_status().json()["data"]["streams"])
-
-
 def letter(page: Page, task_id: str) -> Locator:
     return page.locator(f'.letter[data-task-id="{task_id}"]')
 
@@ -102,7 +95,7 @@ async def test_with_keys_one_of_many_pages_asks_for_one(page, start, tmp_path):
         await expect(each.locator("#connection")).to_have_attribute("data-state", "open")
         await expect(each.locator("#key-form")).to_be_hidden()
         await expect(letter(each, task_id).locator("a")).to_be_visible()
-    assert await asyncio.to_thread(streams, service, wall) == 1
+    assert await asyncio.to_thread(service.streams, wall) == 1
     await expect(page.locator(":root")).to_have_attribute("data-commands", "no")
     await expect(letter(page, task_id).locator(".retry")).to_be_hidden()
 

@@ -7,16 +7,12 @@ from collections.abc import Iterator
 import pytest
 from playwright.async_api import expect
 
-from tests.clients.board import open_board, row
+from tests.clients.board import hide, open_board, row
 from tests.clients.past import fill
 from tests.clients.service import SLOW, Service
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 TASKS, FAILED = 600, 50  # of the last day; one of so many failed
-HIDE = """({ hidden }) => {
-  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
-  document.dispatchEvent(new Event("visibilitychange"));
-}"""
 
 
 @pytest.fixture(scope="module")
@@ -129,10 +125,10 @@ async def test_without_a_shared_worker_a_hidden_page_has_no_stream(page, service
     """A browser opens few to one host; what was missed is there when the page is seen again."""
     await page.add_init_script("delete globalThis.SharedWorker")
     await open_board(page, service)
-    await page.evaluate(HIDE, {"hidden": True})
+    await hide(page)
     await expect(page.locator("#connection")).to_have_attribute("data-state", "closed")
     task_id = await asyncio.to_thread(service.speak, "你好")
     await asyncio.to_thread(service.wait_over, task_id)
-    await page.evaluate(HIDE, {"hidden": False})
+    await hide(page, hidden=False)
     await expect(row(page, task_id)).to_have_attribute("data-status", "succeeded")
     await expect(page.locator("#connection")).to_have_attribute("data-state", "open")

@@ -12,12 +12,13 @@ export class Keeper {
   #key;
   #problem; // a word of the page: why a key is asked for
   #me; // what the key may do, once that is known
+  #connected; // what the stream said when it began
   #news = 0; // grows whenever a page has to read everything anew
   #gaps = 0; // grows whenever the stream may have left something out
   #updates = [];
   #gathering;
 
-  /** `tell` gets what all pages have to know: `{ session }`, `{ updates }`, `{ trouble }` or `{ signedOut }`. */
+  /** `tell` gets what all pages have to know: `{ session }`, `{ updates }`, `{ heartbeat }`, `{ trouble }` or `{ signedOut }`. */
   constructor(base, tell) {
     this.#base = base;
     this.#tell = tell;
@@ -26,7 +27,7 @@ export class Keeper {
   get session() {
     return {
       key: this.#key, state: this.#client?.state ?? "closed", problem: this.#problem,
-      me: this.#me, news: this.#news, gaps: this.#gaps,
+      me: this.#me, connected: this.#connected, news: this.#news, gaps: this.#gaps,
     };
   }
 
@@ -49,7 +50,7 @@ export class Keeper {
   #start(key) {
     this.#client?.close();
     this.#key = key;
-    this.#problem = this.#me = undefined;
+    this.#problem = this.#me = this.#connected = undefined;
     this.#updates = []; // they are for who had the key before
     this.#gaps += 1;
     if (key && !KEY.test(key)) {
@@ -66,7 +67,11 @@ export class Keeper {
     const current = (react) => (data) => client === this.#client && react(data);
     const listen = (type, react) => client.addEventListener(type, current(react));
     listen("task_update", (update) => this.#gather(update));
-    listen("connected", () => this.#renew());
+    listen("connected", (data) => {
+      this.#connected = data;
+      this.#renew();
+    });
+    listen("heartbeat", (heartbeat) => this.#tell({ heartbeat }));
     listen("reset", () => {
       this.#gaps += 1;
       this.#renew();
@@ -87,7 +92,7 @@ export class Keeper {
 
   #signOut() {
     this.#client?.close();
-    this.#client = this.#key = this.#me = undefined;
+    this.#client = this.#key = this.#me = this.#connected = undefined;
     this.#updates = [];
     this.#tell({ signedOut: true });
   }

@@ -8,12 +8,14 @@ const SHARED = {
     tag: "zh-CN", other: "English", retry: "重试", cancel: "取消", dismissed: "已忽略", erased: "已删除",
     part: "第 {} 段", nthAttempt: "第 {} 次尝试", retryAt: "将于 {} 重试", by: "操作者 {}",
     truncated: "可能不完整", noSpeech: "可能没有声音", snapshot: "（连接中断期间的状态已合并）",
+    keyNeeded: "需要 API 密钥", keyRefused: "密钥无效或已吊销。", useKey: "使用", signOut: "退出",
     connections: { closed: "未连接", connecting: "连接中…", reconnecting: "重新连接中…" },
   },
   en: {
     tag: "en", other: "中文", retry: "Retry", cancel: "Cancel", dismissed: "Dismissed", erased: "Erased",
     part: "Part {}", nthAttempt: "attempt {}", retryAt: "again at {}", by: "by {}",
     truncated: "may be cut short", noSpeech: "may be silent", snapshot: "(statuses while disconnected in one)",
+    keyNeeded: "An API key is needed", keyRefused: "This key is not accepted: it is wrong, or revoked.", useKey: "Use", signOut: "Sign out",
     connections: { closed: "Disconnected", connecting: "Connecting…", reconnecting: "Reconnecting…" },
   },
 };

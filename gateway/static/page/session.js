@@ -2,20 +2,21 @@
 
 import { Keeper, partFor } from "./keeper.js";
 
-const NAME = "tts-1"; // of the worker: another one for messages of another form
+const NAME = "tts-2"; // of the worker: another one for messages of another form
 const KEY = "tts-session"; // of this tab: for the page after this one, should there be no other
 const SIGN_OUTS = "tts-sign-outs"; // of all tabs: a key that one of them had before is void
 const SILENCE_MS = 20_000; // a worker that lives tells so each five seconds
 
 /**
  * Events: `change` of any property, `renewed` when everything is to be read (its `detail` is whether the
- * stream may have left something out), `updates` (an array), `trouble` (a sentence).
+ * stream may have left something out), `updates` (an array), `heartbeat`, `trouble` (a sentence).
  */
 class Session extends EventTarget {
   key;
   state = "connecting";
   problem;
   me; // what the key may do
+  connected; // what the stream said when it began
   news = 0;
   gaps = 0;
   #gapsKnown = 0;
@@ -95,12 +96,13 @@ class Session extends EventTarget {
     };
   }
 
-  #receive({ session, updates, trouble, signedOut }) {
+  #receive({ session, updates, heartbeat, trouble, signedOut }) {
     this.#heardAt = Date.now();
     if (signedOut) leave();
     if (session) this.#take(session);
     if (updates) this.#send({ order: "read" });
     if (updates) this.dispatchEvent(new CustomEvent("updates", { detail: updates }));
+    if (heartbeat) this.dispatchEvent(new CustomEvent("heartbeat", { detail: heartbeat }));
     if (trouble) this.dispatchEvent(new CustomEvent("trouble", { detail: trouble }));
   }
 
@@ -118,8 +120,8 @@ class Session extends EventTarget {
   }
 
   #standing() {
-    const { key, state, problem, me, news, gaps } = this;
-    return { key, state, problem, me, news, gaps };
+    const { key, state, problem, me, connected, news, gaps } = this;
+    return { key, state, problem, me, connected, news, gaps };
   }
 }
 
@@ -134,7 +136,7 @@ function keep(key) {
 
 /** Nothing of what was seen stays. */
 function leave() {
-  sessionStorage.removeItem(KEY);
+  sessionStorage.clear();
   location.reload();
 }
 

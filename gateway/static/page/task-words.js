@@ -2,7 +2,7 @@
 
 export const WORDS = {
   zh: {
-    board: "控制台", signOut: "退出", taskPage: "任务详情", text: "文本", timeline: "经过", predictions: "预测",
+    board: "控制台", taskPage: "任务详情", text: "文本", timeline: "经过", predictions: "预测",
     audioTitle: "音频", facts: "详情", download: "下载", playHint: "点击波形可跳转。",
     noTask: "没有任务 {}：可能从未存在，也可能此密钥无权查看。", noId: "地址中没有任务编号：请从控制台打开一个任务。",
     erase: "删除内容", created: "创建于", completed: "完成于", priority: "优先级", length: "文本长度", instruction: "语气指令",
@@ -19,7 +19,7 @@ export const WORDS = {
     },
   },
   en: {
-    board: "Dashboard", signOut: "Sign out", taskPage: "Task page", text: "Text", timeline: "Timeline", predictions: "Predictions",
+    board: "Dashboard", taskPage: "Task page", text: "Text", timeline: "Timeline", predictions: "Predictions",
     audioTitle: "Audio", facts: "Facts", download: "Download", playHint: "A click on the waveform goes there.",
     noTask: "There is no task {}: it never was, or this key may not see it.", noId: "The address names no task: open one from the dashboard.",
     erase: "Erase", created: "Created", completed: "Completed", priority: "Priority", length: "Characters", instruction: "Instruction",
