@@ -15,11 +15,9 @@ import pytest
 
 from gateway.access import keys
 from gateway.access.roles import Role
-from projections.database import open_database
-from projections.ports import Database
 from tests.builders import bring, fail
 from tests.integration.gateway.gateway_under_test import PATIENCE_SECONDS, Running, running
-from tests.read_models import caught_up, project, projecting
+from tests.read_models import caught_up
 from tts.application import dead_letters
 from tts.domain.task import Task
 from tts.domain.values import Status
@@ -30,9 +28,8 @@ WHY = {"reason": "the provider is back"}
 class Bench:
     """A gateway with its read models, and tasks that fail as told."""
 
-    def __init__(self, its: Running, database: Database) -> None:
+    def __init__(self, its: Running) -> None:
         self.its = its
-        self._database = database
 
     async def failed(
         self,
@@ -63,7 +60,7 @@ class Bench:
 
     async def caught_up(self) -> None:
         """Wait until the read model is at the end of the log."""
-        await caught_up(self.its.store, self._database)
+        await caught_up(self.its.store, self.its.database)
 
     async def listed(self, **query: Any) -> dict[str, Any]:
         """The first page, once the read model is there."""
@@ -97,12 +94,14 @@ class Bench:
 
 @contextlib.asynccontextmanager
 async def bench(folder: Path, **settings: Any) -> AsyncIterator[Bench]:
-    async with (
-        running(folder, **settings) as its,
-        open_database(its.settings.store_url) as database,
-        projecting(its.store, database),
-    ):
-        yield Bench(its, database)
+    async with running(folder, projected=True, **settings) as its:
+        yield Bench(its)
+
+
+@pytest.fixture
+async def its(tmp_path: Path) -> AsyncIterator[Bench]:
+    async with bench(tmp_path) as its:
+        yield its
 
 
 def key(folder: Path, owner: str, role: Role) -> dict[str, str]:
@@ -111,75 +110,71 @@ def key(folder: Path, owner: str, role: Role) -> dict[str, str]:
 
 
 class TestList:
-    async def test_says_why_and_at_what_cost(self, tmp_path: Path):
+    async def test_says_why_and_at_what_cost(self, its: Bench):
         """What somebody who is called at night wants to know, without looking further."""
-        async with bench(tmp_path) as its:
-            task_id = await its.failed("network", template="t7")
-            await its.its.post()  # which has not failed
-            page = await its.listed()
-            (letter,) = page["deadLetters"]
-            assert datetime.fromisoformat(letter.pop("createdAt")) < datetime.fromisoformat(
-                letter.pop("failedAt")
-            )
-            assert letter == {
-                "taskId": task_id,
-                "status": "failed",
-                "owner": "",
-                "templateId": "t7",
-                "code": "network",
-                "step": "poll",
-                "error": "network at poll",
-                "permanent": False,
-                "attempts": 1,
-                "maxAttempts": 3,
-                "predictions": 1,
-                "textLength": 2,
-                "position": 6,
-            }
-            assert (page["counts"], page["total"], page["nextCursor"]) == ({"network": 1}, 1, None)
+        task_id = await its.failed("network", template="t7")
+        await its.its.post()  # which has not failed
+        page = await its.listed()
+        (letter,) = page["deadLetters"]
+        assert datetime.fromisoformat(letter.pop("createdAt")) < datetime.fromisoformat(
+            letter.pop("failedAt")
+        )
+        assert letter == {
+            "taskId": task_id,
+            "status": "failed",
+            "owner": "",
+            "templateId": "t7",
+            "code": "network",
+            "step": "poll",
+            "error": "network at poll",
+            "permanent": False,
+            "attempts": 1,
+            "maxAttempts": 3,
+            "predictions": 1,
+            "textLength": 2,
+            "position": 6,
+        }
+        assert (page["counts"], page["total"], page["nextCursor"]) == ({"network": 1}, 1, None)
 
-    async def test_can_be_narrowed_down(self, tmp_path: Path):
+    async def test_can_be_narrowed_down(self, its: Bench):
         """By code, step, template, time of failure, and whether a repetition can help."""
-        async with bench(tmp_path) as its:
-            first = await its.failed("network", template="t1")
-            between = datetime.now(UTC)
-            second = await its.failed("nsfw", step="create", template="t2", permanent=True)
-            third = await its.failed("network", template="t2")
-            assert await its.ids() == [third, second, first]
-            assert await its.ids(code="network") == [third, first]
-            assert await its.ids(step="create") == [second]
-            assert await its.ids(templateId="t2") == [third, second]
-            assert await its.ids(since=between.isoformat()) == [third, second]
-            assert await its.ids(until=between.isoformat()) == [first]
-            assert await its.ids(permanent="true") == [second]
-            assert await its.ids(permanent="false", templateId="t2") == [third]
-            assert await its.ids(code="nothing") == []
-            assert (await its.listed(templateId="t2"))["counts"] == {"network": 1, "nsfw": 1}
+        first = await its.failed("network", template="t1")
+        between = datetime.now(UTC)
+        second = await its.failed("nsfw", step="create", template="t2", permanent=True)
+        third = await its.failed("network", template="t2")
+        assert await its.ids() == [third, second, first]
+        assert await its.ids(code="network") == [third, first]
+        assert await its.ids(step="create") == [second]
+        assert await its.ids(templateId="t2") == [third, second]
+        assert await its.ids(since=between.isoformat()) == [third, second]
+        assert await its.ids(until=between.isoformat()) == [first]
+        assert await its.ids(permanent="true") == [second]
+        assert await its.ids(permanent="false", templateId="t2") == [third]
+        assert await its.ids(code="nothing") == []
+        assert (await its.listed(templateId="t2"))["counts"] == {"network": 1, "nsfw": 1}
 
-    async def test_has_pages(self, tmp_path: Path):
+    async def test_has_pages(self, its: Bench):
         """Each letter is on exactly one."""
-        async with bench(tmp_path) as its:
-            tasks = [await its.failed() for _ in range(5)]
-            found, cursor = [], {}
-            for _ in range(3):
-                page = await its.listed(limit=2, **cursor)
-                found += [letter["taskId"] for letter in page["deadLetters"]]
-                cursor = {"cursor": page["nextCursor"]}
-            assert found == tasks[::-1]
-            assert cursor == {"cursor": None}
+        tasks = [await its.failed() for _ in range(5)]
+        found, cursor = [], {}
+        for _ in range(3):
+            page = await its.listed(limit=2, **cursor)
+            found += [letter["taskId"] for letter in page["deadLetters"]]
+            cursor = {"cursor": page["nextCursor"]}
+        assert found == tasks[::-1]
+        assert cursor == {"cursor": None}
 
-    async def test_has_what_failed_until_somebody_does_something(self, tmp_path: Path):
+    async def test_has_what_failed_until_somebody_does_something(self, its: Bench):
         """A retry, a dismissal and an erasure take a letter off; a new failure brings it back."""
-        async with bench(tmp_path) as its:
-            retried, dismissed, erased = [await its.failed() for _ in range(3)]
-            assert len(await its.ids()) == 3
-            app = its.its.application
-            await app.retry(UUID(retried), by="ann", reason="again")
-            await app.dismiss(UUID(dismissed), by="ann", reason="known")
-            await app.erase(UUID(erased), its.its.audio, by="ann")
-            assert await its.ids() == []
-            await its.fail(UUID(retried), "nsfw")
-            assert await its.ids(code="nsfw") == [retried]
+        retried, dismissed, erased = [await its.failed() for _ in range(3)]
+        assert len(await its.ids()) == 3
+        app = its.its.application
+        await app.retry(UUID(retried), by="ann", reason="again")
+        await app.dismiss(UUID(dismissed), by="ann", reason="known")
+        await app.erase(UUID(erased), its.its.audio, by="ann")
+        assert await its.ids() == []
+        await its.fail(UUID(retried), "nsfw")
+        assert await its.ids(code="nsfw") == [retried]
 
     @pytest.mark.parametrize(
         ("query", "code"),
@@ -192,84 +187,79 @@ class TestList:
             ({"cursor": "abc"}, "invalid_cursor"),
         ],
     )
-    async def test_refuses_what_it_does_not_understand(self, tmp_path: Path, query, code: str):
+    async def test_refuses_what_it_does_not_understand(self, its: Bench, query, code: str):
         """A filter that is misspelt must not select everything."""
-        async with bench(tmp_path) as its:
-            answer = await its.its.client.get("/api/dead-letters", params=query)
-            assert (answer.status_code, answer.json()["code"]) == (400, code)
+        answer = await its.its.client.get("/api/dead-letters", params=query)
+        assert (answer.status_code, answer.json()["code"]) == (400, code)
 
 
 class TestInspect:
-    async def test_tells_the_whole_story(self, tmp_path: Path):
+    async def test_tells_the_whole_story(self, its: Bench):
         """The words, the error, every event, and every prediction that was made."""
-        async with bench(tmp_path) as its:
-            task_id = await its.failed("network")
-            await its.its.application.retry(UUID(task_id), by="ann", reason="again")
-            await its.fail(UUID(task_id), "nsfw", permanent=True)
-            answer = await its.its.client.get(f"/api/dead-letters/{task_id}")
-            told = answer.json()["data"]
-            assert (told["code"], told["permanent"], told["ttsText"]) == ("nsfw", True, "你好")
-            assert told["predictions"] == 2
-            assert [made["predictionId"] for made in told["predictionsMade"]] == ["p1", "p2"]
-            statuses = [event["status"] for event in told["events"]]
-            assert statuses.count("failed") == 2
-            retry = told["events"][statuses.index("retrying")]
-            assert (retry["by"], retry["reason"]) == ("ann", "again")
+        task_id = await its.failed("network")
+        await its.its.application.retry(UUID(task_id), by="ann", reason="again")
+        await its.fail(UUID(task_id), "nsfw", permanent=True)
+        answer = await its.its.client.get(f"/api/dead-letters/{task_id}")
+        told = answer.json()["data"]
+        assert (told["code"], told["permanent"], told["ttsText"]) == ("nsfw", True, "你好")
+        assert told["predictions"] == 2
+        assert [made["predictionId"] for made in told["predictionsMade"]] == ["p1", "p2"]
+        statuses = [event["status"] for event in told["events"]]
+        assert statuses.count("failed") == 2
+        retry = told["events"][statuses.index("retrying")]
+        assert (retry["by"], retry["reason"]) == ("ann", "again")
 
-    async def test_needs_a_failure(self, tmp_path: Path):
+    async def test_needs_a_failure(self, its: Bench):
         """A task that is on its way is none, and one that never was is not found."""
-        async with bench(tmp_path) as its:
-            for task_id, code in (
-                (await its.its.post(), "not_a_dead_letter"),
-                (uuid4(), "task_not_found"),
-                ("nonsense", "task_not_found"),
-            ):
-                answer = await its.its.client.get(f"/api/dead-letters/{task_id}")
-                assert (answer.status_code, answer.json()["code"]) == (404, code)
+        for task_id, code in (
+            (await its.its.post(), "not_a_dead_letter"),
+            (uuid4(), "task_not_found"),
+            ("nonsense", "task_not_found"),
+        ):
+            answer = await its.its.client.get(f"/api/dead-letters/{task_id}")
+            assert (answer.status_code, answer.json()["code"]) == (404, code)
 
 
 class TestRedrive:
-    async def test_by_filter_says_who_and_why(self, tmp_path: Path):
+    async def test_by_filter_says_who_and_why(self, its: Bench):
         """Each task gets an event of its own, which streams show."""
-        async with bench(tmp_path) as its:
-            wanted = [await its.failed("network") for _ in range(3)]
-            other = await its.failed("nsfw")
-            async with its.its.stream() as reader:
-                await reader.of("connected")
-                done = await its.order("redrive", filter={"code": "network"})
-                updates = await reader.updates(3)
-            assert (done["matched"], done["redriven"], done["remaining"]) == (3, 3, 0)
-            assert (done["skipped"], done["next"], done["dryRun"]) == (0, None, False)
-            assert sorted(done["taskIds"]) == sorted(wanted)
-            assert sorted(update["taskId"] for update in updates) == sorted(wanted)
-            for update in updates:
-                assert update["status"] == "retrying"
-                assert (update["by"], update["reason"]) == ("client", WHY["reason"])
-            assert await its.ids() == [other]
+        wanted = [await its.failed("network") for _ in range(3)]
+        other = await its.failed("nsfw")
+        async with its.its.stream() as reader:
+            await reader.of("connected")
+            done = await its.order("redrive", filter={"code": "network"})
+            updates = await reader.updates(3)
+        assert (done["matched"], done["redriven"], done["remaining"]) == (3, 3, 0)
+        assert (done["skipped"], done["next"], done["dryRun"]) == (0, None, False)
+        assert sorted(done["taskIds"]) == sorted(wanted)
+        assert sorted(update["taskId"] for update in updates) == sorted(wanted)
+        for update in updates:
+            assert update["status"] == "retrying"
+            assert (update["by"], update["reason"]) == ("client", WHY["reason"])
+        assert await its.ids() == [other]
 
-    async def test_by_name_skips_what_cannot_be_retried(self, tmp_path: Path):
+    async def test_by_name_skips_what_cannot_be_retried(self, its: Bench):
         """It is counted and told, and the others are redriven all the same."""
-        async with bench(tmp_path) as its:
-            failed, dismissed, erased = [await its.failed() for _ in range(3)]
-            await its.its.application.dismiss(UUID(dismissed), by="ann", reason="known")
-            await its.its.application.erase(UUID(erased), its.its.audio, by="ann")
-            going, unknown = str(await its.its.post()), str(uuid4())
-            tasks = [failed, failed, dismissed, erased, going, unknown]
-            done = await its.order("redrive", taskIds=tasks)
-            assert done["taskIds"] == [failed, dismissed]
-            assert (done["matched"], done["redriven"], done["skipped"]) == (5, 2, 3)
-            assert {each["taskId"]: each["code"] for each in done["reasons"]} == {
-                erased: "task_erased",
-                going: "task_not_failed",
-                unknown: "task_not_found",
-            }
+        failed, dismissed, erased = [await its.failed() for _ in range(3)]
+        await its.its.application.dismiss(UUID(dismissed), by="ann", reason="known")
+        await its.its.application.erase(UUID(erased), its.its.audio, by="ann")
+        going, unknown = str(await its.its.post()), str(uuid4())
+        tasks = [failed, failed, dismissed, erased, going, unknown]
+        done = await its.order("redrive", taskIds=tasks)
+        assert done["taskIds"] == [failed, dismissed]
+        assert (done["matched"], done["redriven"], done["skipped"]) == (5, 2, 3)
+        assert {each["taskId"]: each["code"] for each in done["reasons"]} == {
+            erased: "task_erased",
+            going: "task_not_failed",
+            unknown: "task_not_found",
+        }
 
     async def test_leaves_alone_what_changed_since_the_read_model_knew(self, tmp_path: Path):
         """Somebody was first: it is no error, and what failed anew is not hidden by it."""
-        async with running(tmp_path) as gateway, open_database(gateway.settings.store_url) as base:
-            its = Bench(gateway, base)
+        async with running(tmp_path) as gateway:
+            its = Bench(gateway)
             retried, again, still = [await its.failed() for _ in range(3)]
-            await project(gateway.store, base)
+            await gateway.project()
             # From here on the read model sleeps.
             for task_id in (retried, again):
                 await gateway.application.retry(UUID(task_id), by="ann", reason="first")
@@ -282,17 +272,16 @@ class TestRedrive:
             assert (done["taskIds"], done["skipped"]) == ([still], 2)
             assert {each["code"] for each in done["reasons"]} == {"changed"}
 
-    async def test_a_dry_run_changes_nothing(self, tmp_path: Path):
+    async def test_a_dry_run_changes_nothing(self, its: Bench):
         """It says what the real one would do."""
-        async with bench(tmp_path) as its:
-            tasks = [await its.failed() for _ in range(3)]
-            going = str(await its.its.post())
-            position = await its.its.store.position()
-            would = await its.order("redrive", filter={}, dryRun=True)
-            assert (sorted(would["taskIds"]), would["dryRun"]) == (sorted(tasks), True)
-            named = await its.order("redrive", taskIds=[*tasks, going], dryRun=True)
-            assert (named["redriven"], named["skipped"]) == (3, 1)
-            assert await its.its.store.position() == position
+        tasks = [await its.failed() for _ in range(3)]
+        going = str(await its.its.post())
+        position = await its.its.store.position()
+        would = await its.order("redrive", filter={}, dryRun=True)
+        assert (sorted(would["taskIds"]), would["dryRun"]) == (sorted(tasks), True)
+        named = await its.order("redrive", taskIds=[*tasks, going], dryRun=True)
+        assert (named["redriven"], named["skipped"]) == (3, 1)
+        assert await its.its.store.position() == position
 
     async def test_goes_at_the_pace_asked_for(self, tmp_path: Path):
         """So that whoever has just recovered is not run over; the setting is the most."""
@@ -327,16 +316,15 @@ class TestRedrive:
             assert seen == tasks[::-1]
             assert len(await its.ids()) == 9
 
-    async def test_the_limit_bounds_one_request(self, tmp_path: Path):
+    async def test_the_limit_bounds_one_request(self, its: Bench):
         """By filter and by name alike."""
-        async with bench(tmp_path) as its:
-            tasks = [await its.failed() for _ in range(5)]
-            done = await its.order("redrive", filter={}, limit=2)
-            assert (done["taskIds"], done["remaining"]) == (tasks[:2:-1], 3)
-            done = await its.order("redrive", taskIds=tasks[:3], limit=2)
-            assert (done["taskIds"], done["remaining"]) == (tasks[:2], 1)
-            done = await its.order("redrive", taskIds=tasks[:3], limit=2, cursor=done["next"])
-            assert (done["taskIds"], done["next"]) == ([tasks[2]], None)
+        tasks = [await its.failed() for _ in range(5)]
+        done = await its.order("redrive", filter={}, limit=2)
+        assert (done["taskIds"], done["remaining"]) == (tasks[:2:-1], 3)
+        done = await its.order("redrive", taskIds=tasks[:3], limit=2)
+        assert (done["taskIds"], done["remaining"]) == (tasks[:2], 1)
+        done = await its.order("redrive", taskIds=tasks[:3], limit=2, cursor=done["next"])
+        assert (done["taskIds"], done["next"]) == ([tasks[2]], None)
 
     async def test_after_a_crash_asking_again_finishes_it(self, tmp_path: Path):
         """What was redriven is in the log, and nothing else has to be remembered."""
@@ -360,32 +348,30 @@ class TestRedrive:
 
 
 class TestDismiss:
-    async def test_takes_letters_off_the_list(self, tmp_path: Path):
+    async def test_takes_letters_off_the_list(self, its: Bench):
         """The tasks stay failed; who, why and when is in the log and in the streams."""
-        async with bench(tmp_path) as its:
-            tasks = [await its.failed("nsfw", permanent=True) for _ in range(3)]
-            other = await its.failed("network")
-            done = await its.order("dismiss", filter={"permanent": True})
-            assert (done["matched"], done["dismissed"]) == (3, 3)
-            assert await its.ids() == [other]
-            for task_id in tasks:
-                topic, state = await its.newest(task_id)
-                assert (topic, state["reason"]) == (Task.Dismissed.TOPIC, WHY["reason"])
-                answer = await its.its.client.get(f"/api/tts/task/{task_id}")
-                assert answer.json()["data"]["status"] == "failed"
-                assert answer.json()["data"]["dismissedAt"] == state["timestamp"]
-            again = await its.order("dismiss", taskIds=tasks)
-            assert (again["dismissed"], again["skipped"]) == (0, 3)
+        tasks = [await its.failed("nsfw", permanent=True) for _ in range(3)]
+        other = await its.failed("network")
+        done = await its.order("dismiss", filter={"permanent": True})
+        assert (done["matched"], done["dismissed"]) == (3, 3)
+        assert await its.ids() == [other]
+        for task_id in tasks:
+            topic, state = await its.newest(task_id)
+            assert (topic, state["reason"]) == (Task.Dismissed.TOPIC, WHY["reason"])
+            answer = await its.its.client.get(f"/api/tts/task/{task_id}")
+            assert answer.json()["data"]["status"] == "failed"
+            assert answer.json()["data"]["dismissedAt"] == state["timestamp"]
+        again = await its.order("dismiss", taskIds=tasks)
+        assert (again["dismissed"], again["skipped"]) == (0, 3)
 
-    async def test_can_be_taken_back_by_name(self, tmp_path: Path):
+    async def test_can_be_taken_back_by_name(self, its: Bench):
         """A dismissed task can be inspected and redriven."""
-        async with bench(tmp_path) as its:
-            task_id = await its.failed()
-            await its.order("dismiss", taskIds=[task_id])
-            answer = await its.its.client.get(f"/api/dead-letters/{task_id}")
-            assert answer.json()["data"]["dismissedAt"] is not None
-            assert (await its.order("redrive", taskIds=[task_id]))["redriven"] == 1
-            assert await its.status(task_id) == "retrying"
+        task_id = await its.failed()
+        await its.order("dismiss", taskIds=[task_id])
+        answer = await its.its.client.get(f"/api/dead-letters/{task_id}")
+        assert answer.json()["data"]["dismissedAt"] is not None
+        assert (await its.order("redrive", taskIds=[task_id]))["redriven"] == 1
+        assert await its.status(task_id) == "retrying"
 
 
 class TestOrders:
@@ -407,16 +393,15 @@ class TestOrders:
         ],
     )
     async def test_that_are_not_clear_do_nothing(
-        self, tmp_path: Path, what: str, body, status: int, code: str
+        self, its: Bench, what: str, body, status: int, code: str
     ):
         """A misspelt filter would otherwise mean all of them."""
-        async with bench(tmp_path) as its:
-            await its.failed()
-            await its.caught_up()
-            position = await its.its.store.position()
-            answer = await its.its.client.post(f"/api/dead-letters/{what}", json=body)
-            assert (answer.status_code, answer.json()["code"]) == (status, code)
-            assert await its.its.store.position() == position
+        await its.failed()
+        await its.caught_up()
+        position = await its.its.store.position()
+        answer = await its.its.client.post(f"/api/dead-letters/{what}", json=body)
+        assert (answer.status_code, answer.json()["code"]) == (status, code)
+        assert await its.its.store.position() == position
 
 
 class TestOwners:
@@ -458,12 +443,11 @@ class TestOwners:
                 assert (topic, state["by"]) == (Task.RetryRequested.TOPIC, who)
 
 
-async def test_times_are_those_of_the_failure(tmp_path: Path):
+async def test_times_are_those_of_the_failure(its: Bench):
     """Not those of the request, which may lie days before."""
-    async with bench(tmp_path) as its:
-        task_id = await its.failed()
-        (letter,) = (await its.listed())["deadLetters"]
-        at = datetime.fromisoformat(letter["failedAt"])
-        assert await its.ids(since=at.isoformat()) == [task_id]
-        assert await its.ids(until=at.isoformat()) == []
-        assert await its.ids(since=(at + timedelta(microseconds=1)).isoformat()) == []
+    task_id = await its.failed()
+    (letter,) = (await its.listed())["deadLetters"]
+    at = datetime.fromisoformat(letter["failedAt"])
+    assert await its.ids(since=at.isoformat()) == [task_id]
+    assert await its.ids(until=at.isoformat()) == []
+    assert await its.ids(since=(at + timedelta(microseconds=1)).isoformat()) == []

@@ -17,7 +17,9 @@ from httpx_sse import EventSource, ServerSentEvent, aconnect_sse
 from gateway.app import Gateway
 from gateway.services import Webhooks
 from projections.database import open_database
+from projections.ports import Database, Projection
 from tests.builders import brought, failed
+from tests.read_models import project, projecting
 from tests.services.ports import free_port
 from tests.services.stores import Backend
 from tests.waiting import until
@@ -50,6 +52,11 @@ class Running:
     audio: FolderAudio
     client: httpx.AsyncClient
     callback_table: CallbackTable
+    database: Database
+
+    async def project(self, *projections: Projection) -> None:
+        """Bring the read models, all if none is named, to the end of the log."""
+        await project(self.store, self.database, *projections)
 
     async def post(self, **changes: Any) -> UUID:
         """Ask for speech and return the task's id."""
@@ -116,9 +123,13 @@ async def running(
     log: Callable[[SQLiteStore], Any] = lambda store: store,
     probes: Mapping[str, Probe] | None = None,
     webhooks: Webhooks | None = None,
+    projected: bool = False,
     **changes: Any,
 ) -> AsyncIterator[Running]:
-    """Serve while the context is open; ``changes`` are settings."""
+    """Serve while the context is open; ``changes`` are settings.
+
+    If ``projected``, the read models follow the log.
+    """
     defaults = {
         "data_dir": folder,
         "host": "127.0.0.1",
@@ -134,6 +145,8 @@ async def running(
         store = await stack.enter_async_context(Backend(settings.store_url).store())
         parts = await stack.enter_async_context(compose(settings, store=log(store), **given))
         database = await stack.enter_async_context(open_database(settings.store_url))
+        if projected:
+            await stack.enter_async_context(projecting(store, database))
         gateway = compose_gateway(parts, database, probes or {"store": store.ready})
         await gateway.start()
         stack.push_async_callback(gateway.stop)
@@ -148,6 +161,7 @@ async def running(
             parts.audio,
             client,
             parts.callback_table,
+            database,
         )
 
 

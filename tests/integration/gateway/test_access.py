@@ -20,7 +20,6 @@ from gateway.access import keys
 from gateway.access.limits import RateLimit
 from gateway.access.roles import Quota, Role
 from gateway.static_files import FILES
-from projections.database import open_database
 from tests.integration.gateway.gateway_under_test import (
     BODY,
     PATIENCE_SECONDS,
@@ -31,7 +30,7 @@ from tests.integration.gateway.gateway_under_test import (
 )
 from tests.integration.gateway.guarded_gateway import Guarded, becomes, guarded
 from tests.integration.gateway.socket_client import client_of
-from tests.read_models import caught_up, projecting
+from tests.read_models import caught_up
 from tts.cli.commands import main
 from tts.config import ConfigError, load
 from tts.ports.log import Recorded
@@ -255,18 +254,14 @@ class TestOwnership:
 
     async def test_what_others_do_makes_no_cursor_too_old(self, tmp_path: Path):
         """An owner that was away gets what concerns it, in order, of old tasks and new ones."""
-        async with (
-            guarded(tmp_path, sse_replay_limit=4) as site,
-            open_database(site.its.settings.store_url) as base,
-            projecting(site.its.store, base),
-        ):
+        async with guarded(tmp_path, sse_replay_limit=4, projected=True) as site:
             old = await site.task()
             headers = dict(site.headers["app"]) | {"Last-Event-ID": "1"}
             for _ in range(10):
                 await site.task(owner="bakery")
             await fail(site.its.application, old, permanent=True)
             new = await site.task()
-            await caught_up(site.its.store, base)
+            await caught_up(site.its.store, site.its.database)
             await site.task(owner="bakery")
             async with site.its.stream("", headers) as stream:
                 assert (await stream.next()).event == "connected"
@@ -274,7 +269,7 @@ class TestOwnership:
                 assert [u["taskId"] for u in updates] == [str(old)] * 3 + [str(new)]
                 late = await site.task()
                 assert (await stream.updates(1))[0]["taskId"] == str(late)
-            await caught_up(site.its.store, base)
+            await caught_up(site.its.store, site.its.database)
             async with site.its.stream("", headers) as stream:  # and that one is too much
                 assert (await stream.of("reset")).json()["reason"] == "too_old"
 
@@ -296,12 +291,9 @@ class TestOwnership:
                 assert positions == sorted(set(positions))
                 assert {update["taskId"] for update in updates} == set(tasks[owner])
 
-    async def test_a_list_is_the_owners(self, site: Guarded):
+    async def test_a_list_is_the_owners(self, tmp_path: Path):
         """Others' tasks are not in it; a dashboard's has all."""
-        async with (
-            open_database(site.its.settings.store_url) as base,
-            projecting(site.its.store, base),
-        ):
+        async with guarded(tmp_path, projected=True) as site:
             mine, others = str(await site.task()), str(await site.task(owner="bakery"))
 
             async def listed(who: str) -> set[str]:
@@ -385,9 +377,7 @@ class TestSockets:
     async def test_refuse_when_the_queue_is_full(self, tmp_path: Path):
         """As ``POST /api/tts`` does; nothing is recorded."""
         async with (
-            running(tmp_path, queue_max_tasks=1) as its,
-            open_database(its.settings.store_url) as base,
-            projecting(its.store, base),
+            running(tmp_path, queue_max_tasks=1, projected=True) as its,
             client_of(its) as client,
         ):
             await accept(its.application, 2)
@@ -481,11 +471,7 @@ class TestLimits:
 
     async def test_unfinished_tasks(self, tmp_path: Path):
         """A full queue refuses with 503, and nothing is recorded."""
-        async with (
-            running(tmp_path, queue_max_tasks=3) as its,
-            open_database(its.settings.store_url) as base,
-            projecting(its.store, base),
-        ):
+        async with running(tmp_path, queue_max_tasks=3, projected=True) as its:
             await accept(its.application, 3)
             before = 0
 

@@ -12,7 +12,6 @@ import pytest
 
 from gateway.access import keys
 from gateway.access.roles import Role
-from projections.database import open_database
 from tests.integration.gateway.gateway_under_test import (
     BODY,
     Running,
@@ -21,7 +20,6 @@ from tests.integration.gateway.gateway_under_test import (
     running,
     speak,
 )
-from tests.read_models import project
 from tts.cli.archive.choice import Choice, Floor
 from tts.cli.archive.run import Run
 
@@ -58,8 +56,7 @@ async def past(tmp_path: Path) -> AsyncIterator[Past]:
         await fail(its.application, failed, permanent=False)
         await its.application.dismiss(failed, by="ann", reason="seen")
         there = await its.post()
-        async with open_database(its.settings.store_url) as database:
-            await project(its.store, database)
+        await its.project()
         position = await archive(its, tmp_path / "old")
         yield Past(its, archived, failed, there, position)
 
@@ -162,8 +159,7 @@ class TestAStream:
             for _ in range(2):
                 receipt, _ = await its.application.request(**facts)
                 await speak(its.application, receipt.id)
-            async with open_database(its.settings.store_url) as database:
-                await project(its.store, database)
+            await its.project()
             await accept(its.application, 5)
             headers = {"Authorization": f"Bearer {key}", "Last-Event-ID": "9"}
             async with its.stream(headers=headers) as reader:

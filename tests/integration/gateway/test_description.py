@@ -22,7 +22,6 @@ from gateway.access.roles import Role
 from gateway.description import chinese
 from gateway.description.operations.pages import PAGES
 from gateway.services import Webhooks
-from projections.database import open_database
 from projections.tasks import TasksProjection
 from projections.usage import UsageProjection
 from tests.documents import FENCED, ROOT
@@ -33,7 +32,6 @@ from tests.integration.gateway.gateway_under_test import (
     running,
     speak,
 )
-from tests.read_models import project
 from tts.domain.failures import TABLE
 from tts.replicate.webhook_secret import GivenSecret
 from tts.store.memory import LocalSignals
@@ -278,77 +276,71 @@ def _operations(document: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 async def test_answers_are_as_described(its: Running):
     """No field is missing, of another kind, or unmentioned, whatever became of the task."""
-    async with (
-        open_database(its.settings.store_url) as database,
-    ):
-        says = await description(its)
-        spoken, failed, canceled, erased = [await its.post() for _ in range(4)]
-        await speak(its.application, spoken)
-        await speak(its.application, erased)
-        await fail(its.application, failed, permanent=False)
-        client, task = its.client, "/api/tts/task/{taskId}"
-        for answer, path in [
-            (await client.post("/api/tts", json={}), "/api/tts"),
-            (await client.post("/api/tts/cancel", json={"taskId": str(canceled)}), None),
-            (await client.post("/api/tts/cancel", json={"taskId": str(canceled)}), None),
-            (await client.delete(f"/api/tts/task/{erased}"), task),
-            (await client.post("/api/tts/retry", json={"taskId": str(erased)}), None),
-            (await client.post("/api/tts/retry", json={"taskId": str(failed)}), None),
-            (await client.get("/health"), None),
-            (await client.get("/health?deep=1"), None),
-            (await client.get("/health?deep=maybe"), None),
-            (await client.get("/system"), None),
-            (await client.post("/api/stream-token"), None),
-        ]:
-            says.holds(answer, path or answer.url.path)
-        async with all_at_work(its):
-            well = await client.get("/health?deep=1")
-            assert well.json()["data"]["service"]["troubles"] == []
-            says.holds(well, "/health")
-            says.holds(await client.get("/system"), "/system")
-        for task_id in (spoken, failed, canceled, erased, UUID(int=1)):
-            url = f"/api/tts/task/{task_id}"
-            says.holds(await client.get(url), task)
-            says.holds(await client.get(f"{url}/events"), f"{task}/events")
-        await project(its.store, database, TasksProjection(), UsageProjection())
-        listed = await client.get("/api/tts/tasks")
-        assert len(listed.json()["data"]["tasks"]) == 4
-        says.holds(listed, "/api/tts/tasks")
-        stats = await client.get("/api/stats")
-        says.holds(stats, "/api/stats")
-        counted = {s: n for s, n in stats.json()["data"]["tasks"].items() if n}
-        assert counted == {"succeeded": 2, "retrying": 1, "canceled": 1}
-        usage = await client.get("/api/usage?days=7")
-        says.holds(usage, "/api/usage")
-        assert usage.json()["data"]["owners"][0]["days"][0]["tasks"] == 4
-        for path in ("/api/stats/series", "/api/templates"):
-            says.holds(await client.get(path), path)
+    says = await description(its)
+    spoken, failed, canceled, erased = [await its.post() for _ in range(4)]
+    await speak(its.application, spoken)
+    await speak(its.application, erased)
+    await fail(its.application, failed, permanent=False)
+    client, task = its.client, "/api/tts/task/{taskId}"
+    for answer, path in [
+        (await client.post("/api/tts", json={}), "/api/tts"),
+        (await client.post("/api/tts/cancel", json={"taskId": str(canceled)}), None),
+        (await client.post("/api/tts/cancel", json={"taskId": str(canceled)}), None),
+        (await client.delete(f"/api/tts/task/{erased}"), task),
+        (await client.post("/api/tts/retry", json={"taskId": str(erased)}), None),
+        (await client.post("/api/tts/retry", json={"taskId": str(failed)}), None),
+        (await client.get("/health"), None),
+        (await client.get("/health?deep=1"), None),
+        (await client.get("/health?deep=maybe"), None),
+        (await client.get("/system"), None),
+        (await client.post("/api/stream-token"), None),
+    ]:
+        says.holds(answer, path or answer.url.path)
+    async with all_at_work(its):
+        well = await client.get("/health?deep=1")
+        assert well.json()["data"]["service"]["troubles"] == []
+        says.holds(well, "/health")
+        says.holds(await client.get("/system"), "/system")
+    for task_id in (spoken, failed, canceled, erased, UUID(int=1)):
+        url = f"/api/tts/task/{task_id}"
+        says.holds(await client.get(url), task)
+        says.holds(await client.get(f"{url}/events"), f"{task}/events")
+    await its.project(TasksProjection(), UsageProjection())
+    listed = await client.get("/api/tts/tasks")
+    assert len(listed.json()["data"]["tasks"]) == 4
+    says.holds(listed, "/api/tts/tasks")
+    stats = await client.get("/api/stats")
+    says.holds(stats, "/api/stats")
+    counted = {s: n for s, n in stats.json()["data"]["tasks"].items() if n}
+    assert counted == {"succeeded": 2, "retrying": 1, "canceled": 1}
+    usage = await client.get("/api/usage?days=7")
+    says.holds(usage, "/api/usage")
+    assert usage.json()["data"]["owners"][0]["days"][0]["tasks"] == 4
+    for path in ("/api/stats/series", "/api/templates"):
+        says.holds(await client.get(path), path)
 
 
 async def test_dead_letters_are_as_described(its: Running):
     """The list, a letter, and what is told of orders."""
-    async with (
-        open_database(its.settings.store_url) as database,
-    ):
-        says = await description(its)
-        failed = [await its.post() for _ in range(3)]
-        for task_id in failed:
-            await fail(its.application, task_id, permanent=False)
-        await project(its.store, database)
-        path, client, why = "/api/dead-letters", its.client, {"reason": "known"}
-        listed = await client.get(path)
-        assert len(listed.json()["data"]["deadLetters"]) == 3
-        says.holds(listed, path)
-        says.holds(await client.get(f"{path}/{failed[0]}"), f"{path}/{{taskId}}")
-        for order in ("redrive", "dismiss"):
-            for body in (
-                why | {"filter": {}, "dryRun": True},
-                why | {"filter": {}, "limit": 1},
-                why | {"taskIds": [str(failed[2]), str(UUID(int=1))]},
-                why,
-            ):
-                says.holds(await client.post(f"{path}/{order}", json=body), f"{path}/{order}")
-        says.holds(await client.get(f"{path}/{failed[2]}"), f"{path}/{{taskId}}")
+    says = await description(its)
+    failed = [await its.post() for _ in range(3)]
+    for task_id in failed:
+        await fail(its.application, task_id, permanent=False)
+    await its.project()
+    path, client, why = "/api/dead-letters", its.client, {"reason": "known"}
+    listed = await client.get(path)
+    assert len(listed.json()["data"]["deadLetters"]) == 3
+    says.holds(listed, path)
+    says.holds(await client.get(f"{path}/{failed[0]}"), f"{path}/{{taskId}}")
+    for order in ("redrive", "dismiss"):
+        for body in (
+            why | {"filter": {}, "dryRun": True},
+            why | {"filter": {}, "limit": 1},
+            why | {"taskIds": [str(failed[2]), str(UUID(int=1))]},
+            why,
+        ):
+            says.holds(await client.post(f"{path}/{order}", json=body), f"{path}/{order}")
+    says.holds(await client.get(f"{path}/{failed[2]}"), f"{path}/{{taskId}}")
 
 
 async def test_a_waiting_answer_is_as_described(its: Running):

@@ -13,10 +13,8 @@ import httpx
 import orjson
 import pytest
 
-from projections.database import open_database
 from tests.histories import STATUSES_OF_SPEECH
 from tests.integration.gateway.gateway_under_test import BODY, Running, fail, running, speak
-from tests.read_models import project
 from tests.waiting import until
 from tts.domain.failures import StepError
 from tts.domain.naming import object_key
@@ -384,28 +382,25 @@ class TestTask:
 class TestErasure:
     async def test_leaves_statuses_and_times_only(self, its: Running):
         """Text, audio and the list's link to it are gone; the rest of the story stays."""
-        async with (
-            open_database(its.settings.store_url) as database,
-        ):
-            task_id = await its.post(format="mp3")
-            await speak(its.application, task_id)
-            task, _ = await its.application.load(task_id)
-            path = its.audio.path(object_key(task_id, task.audio_suffix, "mp3"))
-            await its.audio.put(path.name, b"ID3", "audio/mpeg")
-            url = f"/api/tts/task/{task_id}"
-            before = data(await its.client.get(url))
-            erased = data(await its.client.delete(url))
-            assert erased["status"] == "succeeded"
-            assert not path.exists()
-            assert await its.store.payload(task_id) is None
-            after = data(await its.client.get(url))
-            gone = {"ttsText": None, "instruction": None, "audioUrl": None}
-            since = dict.fromkeys(("erasedAt", "updatedAt"), erased["erasedAt"])
-            assert after == before | gone | since | {"position": erased["position"]}
+        task_id = await its.post(format="mp3")
+        await speak(its.application, task_id)
+        task, _ = await its.application.load(task_id)
+        path = its.audio.path(object_key(task_id, task.audio_suffix, "mp3"))
+        await its.audio.put(path.name, b"ID3", "audio/mpeg")
+        url = f"/api/tts/task/{task_id}"
+        before = data(await its.client.get(url))
+        erased = data(await its.client.delete(url))
+        assert erased["status"] == "succeeded"
+        assert not path.exists()
+        assert await its.store.payload(task_id) is None
+        after = data(await its.client.get(url))
+        gone = {"ttsText": None, "instruction": None, "audioUrl": None}
+        since = dict.fromkeys(("erasedAt", "updatedAt"), erased["erasedAt"])
+        assert after == before | gone | since | {"position": erased["position"]}
 
-            await project(its.store, database)
-            (row,) = data(await its.client.get("/api/tts/tasks"))["tasks"]
-            assert (row["status"], row["audioUrl"]) == ("succeeded", None)
+        await its.project()
+        (row,) = data(await its.client.get("/api/tts/tasks"))["tasks"]
+        assert (row["status"], row["audioUrl"]) == ("succeeded", None)
 
     async def test_again_changes_nothing(self, its: Running):
         """It answers the same, and removes what an interrupted first one left."""
@@ -566,30 +561,27 @@ async def first_task(its: Running) -> UUID:
 class TestList:
     async def test_shows_and_filters(self, its: Running):
         """The list comes from the read model, newest first, by status, template, time and page."""
-        async with (
-            open_database(its.settings.store_url) as database,
-        ):
-            tasks = [await its.post(templateId=f"t{n % 2}") for n in range(5)]
-            await speak(its.application, tasks[0])
-            await project(its.store, database)
+        tasks = [await its.post(templateId=f"t{n % 2}") for n in range(5)]
+        await speak(its.application, tasks[0])
+        await its.project()
 
-            async def listed(**query: str | int) -> dict:
-                return data(await its.client.get("/api/tts/tasks", params=query))
+        async def listed(**query: str | int) -> dict:
+            return data(await its.client.get("/api/tts/tasks", params=query))
 
-            everything = await listed()
-            assert [task["taskId"] for task in everything["tasks"]] == list(map(str, tasks[::-1]))
-            assert everything["nextCursor"] is None
-            assert everything["tasks"][0]["audioUrl"] is None
-            (spoken,) = (await listed(status="succeeded"))["tasks"]
-            assert spoken["audioUrl"] == f"{its.gateway.url}/audio/audio-{tasks[0]}.wav"
-            assert (spoken["format"], everything["tasks"][0]["format"]) == ("wav", None)
-            assert "objectKey" not in spoken
-            assert len((await listed(templateId="t1"))["tasks"]) == 2
-            later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
-            assert (await listed(since=later))["tasks"] == []
-            first = await listed(limit=3)
-            second = await listed(limit=3, cursor=first["nextCursor"])
-            assert first["tasks"] + second["tasks"] == everything["tasks"]
+        everything = await listed()
+        assert [task["taskId"] for task in everything["tasks"]] == list(map(str, tasks[::-1]))
+        assert everything["nextCursor"] is None
+        assert everything["tasks"][0]["audioUrl"] is None
+        (spoken,) = (await listed(status="succeeded"))["tasks"]
+        assert spoken["audioUrl"] == f"{its.gateway.url}/audio/audio-{tasks[0]}.wav"
+        assert (spoken["format"], everything["tasks"][0]["format"]) == ("wav", None)
+        assert "objectKey" not in spoken
+        assert len((await listed(templateId="t1"))["tasks"]) == 2
+        later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+        assert (await listed(since=later))["tasks"] == []
+        first = await listed(limit=3)
+        second = await listed(limit=3, cursor=first["nextCursor"])
+        assert first["tasks"] + second["tasks"] == everything["tasks"]
 
     @pytest.mark.parametrize(
         ("query", "code"),

@@ -14,12 +14,10 @@ import pytest
 
 from gateway.access import keys
 from gateway.access.roles import Quota, Role
-from projections.database import open_database
 from projections.usage import UsageProjection
 from tests.builders import brought
 from tests.integration.gateway.gateway_under_test import BODY, Running, fail, running, speak
 from tests.integration.gateway.socket_client import client_of
-from tests.read_models import project
 from tests.waiting import until
 from tts.bootstrap import Composition
 from tts.domain.values import Status
@@ -57,8 +55,7 @@ async def accepted(its: Running, **more: Any) -> bool:
 
 async def project_usage(its: Running) -> None:
     """Bring the read model of usage to the end of the log, and leave it there."""
-    async with open_database(its.settings.store_url) as database:
-        await project(its.store, database, UsageProjection())
+    await its.project(UsageProjection())
 
 
 def key(file: Path, owner: str, role: Role = Role.APP, **quota: int) -> dict[str, str]:
@@ -272,10 +269,7 @@ class TestReadModel:
             assert await accepted(its)
             assert await accepted(its)
             await project_usage(its)
-            async with (
-                open_database(its.settings.store_url) as database,
-                database.transaction() as transaction,
-            ):
+            async with its.database.transaction() as transaction:
                 await transaction.execute("UPDATE read_models SET position = 0")
             assert refused(await ask(its), "characters_exhausted")
         async with running(tmp_path, **quota) as its:

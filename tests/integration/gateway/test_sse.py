@@ -16,7 +16,6 @@ import pytest
 
 from gateway.streams import hub as hub_module
 from gateway.streams import stream as stream_module
-from projections.database import open_database
 from tests.histories import STATUSES_OF_SPEECH
 from tests.integration.gateway.gateway_under_test import (
     Running,
@@ -25,7 +24,6 @@ from tests.integration.gateway.gateway_under_test import (
     running,
     speak,
 )
-from tests.read_models import project
 from tests.waiting import until
 from tts.ports.errors import Unavailable
 from tts.ports.log import Log, Recorded
@@ -199,17 +197,14 @@ class TestNoGapNoDuplicate:
 
     async def test_between_list_and_stream(self, its: Running):
         """What the list does not show yet comes from its position on, however far it is behind."""
-        async with (
-            open_database(its.settings.store_url) as base,
-        ):
-            task_id = await its.post()
-            await project(its.store, base)
-            await speak(its.application, task_id)
-            listed = (await its.client.get("/api/tts/tasks")).json()["data"]
-            assert [task["status"] for task in listed["tasks"]] == ["starting"]
-            async with its.stream(f"from={listed['position']}") as reader:
-                updates = await reader.updates(len(STATUSES_OF_SPEECH) - 1)
-                assert [update["status"] for update in updates] == STATUSES_OF_SPEECH[1:]
+        task_id = await its.post()
+        await its.project()
+        await speak(its.application, task_id)
+        listed = (await its.client.get("/api/tts/tasks")).json()["data"]
+        assert [task["status"] for task in listed["tasks"]] == ["starting"]
+        async with its.stream(f"from={listed['position']}") as reader:
+            updates = await reader.updates(len(STATUSES_OF_SPEECH) - 1)
+            assert [update["status"] for update in updates] == STATUSES_OF_SPEECH[1:]
 
     async def test_between_snapshot_and_stream(self, tmp_path: Path):
         """A position that the streams have not reached yet is waited for, and is no future."""
