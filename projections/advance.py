@@ -73,6 +73,10 @@ class Group:
         self._events = events
         self._names = {(projection.name, place) for projection, place in models}
         self._stories: dict[int, list[Any]] = {}  # by the task's id as a number: a faster key
+        self._readers = {  # of each topic, by their number
+            topic: [n for n, (each, _) in enumerate(models) if topic in each.topics]
+            for topic in UPDATES
+        }
 
     async def apply(self, events: Sequence[Recorded]) -> None:
         """Bring the read models up to date with the events behind their position.
@@ -115,8 +119,8 @@ class Group:
                     continue
                 told = [projection.story(event, state) for projection, _ in self.models]
                 stories[event.task_id.int] = told
-            for batch, story in zip(batches, told, strict=True):
-                batch.add(story, event, state)
+            for n in self._readers[event.topic]:
+                batches[n].add(told[n], event, state)
 
     async def _recall(self, events: Collection[Recorded]) -> None:
         """Read what was before the events, of tasks that are not remembered."""

@@ -48,6 +48,7 @@ class DeadLettersProjection:
 
     name = NAME
     version = 1
+    topics = GONE | {Task.Failed.TOPIC}
     tables = (LETTERS, COUNTS)
 
     def story(self, requested: Recorded, state: State) -> Letter:
@@ -83,7 +84,7 @@ class DeadLettersBatch:
             }
             self._letters[story["task_id"]] = story
             self._counts[story["owner"], story["code"]] += 1
-        elif event.topic in GONE and story["code"] is not None:
+        elif story["code"] is not None:
             self._counts[story["owner"], story["code"]] -= 1
             self._letters[story["task_id"]] = None
             story["code"] = None

@@ -111,6 +111,11 @@ class Projection(Protocol):
         ...
 
     @property
+    def topics(self) -> Collection[str]:
+        """Those of the events that it looks at; no batch gets others."""
+        ...
+
+    @property
     def tables(self) -> Sequence[Table]:
         """Where its rows are, and no other's."""
         ...

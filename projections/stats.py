@@ -86,6 +86,21 @@ class StatsProjection:
 
     name = NAME
     version = 1
+    topics = frozenset(
+        {
+            Task.Requested.TOPIC,
+            Task.Dequeued.TOPIC,
+            Task.RetryStarted.TOPIC,
+            Task.PredictionCreated.TOPIC,
+            Task.DownloadStarted.TOPIC,
+            Task.DownloadCompleted.TOPIC,
+            Task.RetryScheduled.TOPIC,
+            Task.RetryRequested.TOPIC,
+            Task.Succeeded.TOPIC,
+            Task.Failed.TOPIC,
+            Task.Canceled.TOPIC,
+        }
+    )
     tables = (STATS,)
 
     def story(self, requested: Recorded, state: State) -> Life:

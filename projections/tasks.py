@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from projections.ports import State, Transaction
@@ -86,37 +87,15 @@ Values = dict[str, Any]
 
 def change(event: Recorded, state: State) -> Values:
     """The columns that an event sets."""
-    at = state["timestamp"]
+    status = _STATUSES.get(event.topic) or state["status"]
     values: Values = {
-        "status": _STATUSES.get(event.topic) or state["status"],
-        "updated_at": at,
+        "status": status,
+        "updated_at": state["timestamp"],
         "position": event.position,
     }
-    match event.topic:
-        case Task.Requested.TOPIC:
-            values |= {
-                "task_id": str(event.task_id),
-                "owner": state["owner"],
-                "template_id": state["template_id"],
-                "created_at": at,
-                "attempt": 1,
-            }
-        case Task.RetryScheduled.TOPIC:
-            values |= _error(state) | {"attempt": state["attempt"], "retry_at": state["due_at"]}
-        case Task.Dequeued.TOPIC | Task.RetryStarted.TOPIC | Task.CancelRequested.TOPIC:
-            values["retry_at"] = None
-        case Task.RetryRequested.TOPIC:
-            values |= {"attempt": 1, "completed_at": None, "final_position": None}
-        case Task.Failed.TOPIC:
-            values |= _error(state) | {"completed_at": at}
-        case Task.Canceled.TOPIC:
-            values["completed_at"] = at
-        case Task.Succeeded.TOPIC:
-            values |= {"code": None, "step": None, "message": None, "completed_at": at}
-            values |= {name: state[name] for name in ("object_key", "size", "duration")}
-        case Task.Erased.TOPIC:
-            values["object_key"] = None
-    if values["status"] in FINAL:
+    if (more := _MORE.get(event.topic)) is not None:
+        values |= more(event, state)
+    if status in FINAL:
         values["final_position"] = event.position
     return values
 
@@ -127,11 +106,55 @@ def _error(state: State) -> Values:
     return {"code": state["code"], "step": state["step"], "message": message}
 
 
+def _requested(event: Recorded, state: State) -> Values:
+    return {
+        "task_id": str(event.task_id),
+        "owner": state["owner"],
+        "template_id": state["template_id"],
+        "created_at": state["timestamp"],
+        "attempt": 1,
+    }
+
+
+def _succeeded(_: Recorded, state: State) -> Values:
+    values = {name: state[name] for name in ("object_key", "size", "duration")}
+    nothing = dict.fromkeys(("code", "step", "message"))
+    return {**values, **nothing, "completed_at": state["timestamp"]}
+
+
+def _no_retry(_: Recorded, __: State) -> Values:
+    return {"retry_at": None}
+
+
+# What an event sets besides the columns that each one does.
+_MORE: Mapping[str, Callable[[Recorded, State], Values]] = {
+    Task.Requested.TOPIC: _requested,
+    Task.RetryScheduled.TOPIC: lambda _, state: {
+        **_error(state),
+        "attempt": state["attempt"],
+        "retry_at": state["due_at"],
+    },
+    Task.Dequeued.TOPIC: _no_retry,
+    Task.RetryStarted.TOPIC: _no_retry,
+    Task.CancelRequested.TOPIC: _no_retry,
+    Task.RetryRequested.TOPIC: lambda _, __: {
+        "attempt": 1,
+        "completed_at": None,
+        "final_position": None,
+    },
+    Task.Failed.TOPIC: lambda _, state: {**_error(state), "completed_at": state["timestamp"]},
+    Task.Canceled.TOPIC: lambda _, state: {"completed_at": state["timestamp"]},
+    Task.Succeeded.TOPIC: _succeeded,
+    Task.Erased.TOPIC: lambda _, __: {"object_key": None},
+}
+
+
 class TasksProjection:
     """Folds events into rows; what it remembers of a task is its row."""
 
     name = NAME
     version = 4
+    topics = UPDATES.keys()
     tables = (TASKS, COUNTS)
 
     def story(self, requested: Recorded, state: State) -> Values:

@@ -55,6 +55,7 @@ class TemplatesProjection:
 
     name = NAME
     version = 1
+    topics = frozenset(_SUM_OF)
     tables = (TEMPLATES,)
 
     def story(self, requested: Recorded, state: State) -> Use:
@@ -76,10 +77,9 @@ class TemplatesBatch:
     def add(self, story: Use, event: Recorded, state: State) -> None:
         """See :class:`projections.ports.Batch`."""
         del state
-        if (counted := _SUM_OF.get(event.topic)) is not None:
-            uses = self._uses[story.owner, story.template_id]
-            uses.last_used_at = max(uses.last_used_at, story.requested_at)
-            uses.sums[counted] += 1
+        uses = self._uses[story.owner, story.template_id]
+        uses.last_used_at = max(uses.last_used_at, story.requested_at)
+        uses.sums[_SUM_OF[event.topic]] += 1
 
     async def write(self, transaction: Transaction, place: int) -> None:
         """See :class:`projections.ports.Batch`."""

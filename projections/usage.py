@@ -48,6 +48,17 @@ class UsageProjection:
 
     name = NAME
     version = 2
+    topics = frozenset(
+        {
+            Task.Requested.TOPIC,
+            Task.RetryRequested.TOPIC,
+            Task.PredictionCreated.TOPIC,
+            Task.DownloadStarted.TOPIC,
+            Task.Succeeded.TOPIC,
+            Task.Failed.TOPIC,
+            Task.Canceled.TOPIC,
+        }
+    )
     tables = (DAYS, OWNERS)
 
     def story(self, requested: Recorded, state: State) -> OpenTask:
