@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from httpx._transports import default as httpx_transports
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 from projections.database import open_database
 from projections.ports import Database
@@ -42,8 +42,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: not item.nodeid.startswith(_FIRST))
 
 
-# A machine that others use may be slow in any one example.
-settings.register_profile("patient", deadline=None)
+# A machine that others use may be slow in any one example, and in making them up.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-SECONDS = 30.0  # until a test gives up; nothing takes that long
+SECONDS = 60.0  # until a test gives up; nothing takes that long
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.01, 0.05  # seconds: a look may cost as much as what it waits for
 
 

@@ -2,15 +2,18 @@
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Sequence
-from datetime import datetime, timedelta
+import time
+from collections.abc import AsyncIterator, Collection, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from tests.waiting import until
+from tests.waiting import SECONDS, until
+from tts import bootstrap
 from tts.application.tasks import Application
 from tts.audio.folder import FolderAudio
 from tts.bootstrap import Composition
@@ -20,10 +23,10 @@ from tts.domain.task import Task
 from tts.domain.values import Status
 from tts.gate.gate import Gate
 from tts.gate.state import Limits
-from tts.processor import settlement
+from tts.processor import polling, settlement
 from tts.queue.memory import MemoryQueue
 from tts.replicate.predictions import ReplicatePredictions
-from tts.sandbox import Behaviour, start_sandbox
+from tts.sandbox import Behaviour, api, control, delivery, start_sandbox, voice
 from tts.store.memory import MemoryDocuments
 from tts.store.sqlite import SQLiteStore
 from tts.templates import HttpTemplates
@@ -32,6 +35,10 @@ from tts.wire import UPDATES
 VERSION = "0" * 64
 TEXT = "你好。"
 SEGMENT_MAX_CHARS = 80
+# Seconds until a call is given up: many on a machine that is busy, few where the sandbox hangs.
+PATIENCE, IMPATIENCE = 30.0, 1.0
+
+voice.mp3 = cache(voice.mp3)  # all sandboxes have the same voice, which takes a core some time
 
 
 class Crash(BaseException):
@@ -68,9 +75,21 @@ class CrashingStore:
 
 
 class World:
-    """Everything but the processors, which come and go."""
+    """Everything but the processors, which come and go.
 
-    def __init__(self, store, sandbox, folder: Path, *, patience: float = 10.0) -> None:
+    ``hanging`` are the routes of the sandbox that do not answer. ``ahead`` moves the clock of our
+    processes on, and ``replicate_ahead``, in seconds, that of Replicate: what runs there ends so
+    much sooner, and its outputs are removed.
+    """
+
+    def __init__(
+        self, store, sandbox, folder: Path, *, hanging: Collection[str] = frozenset()
+    ) -> None:
+        def patience(*routes: str) -> float:
+            return IMPATIENCE if set(routes) & set(hanging) else PATIENCE
+
+        self.ahead = timedelta(0)
+        self.replicate_ahead = 0.0
         self.store = store
         self.sandbox = sandbox
         self.settings = Settings(
@@ -92,19 +111,33 @@ class World:
             token="any",  # noqa: S106 -- the sandbox takes every one
             base_url=sandbox.url,
             model_version=VERSION,
-            timeout=1.0,
+            timeout=patience("create", "list", "get", "cancel"),
             max_bytes=10**7,
-            download_timeout=patience,
+            download_timeout=patience("delivery"),
         )
-        self.templates = HttpTemplates(sandbox.url, cache_seconds=60, timeout=patience)
+        self.templates = HttpTemplates(
+            sandbox.url,
+            cache_seconds=60,
+            timeout=patience("template_audio", "template_transcript"),
+        )
         self.queue = MemoryQueue()
         self.documents = MemoryDocuments()
+        self._http = httpx.AsyncClient(base_url=sandbox.url, trust_env=False, timeout=PATIENCE)
 
     async def close(self) -> None:
         """Let go of the resources."""
         await self.predictions.aclose()
         await self.templates.aclose()
         await self.audio.aclose()
+        await self._http.aclose()
+
+    def now(self) -> datetime:
+        """What our processes take for the time."""
+        return datetime.now(UTC) + self.ahead
+
+    def replicate_now(self) -> float:
+        """What Replicate takes for the time, in seconds since 1970."""
+        return time.time() + self.replicate_ahead
 
     def change(self, **settings) -> None:
         """Change settings of the processes to come."""
@@ -163,7 +196,7 @@ class World:
         task, _ = await self.application.load(receipt.id)
         return task
 
-    async def ended(self, task: Task, seconds: float = 20) -> Task:
+    async def ended(self, task: Task, seconds: float = SECONDS) -> Task:
         """The task when it is over."""
 
         async def over():
@@ -178,7 +211,7 @@ class World:
         async def had():
             return status in await self.statuses(task)
 
-        await until(had, f"task {task.id} is {status}", seconds=20)
+        await until(had, f"task {task.id} is {status}")
 
     async def statuses(self, task: Task) -> list[str]:
         """Every status so far."""
@@ -211,8 +244,7 @@ class World:
         return [p["id"] for p in predictions if p["status"] in {"starting", "processing"}]
 
     async def _predictions(self) -> list[dict]:
-        async with httpx.AsyncClient(base_url=self.sandbox.url, trust_env=False) as http:
-            page = await http.get("/v1/predictions", headers={"Authorization": "Bearer any"})
+        page = await self._http.get("/v1/predictions", headers={"Authorization": "Bearer any"})
         return page.raise_for_status().json()["results"]
 
     async def fault(self, route: str, fault: str, **more) -> None:
@@ -232,26 +264,32 @@ class World:
         await self._sandbox("DELETE", "faults")
 
     async def _sandbox(self, method, path, body=None):
-        async with httpx.AsyncClient(base_url=self.sandbox.url, trust_env=False) as http:
-            reply = await http.request(method, f"/sandbox/{path}", json=body)
-            reply.raise_for_status()
-            return reply.json()
+        reply = await self._http.request(method, f"/sandbox/{path}", json=body)
+        return reply.raise_for_status().json()
 
 
 @contextlib.asynccontextmanager
 async def open_world(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, *, speech: str = "tone", patience: float = 10.0
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    *,
+    speech: str = "tone",
+    hanging: Collection[str] = frozenset(),
 ) -> AsyncIterator[World]:
     """A world whose every second is a fraction of one, in an empty folder."""
     for module in (steps, settlement):  # what is certain after seconds in production is so at once
         monkeypatch.setattr(module, "INTENT_FRESH", timedelta(seconds=0.5))
     monkeypatch.setattr(settlement, "LIST_LAG", timedelta(seconds=0.1))
     monkeypatch.setattr(settlement, "POLL_SECONDS", 0.05)
+    monkeypatch.setattr(polling, "FIRST_POLL_PAUSE_SECONDS", 0.05)
     behaviour = Behaviour(boot_seconds=0.05, predict_seconds=0.1, speech=speech)
     sandbox = await start_sandbox(behaviour=behaviour)
     store = SQLiteStore(folder / "tts.db")
     await store.open()
-    world = World(store, sandbox, folder, patience=patience)
+    world = World(store, sandbox, folder, hanging=hanging)
+    monkeypatch.setattr(bootstrap, "utc_now", world.now)
+    for module in (api, control, delivery):
+        monkeypatch.setattr(module, "now", world.replicate_now)
     yield world
     await world.close()
     await store.aclose()

@@ -148,9 +148,9 @@ class Child:
 
     def kill(self) -> None:
         """``kill -9``, and return when it is gone."""
-        self._end(signal.SIGKILL, 10)
+        self._end(signal.SIGKILL, 90)
 
-    def stop(self, seconds: float = 30) -> None:
+    def stop(self, seconds: float = 90) -> None:
         """SIGTERM, and return when it is gone."""
         self._end(signal.SIGTERM, seconds)
 

@@ -16,7 +16,7 @@ from tests.services.silence import Silence
 
 _CHUNK = 1 << 16
 _ON_THE_WAY = 64  # chunks between two ends; a sender then waits, as for a full window
-_PATIENCE = 10  # seconds for the link's own thread to do what it is asked
+_PATIENCE = 60  # seconds for the link's own thread to do what it is asked
 # With no time to linger, closing sends a reset instead of an orderly end.
 _AT_ONCE = struct.pack("ii", 1, 0)
 
@@ -130,6 +130,7 @@ class Link:
             if self._server:
                 self._server.close()
                 self._server = None
+            self.door = _Door.RESETS  # whoever was accepted just now and is not among the wires yet
             return
         self.door = door
         if not self._server:

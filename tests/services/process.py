@@ -199,7 +199,7 @@ class Process:
         _signal_all(descendants(self.pid), signal.SIGKILL)
         self.stop(signal.SIGKILL)
 
-    def stop(self, by: signal.Signals, seconds: float = 30) -> None:
+    def stop(self, by: signal.Signals, seconds: float = 90) -> None:
         """Send ``by`` and wait for the end; after ``seconds``, kill and raise."""
         self._server.send_signal(by)
         self.thaw()  # a frozen one would not hear it

@@ -254,7 +254,9 @@ class RabbitMQ:
         if not listening(self.port):
             return False
         # Listeners open as the last step of the boot, so a greeting means that clients are served.
-        with socket.create_connection(("127.0.0.1", self.port), 5) as client:
-            client.settimeout(5)
-            client.sendall(b"AMQP\x00\x00\x09\x01")
-            return client.recv(1) == b"\x01"
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 5) as client:
+                client.sendall(b"AMQP\x00\x00\x09\x01")
+                return client.recv(1) == b"\x01"
+        except OSError:
+            return False

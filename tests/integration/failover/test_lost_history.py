@@ -26,10 +26,12 @@ from tts.application.tasks import Application, TaskNotFound
 from tts.domain.task import Task
 from tts.domain.values import Status
 
+SLOW = 30.0  # seconds of a prediction that ends when the test says so
+
 
 @pytest.fixture
 async def world(world):
-    await world.behave(predict_seconds=2)
+    await world.behave(predict_seconds=SLOW)
     return world
 
 
@@ -57,7 +59,8 @@ async def test_a_worker_appends_again_what_the_log_has_lost(world, tmp_path, lef
         task = await world.request()
         await world.reached(task, Status.PREDICTION_CREATED)
         forget(tmp_path / "tts.db", task.id, after=left)
-        task = await world.ended(task, seconds=40)
+        world.replicate_ahead = 2 * SLOW
+        task = await world.ended(task)
     assert task.status is Status.SUCCEEDED
     assert await world.creations() == 1
     history = await versions(world, task)
@@ -72,6 +75,7 @@ async def test_what_a_dead_worker_paid_for_is_found_again(world, tmp_path):
     seen = await world.store.position()
     forget(tmp_path / "tts.db", task.id, after=3)
     await world.store.position(seen)
+    world.replicate_ahead = 2 * SLOW
     async with world.working(worker="w2"):
         task = await world.ended(task)
     assert task.status is Status.SUCCEEDED
@@ -88,6 +92,7 @@ async def test_a_worker_whose_task_another_has_taken_stops(world, tmp_path):
             task.id, lambda task: task.claim(worker="other", now=world.application.now())
         )
         assert task.lease == 1  # as its own was
+        world.replicate_ahead = 2 * SLOW
         await until(lambda: processor.busy == 0, "it stops")
     task, _ = await world.application.load(task.id)
     assert (task.version, task.worker) == (3, "other")

@@ -17,7 +17,7 @@ import pytest
 from tests.services.ports import free_port
 from tests.services.scripted_http import Reply, ScriptedHttp
 from tests.waiting import until
-from tests.world import VERSION, World, open_world
+from tests.world import PATIENCE, VERSION, World, open_world
 from tts.audio.minio import MinioAudio
 from tts.domain import retry
 from tts.domain.task import Task
@@ -26,6 +26,7 @@ from tts.gate import storing
 from tts.processor import polling, settlement
 from tts.replicate import output
 from tts.replicate.predictions import ReplicatePredictions
+from tts.sandbox import delivery
 from tts.templates import HttpTemplates
 
 BEGIN = "starting queued dequeued"
@@ -36,6 +37,8 @@ END = "download_complete succeeded"
 THE_WAY = f"{BEGIN} {TO_OUTPUT} {END}"
 NO_VOICE = f"{BEGIN} failed"
 INTERRUPTED = "Prediction interrupted; please retry (code: PA)"
+DEADLINE = timedelta(minutes=2)  # after which that of a task is over
+HOUR = 3600.0  # for which Replicate keeps an output
 
 
 @dataclass(frozen=True)
@@ -368,19 +371,19 @@ ROWS = {
 
 
 @pytest.fixture
-def patience(request: pytest.FixtureRequest) -> float:
-    """Seconds until a transfer is given up: few only where one hangs, on a machine that is busy."""
+def hanging(request: pytest.FixtureRequest) -> set[str]:
+    """The routes that do not answer in the test's row."""
     row = getattr(request.node, "callspec", None) and request.node.callspec.params.get("row")
-    return 1.0 if row and any(rule["fault"] == "hang_before" for rule in row.faults) else 10.0
+    return {rule["route"] for rule in row.faults if "hang" in rule["fault"]} if row else set()
 
 
 @pytest.fixture
-async def world(tmp_path, monkeypatch, patience) -> AsyncIterator[World]:
+async def world(tmp_path, monkeypatch, hanging) -> AsyncIterator[World]:
     monkeypatch.setattr(polling, "POLL_FAILURES", 2)
     monkeypatch.setattr(retry, "PAUSE_SECONDS", (0.1, 0.1))
     monkeypatch.setattr(storing, "FIRST_PAUSE_SECONDS", 0.05)
     monkeypatch.setattr(output, "AGAIN_SECONDS", 0.1)
-    async with open_world(tmp_path, monkeypatch, patience=patience) as world:
+    async with open_world(tmp_path, monkeypatch, hanging=hanging) as world:
         world.change(retry_multiplier=1, retry_max_interval_ms=100)
         yield world
 
@@ -408,9 +411,7 @@ async def holds(world: World, task: Task, row: Row) -> None:
     if task.status is not Status.FAILED:
         assert not world.queue.dead_letters
         return
-    async with asyncio.timeout(5):
-        while not world.queue.dead_letters:
-            await asyncio.sleep(0.01)
+    await until(lambda: world.queue.dead_letters, "it is a dead letter")
     (letter,) = world.queue.dead_letters
     assert letter.task_id == task.id
     assert f"{letter.headers['code']}@{letter.headers['step']}" == row.failures[-1]
@@ -435,7 +436,7 @@ async def elsewhere(world: World, url: str) -> AsyncIterator[None]:
         token="any",  # noqa: S106 -- nobody is there
         base_url=url,
         model_version=VERSION,
-        timeout=1.0,
+        timeout=PATIENCE,
         max_bytes=10**7,
     )
     try:
@@ -494,7 +495,7 @@ async def test_create_refused_by_replicate_itself_waits_for_the_list_alone(world
     monkeypatch.setattr(settlement, "INTENT_FRESH", timedelta(minutes=1))
     await world.inject(fault("create", "status", status=503, count=1))
     row = created_later("create_failed@create")
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(40):  # less than that minute
         await become(world, await world.request(), row)
 
 
@@ -517,23 +518,34 @@ async def test_create_whose_reply_is_lost_in_a_crowd_is_found(world):
 async def test_result_after_our_own_deadline_is_a_failure_and_what_runs_is_stopped(world):
     """A prediction that never ends costs no more than the deadline allows."""
     await world.inject(fault("prediction", "stuck"))
-    world.change(task_deadline_seconds=1)
     row = Row(f"{BEGIN} {TO_PREDICTION} failed", ["deadline_exceeded@deadline"])
-    task = await become(world, await world.request(), row)
+    async with world.working():
+        task = await world.request()
+        await world.reached(task, Status.PREDICTION_CREATED)
+        world.ahead = DEADLINE
+        task = await world.ended(task)
+        await holds(world, task, row)
     assert (await world.predictions.get(task.segments[0].prediction_id)).state == "canceled"
 
 
 async def test_result_that_came_just_before_our_deadline_is_delivered(world):
     """The prediction is read once more, and what is paid for is not thrown away."""
-    world.change(replicate_poll_interval_ms=1200)
-    world.change(task_deadline_seconds=1)
-    await become(world, await world.request(), Row(THE_WAY))
+    await world.behave(predict_seconds=30)
+    async with world.working():
+        task = await world.request()
+        await world.reached(task, Status.PREDICTION_CREATED)
+        world.ahead, world.replicate_ahead = DEADLINE, 60.0
+        await holds(world, await world.ended(task), Row(THE_WAY))
 
 
-async def test_download_404_of_an_output_that_has_expired_makes_one_new(world):
+async def test_download_404_of_an_output_that_has_expired_makes_one_new(world, monkeypatch):
     """The prediction is read again, which says that its output is removed."""
-    await world.behave(retention_seconds=0.4)
-    await world.inject(fault("delivery", "hang_before", seconds=0.6, count=1))
+
+    def at_the_door() -> float:
+        world.replicate_ahead = 2 * HOUR  # which pass before somebody comes for the first output
+        return world.replicate_now()
+
+    monkeypatch.setattr(delivery, "now", at_the_door)
     row = made_anew("prediction_expired@poll", first=TO_OUTPUT)
     await become(world, await world.request(), row)
 

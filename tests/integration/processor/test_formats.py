@@ -7,6 +7,7 @@ import asyncio
 import pytest
 import soundfile
 
+from tests.waiting import until
 from tests.world import TEXT
 from tts.config import ConfigError
 from tts.domain.naming import format_of
@@ -87,7 +88,7 @@ async def test_a_crash_between_encoding_and_storing_costs_no_prediction(world, t
     audio, world.audio = world.audio, Stuck(world.audio)
     async with world.working():
         task = await world.request(text, audio_format="opus")
-        await asyncio.wait_for(world.audio.reached.wait(), 20)
+        await until(world.audio.reached.is_set, "the audio is encoded")
         paid = await world.creations()
     world.audio = audio
     async with world.working(worker="w2"):

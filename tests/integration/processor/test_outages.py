@@ -17,8 +17,8 @@ import pytest
 from tests.services.link import Link
 from tests.services.ports import free_port
 from tests.services.tts import Tts
-from tests.waiting import until
-from tests.world import SEGMENT_MAX_CHARS, VERSION, World, open_world
+from tests.waiting import SECONDS, until
+from tests.world import PATIENCE, SEGMENT_MAX_CHARS, VERSION, World, open_world
 from tts.audio.minio import MinioAudio
 from tts.domain import retry
 from tts.domain.task import Task
@@ -28,7 +28,11 @@ from tts.processor import claimed_task, polling, stopping
 
 TASKS = 40
 LONG = "。".join("这是一句很长的话，它要说很久" for _ in range(4 * SEGMENT_MAX_CHARS // 14)) + "。"
-SOON = 10.0  # seconds after the end of an outage, on a busy machine
+HANDS = 16
+SOON = 2 * SECONDS
+SLOW = 600.0  # seconds of a prediction that ends when the test says so
+RETENTION = 3600.0  # seconds for which Replicate keeps an output
+DEADLINE = timedelta(hours=1)  # of a task
 
 
 @pytest.fixture
@@ -36,8 +40,10 @@ async def world(tmp_path, monkeypatch) -> AsyncIterator[World]:
     monkeypatch.setattr(storing, "FRESH_SECONDS", 0.2)
     monkeypatch.setattr(storing, "FIRST_PAUSE_SECONDS", 0.05)
     monkeypatch.setattr(storing, "LONGEST_PAUSE_SECONDS", 0.2)
+    monkeypatch.setattr(storing, "LOOK_SECONDS", 1.0)
     monkeypatch.setattr(retry, "PAUSE_SECONDS", (0.1, 0.4))
-    async with open_world(tmp_path, monkeypatch, patience=1.0) as world:
+    async with open_world(tmp_path, monkeypatch) as world:
+        world.change(task_deadline_seconds=int(DEADLINE.total_seconds()))
         yield world
 
 
@@ -61,7 +67,7 @@ async def bucket(world, link, s3, name) -> AsyncIterator[Link]:
         access_key=s3.access_key,
         secret_key=s3.secret_key,
         bucket=name,
-        threads=16,
+        threads=HANDS,
     )
     await world.audio.ensure_bucket()
     return link
@@ -82,13 +88,13 @@ async def stand_still(world: World, seconds: float = 1.0) -> None:
             position, since = now, time.monotonic()
         return time.monotonic() - since >= seconds
 
-    await until(still, "nothing moves any more", seconds=30)
+    await until(still, "nothing moves any more")
 
 
-async def all_succeed(world: World, tasks: list[Task], seconds: float = SOON) -> None:
-    """Each task succeeds in time, at its first attempt, and was paid for once a segment."""
-    async with asyncio.timeout(seconds):
-        ends = [await world.ended(task, seconds) for task in tasks]
+async def all_succeed(world: World, tasks: list[Task]) -> None:
+    """Each task succeeds soon, at its first attempt, and was paid for once a segment."""
+    async with asyncio.timeout(SOON):
+        ends = [await world.ended(task, SOON) for task in tasks]
     assert {task.status for task in ends} == {Status.SUCCEEDED}
     assert {task.attempt for task in ends} == {1}
     assert await world.creations() == sum(len(task.segments) for task in ends)
@@ -102,6 +108,16 @@ async def failures(world: World, task: Task) -> list[str]:
     return [orjson.loads(event.state)["code"] for event in events if event.topic in ends]
 
 
+async def comes_again(world: World, task: Task) -> None:
+    """Return when two more attempts of the task have failed."""
+    before = len(await failures(world, task))
+
+    async def twice() -> bool:
+        return len(await failures(world, task)) >= before + 2
+
+    await until(twice, "the task comes again and again")
+
+
 def kept(world: World) -> list[str]:
     """What lies in the data folder for a store that is away."""
     folder = world.settings.data_dir / "work"
@@ -110,20 +126,23 @@ def kept(world: World) -> list[str]:
 
 class TestTheAudioStore:
     async def test_forty_tasks_outlast_it(self, world, bucket):
-        """None fails or is paid for twice, and all have succeeded within seconds of its return."""
-        async with world.working(concurrency=16):
+        """None fails or is paid for twice, and all have succeeded soon after its return."""
+        async with world.working(concurrency=HANDS):
             first = await requested(world, 1)
             await all_succeed(world, first)
-            await world.behave(predict_seconds=2)
+            await world.behave(predict_seconds=SLOW)
             tasks = await requested(world, TASKS)
-            await world.reached(tasks[0], Status.PREDICTION_CREATED)
+
+            async def all_hands_are_full() -> bool:
+                return len(await world.running()) == HANDS
+
+            await until(all_hands_are_full, "as many as can be are spoken")
+            await world.behave(predict_seconds=0.1)
             bucket.refuse()
-            await stand_still(world, 3)
-            paid = await world.creations()
-            stored = [(await world.application.load(task.id))[0].final for task in tasks]
-            assert paid <= 1 + sum(stored) + 16 < TASKS
-            await asyncio.sleep(3)  # what an outage of this length might do
-            assert await world.creations() == paid
+            world.replicate_ahead += SLOW
+            await until(lambda: len(kept(world)) == HANDS, "what is spoken is kept")
+            await asyncio.sleep(2)  # what an outage might do
+            assert await world.creations() == 1 + HANDS
             bucket.heal()
             await all_succeed(world, [*first, *tasks])
             assert kept(world) == []
@@ -138,16 +157,19 @@ class TestTheAudioStore:
             await stand_still(world)
             assert await world.creations() == 0
             bucket.heal()
-            await all_succeed(world, [task], seconds=20)
+            await all_succeed(world, [task])
 
     async def test_parts_of_long_texts_wait_for_it_too(self, world, bucket):
         """Beside short ones; what is spoken is not spoken again."""
         async with world.working():
-            await world.behave(predict_seconds=0.4)
+            await world.behave(predict_seconds=SLOW)
             tasks = [await world.request(LONG), *await requested(world, 3)]
             assert len((await world.application.load(tasks[0].id))[0].segments) > 3
-            await world.reached(tasks[0], Status.PREDICTION_CREATED)
+            for task in tasks:
+                await world.reached(task, Status.PREDICTION_CREATED)
+            await world.behave(predict_seconds=0.1)
             bucket.refuse()
+            world.replicate_ahead += SLOW
             await stand_still(world)
             bucket.heal()
             await all_succeed(world, tasks)
@@ -155,15 +177,16 @@ class TestTheAudioStore:
 
     async def test_the_deadline_passes_meanwhile(self, world, bucket):
         """What is paid for and finished is delivered; what is not paid for ends in time."""
-        world.change(task_deadline_seconds=5)
         async with world.working(concurrency=1):
             await all_succeed(world, [await world.request()])
-            await world.behave(predict_seconds=0.5)
+            await world.behave(predict_seconds=SLOW)
             paid, unpaid = await requested(world, 2)
             await world.reached(paid, Status.PREDICTION_CREATED)
             bucket.refuse()
+            world.replicate_ahead += SLOW
             await world.reached(paid, Status.DOWNLOAD_COMPLETE)
-            await asyncio.sleep(6)
+            world.ahead = DEADLINE
+            await asyncio.sleep(1)  # what might be done about it
             bucket.heal()
             paid, unpaid = await world.ended(paid), await world.ended(unpaid)
             assert (paid.status, paid.attempt) == (Status.SUCCEEDED, 1)
@@ -172,16 +195,19 @@ class TestTheAudioStore:
 
     async def test_an_attempt_that_ends_meanwhile_goes_on_later(self, world, bucket, monkeypatch):
         """A message cannot be held for ever: it comes again, with what is kept."""
-        monkeypatch.setattr(claimed_task, "HELD_FOR", timedelta(seconds=1))
-        world.change(task_deadline_seconds=5)
-        await world.behave(predict_seconds=0.3, retention_seconds=0.5)
+        monkeypatch.setattr(claimed_task, "HELD_FOR", timedelta(seconds=0.5))
         async with world.working():
             await all_succeed(world, [await world.request()])
+            await world.behave(predict_seconds=SLOW)
             task = await world.request("再来。")
             await world.reached(task, Status.PREDICTION_CREATED)
             bucket.refuse()
-            await world.reached(task, Status.RETRYING)
-            await asyncio.sleep(6)
+            world.replicate_ahead += SLOW
+            await world.reached(task, Status.DOWNLOAD_COMPLETE)
+            world.replicate_ahead += RETENTION
+            await comes_again(world, task)
+            world.ahead = DEADLINE
+            await comes_again(world, task)
             assert len(kept(world)) == 1
             bucket.heal()
             task = await world.ended(task)
@@ -193,12 +219,14 @@ class TestTheAudioStore:
     async def test_who_cancels_does_not_wait_for_it(self, world, bucket, monkeypatch):
         """A task that waits with its audio, one that waits to be spoken, and one in the queue."""
         monkeypatch.setattr(stopping, "CANCEL_PAUSE_SECONDS", 0.05)
-        async with world.working(concurrency=2):
-            await world.behave(predict_seconds=0.5)
+        async with world.working(concurrency=2) as processor:
+            await world.behave(predict_seconds=SLOW)
             spoken = await world.request()
             await world.reached(spoken, Status.PREDICTION_CREATED)
             bucket.refuse()
+            world.replicate_ahead += SLOW
             await world.reached(spoken, Status.DOWNLOAD_COMPLETE)
+            await until(lambda: processor._resources.storing.away, "it is known")
             tasks = [spoken, *await requested(world, 2)]
             await world.reached(tasks[1], Status.DEQUEUED)
             for task in reversed(tasks):
@@ -229,7 +257,7 @@ class TestTheAudioStore:
                 await asyncio.sleep(0.3)
                 return (await world.application.load(cursed.id))[0].final
 
-            await until(over, "the one is given up", seconds=60)
+            await until(over, "the one is given up", seconds=120)
             cursed = await world.ended(cursed)
             assert (cursed.status, cursed.error.code) == (Status.FAILED, "audio_failed")
             for task in others:
@@ -240,7 +268,7 @@ class TestTheAudioStore:
         self, world, bucket, s3, name
     ):
         """Even when Replicate has removed the outputs by then."""
-        await world.behave(predict_seconds=2, retention_seconds=4)
+        await world.behave(predict_seconds=SLOW)
         env = {
             "DATA_DIR": str(world.settings.data_dir),
             "PORT": str(free_port()),
@@ -260,15 +288,20 @@ class TestTheAudioStore:
             for task in tasks:
                 await world.reached(task, Status.PREDICTION_CREATED)
             bucket.refuse()
+            world.replicate_ahead += SLOW
             await until(lambda: len(kept(world)) == 6, "all audio is kept")
-            async with httpx.AsyncClient(trust_env=False) as http:
-                health = await http.get(f"http://127.0.0.1:{env['PORT']}/health")
-            (note,) = health.json()["data"]["notes"]
+            async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as http:
+
+                async def notes() -> list[str]:
+                    health = await http.get(f"http://127.0.0.1:{env['PORT']}/health")
+                    found = health.json()["data"].get("notes", [])
+                    return [note for note in found if "6 pieces of work wait" in note]
+
+                (note,) = await until(notes, "health says so")
             assert "The audio store is away since" in note
-            assert "6 pieces of work wait" in note
         finally:
             service.kill()
-        await asyncio.sleep(5)
+        world.replicate_ahead += RETENTION
         async with world.working(worker="w2"):
             await stand_still(world)
             bucket.heal()
@@ -311,28 +344,35 @@ class TestOthers:
             await until(tried, "each was tried again and again")
             assert {(await world.application.load(t.id))[0].final for t in tasks} == {False}
             await world.heal()
-            await all_succeed(world, tasks, seconds=20)
+            await all_succeed(world, tasks)
 
     @pytest.mark.parametrize("routes", [("get", "cancel"), ("delivery",)], ids=["API", "outputs"])
     async def test_what_is_paid_for_outlasts_its_deadline(self, world, routes, monkeypatch):
         """It is fetched when somebody answers again."""
         monkeypatch.setattr(polling, "POLL_FAILURES", 2)
-        world.change(task_deadline_seconds=5)
         for rule in away(*routes):
             await world.inject(rule)
         async with world.working():
             tasks = await requested(world, 3)
-            await asyncio.sleep(7)
+            for ahead in (timedelta(0), DEADLINE):
+                world.ahead = ahead
+                for task in tasks:
+                    await comes_again(world, task)
             await world.heal()
-            await all_succeed(world, tasks, seconds=20)
+            await all_succeed(world, tasks)
 
-    async def test_what_is_not_paid_for_ends_at_its_deadline(self, world):
+    async def test_what_is_not_paid_for_ends_at_its_deadline(self, world, monkeypatch):
         """It names what it waited for."""
-        world.change(task_deadline_seconds=5)
+        world.change(retry_max_interval_ms=int(DEADLINE.total_seconds() * 1000))
         for rule in away("template_audio"):
             await world.inject(rule)
         async with world.working():
-            task = await world.ended(await world.request())
+            task = await world.request()
+            await comes_again(world, task)
+            # From now on half an hour is left, and the next try would come later than that.
+            world.ahead = DEADLINE / 2
+            monkeypatch.setattr(retry, "PAUSE_SECONDS", (DEADLINE.total_seconds(),) * 2)
+            task = await world.ended(task)
         assert (task.status, task.error.code) == (Status.FAILED, "deadline_exceeded")
         assert "template_unavailable" in task.error.message
         assert await world.creations() == 0

@@ -11,6 +11,7 @@ from tests.histories import STATUSES_OF_SPEECH
 from tests.waiting import until
 from tests.world import CrashingStore
 from tts.domain.values import Status
+from tts.gate import state
 from tts.ports.queue import Destination, Message
 from tts.sound.recording import Recording, record
 
@@ -32,8 +33,7 @@ async def test_a_crash_around_any_append_costs_nothing(world, append, moment):
     setattr(store, f"crash_{moment}", append)
     async with world.working(store):
         task = await world.request()
-        async with asyncio.timeout(10):
-            await store.dead.wait()
+        await until(store.dead.is_set, "the worker dies")
     async with world.working(worker="w2"):
         task = await world.ended(task)
     assert task.status is Status.SUCCEEDED
@@ -60,7 +60,7 @@ async def test_a_transient_failure_is_retried_after_its_delay_and_never_early(wo
     events = await world.store.events(task.id)
     waiting = world.application.replay(events[:4])
     retrying = world.application.replay(events[:5])
-    assert waiting.due_at <= retrying.modified_on <= waiting.due_at + timedelta(seconds=1)
+    assert waiting.due_at <= retrying.modified_on <= waiting.due_at + timedelta(seconds=30)
     assert task.status is Status.SUCCEEDED
 
 
@@ -146,7 +146,7 @@ async def test_a_task_that_nobody_has_begun_is_canceled_at_once(world):
 
 async def test_a_stopping_processor_finishes_what_it_has_begun(world):
     """Within the grace time nothing is broken off, so no other worker has to find out anything."""
-    async with world.working(grace_seconds=10):
+    async with world.working(grace_seconds=60):
         task = await world.request()
         await world.reached(task, Status.PREDICTION_CREATED)
     assert (await _loaded(world, task)).status is Status.SUCCEEDED
@@ -197,19 +197,20 @@ async def test_a_fault_of_the_processor_keeps_the_message(world, monkeypatch):
     assert other.status is broken.status is Status.SUCCEEDED
 
 
-async def test_while_the_account_is_refused_one_creation_is_tried_at_a_time(world):
+async def test_while_the_account_is_refused_one_creation_is_tried_at_a_time(world, monkeypatch):
     """The others wait before the gate: none uses an attempt, and few ask in vain."""
+    monkeypatch.setattr(state, "PAUSE_CAP_SECONDS", 0.3)
     await world.fault("create", "status", args={"status": 402})
     async with world.working():
         tasks = [await world.request(f"第{n}句。") for n in range(8)]
         for task in tasks:
             await world.reached(task, Status.DEQUEUED)
 
-        async def refused_again() -> bool:
-            return (await world.stats())["calls"].get("create", 0) >= 9
+        async def refused_again() -> int:
+            calls = (await world.stats())["calls"].get("create", 0)
+            return calls if calls > len(tasks) else 0
 
-        await until(refused_again, "somebody asks again")
-        refused = (await world.stats())["calls"]["create"]
+        refused = await until(refused_again, "somebody asks again")
         await world.heal()
         ended = [await world.ended(task) for task in tasks]
     assert {task.status for task in ended} == {Status.SUCCEEDED}
