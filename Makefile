@@ -76,12 +76,12 @@ cluster: setup servers ## Lose machines of a cluster, one by one: brokers, datab
 ops: setup servers $(TOOLS)/bin/check-jsonschema $(TOOLS)/bin/kubernetes-validate ## Hold ops/ against the real servers and schemas
 	$(BIN)/python -m pytest tests/ops -m ""
 
-$(TOOLS)/bin/datamodel-codegen:
+$(TOOLS)/.generators: tests/generators/requirements.txt
 	$(PYTHON) -m venv $(TOOLS)
-	$(TOOLS)/bin/python -m pip install --quiet datamodel-code-generator
+	$(TOOLS)/bin/python -m pip install --quiet --requirement $<
+	touch $@
 
-GENERATORS := openapi-spec-validator openapi-python-client datamodel-codegen
-generators: setup $(GENERATORS:%=$(TOOLS)/bin/%) ## Have validators read the API's description and generators make clients of it
+generators: setup $(TOOLS)/.generators ## Have validators read the API's description and generators make clients of it
 	$(BIN)/python -m pytest tests/generators -m ""
 
 # SEED draws the same troubles again: make chaos SEED=7 MINUTES=10 TASKS=2000
