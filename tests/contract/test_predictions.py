@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import re
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from email.utils import formatdate
@@ -109,6 +109,13 @@ async def predictions(server) -> AsyncIterator[ReplicatePredictions]:
         yield predictions
 
 
+async def failure(work: Awaitable[object]) -> StepError:
+    """What the work ends with."""
+    with pytest.raises(StepError) as caught:
+        await work
+    return caught.value
+
+
 def outcome(error: StepError) -> tuple[str, str, Treatment]:
     """What a failure says to machines."""
     return error.step, error.code, error.treatment
@@ -202,9 +209,8 @@ async def test_a_failed_creation_is_told_apart_and_never_repeated(server, act, e
     async with adapter(
         server.url, seconds=0.3 if isinstance(act, Hang | Drip) else 5.0
     ) as predictions:
-        with pytest.raises(StepError) as caught:
-            await predictions.create(SPEECH, seconds_left=60)
-    assert outcome(caught.value) == ("create", *expected)
+        error = await failure(predictions.create(SPEECH, seconds_left=60))
+    assert outcome(error) == ("create", *expected)
     assert len(server.requests) == 1
 
 
@@ -212,9 +218,8 @@ async def test_a_failed_creation_is_told_apart_and_never_repeated(server, act, e
 async def test_a_creation_that_never_left_is_safe_to_repeat(host):
     """A refused connection or an unknown name has created nothing."""
     async with adapter(f"http://{host}:{free_port()}") as predictions:
-        with pytest.raises(StepError) as caught:
-            await predictions.create(SPEECH, seconds_left=60)
-    assert outcome(caught.value) == ("create", "replicate_unreachable", Treatment.TRANSIENT)
+        error = await failure(predictions.create(SPEECH, seconds_left=60))
+    assert outcome(error) == ("create", "replicate_unreachable", Treatment.TRANSIENT)
 
 
 THROTTLED = "Request was throttled. Your rate limit resets in ~5s."
@@ -233,27 +238,22 @@ THROTTLED = "Request was throttled. Your rate limit resets in ~5s."
 async def test_a_throttled_creation_says_when_to_come_back(server, predictions, reply, seconds):
     """The wait is taken from the header, else the field, else the words."""
     server.on(CREATE, reply)
-    with pytest.raises(StepError) as caught:
-        await predictions.create(SPEECH, seconds_left=60)
-    assert caught.value.retry_after == seconds
+    error = await failure(predictions.create(SPEECH, seconds_left=60))
+    assert error.retry_after == seconds
 
 
 async def test_a_date_as_retry_after_is_understood(server, predictions):
     """The header may also name a moment."""
     server.on(CREATE, answer({}, 429, Retry_After="Fri, 01 Jan 2100 00:00:00 GMT"))
-    with pytest.raises(StepError) as caught:
-        await predictions.create(SPEECH, seconds_left=60)
-    assert caught.value.retry_after > 1e9
+    error = await failure(predictions.create(SPEECH, seconds_left=60))
+    assert error.retry_after > 1e9
 
 
 async def test_a_refusal_does_not_repeat_what_was_said(server, predictions):
     """The message is stored for good: it says why, and quotes nothing."""
     server.on(CREATE, problem(422, "Input validation failed", detail=f"- tts_text: {TEXT}: bad"))
-    with pytest.raises(StepError) as caught:
-        await predictions.create(SPEECH, seconds_left=60)
-    assert caught.value.message == (
-        "Replicate answered 422: Input validation failed: - tts_text: …: bad"
-    )
+    error = await failure(predictions.create(SPEECH, seconds_left=60))
+    assert error.message == ("Replicate answered 422: Input validation failed: - tts_text: …: bad")
 
 
 # --- polling
@@ -352,9 +352,8 @@ async def test_a_failed_poll_is_told_apart_without_hidden_retries(server, act, e
     async with adapter(
         server.url, seconds=0.3 if isinstance(act, Hang | Drip) else 5.0
     ) as predictions:
-        with pytest.raises(StepError) as caught:
-            await predictions.get(ID)
-    assert outcome(caught.value) == ("poll", *expected)
+        error = await failure(predictions.get(ID))
+    assert outcome(error) == ("poll", *expected)
     assert len(server.requests) == (2 if isinstance(act, Reset) else 1)
     assert monotonic() - started < 4
 
@@ -362,9 +361,8 @@ async def test_a_failed_poll_is_told_apart_without_hidden_retries(server, act, e
 async def test_a_throttled_poll_says_when_to_come_back(server, predictions):
     """``Retry-After`` reaches the caller, who waits itself."""
     server.on(GET, answer({}, 429, Retry_After="3"))
-    with pytest.raises(StepError) as caught:
-        await predictions.get(ID)
-    assert caught.value.retry_after == 3
+    error = await failure(predictions.get(ID))
+    assert error.retry_after == 3
 
 
 @pytest.mark.parametrize(
@@ -382,18 +380,16 @@ async def test_a_failure_gives_the_reason_without_what_was_said(
 ):
     """The reason is Replicate's, trimmed, and without any quotation of the text."""
     server.on(GET, answer(prediction("failed", error=f"cannot say '{quoted}'")))
-    with pytest.raises(StepError) as caught:
-        await predictions.get(ID)
-    assert caught.value.message == f"The prediction failed: {message}"[:300]
+    error = await failure(predictions.get(ID))
+    assert error.message == f"The prediction failed: {message}"[:300]
 
 
 async def test_a_failure_whose_input_is_gone_keeps_its_reason_to_itself(server, predictions):
     """Nobody can tell any more what of it would be a quotation."""
     server.on(GET, answer(prediction("failed", error=f"bad: {TEXT}", input={})))
-    with pytest.raises(StepError) as caught:
-        await predictions.get(ID)
-    assert TEXT not in caught.value.message
-    assert outcome(caught.value) == ("poll", *FAILED)
+    error = await failure(predictions.get(ID))
+    assert TEXT not in error.message
+    assert outcome(error) == ("poll", *FAILED)
 
 
 # --- looking for a prediction
@@ -492,9 +488,8 @@ async def test_a_list_that_goes_round_in_circles_proves_nothing(server, predicti
     """The doubt stays."""
     other = listed("x", input={})
     server.on(LIST, answer({"next": f"{server.url}/v1/predictions?cursor=1", "results": [other]}))
-    with pytest.raises(StepError) as caught:
-        await predictions.find(SPEECH, since=SINCE, until=UNTIL)
-    assert caught.value.treatment is Treatment.AMBIGUOUS
+    error = await failure(predictions.find(SPEECH, since=SINCE, until=UNTIL))
+    assert error.treatment is Treatment.AMBIGUOUS
     assert len(server.requests) == 2
 
 
@@ -512,9 +507,8 @@ async def test_pages_that_are_too_large_are_asked_for_in_shorter_times(server, p
 async def test_pages_that_are_too_large_for_any_time_prove_nothing(server, predictions):
     """The doubt stays, and the search ends."""
     server.on(LIST, Reply(body=b" " * 5_000_001))
-    with pytest.raises(StepError) as caught:
-        await predictions.find(SPEECH, since=SINCE, until=UNTIL)
-    assert caught.value.treatment is Treatment.AMBIGUOUS
+    error = await failure(predictions.find(SPEECH, since=SINCE, until=UNTIL))
+    assert error.treatment is Treatment.AMBIGUOUS
     assert len(server.requests) < 10
 
 
@@ -539,10 +533,9 @@ async def test_the_list_goes_on_at_our_base_whatever_host_it_names(server, predi
 async def test_a_failed_search_leaves_the_creation_in_doubt(server, predictions, act):
     """Whatever kept us from looking, nothing may be created on the strength of it."""
     server.on(LIST, act)
-    with pytest.raises(StepError) as caught:
-        await predictions.find(SPEECH, since=SINCE, until=UNTIL)
-    assert caught.value.step == "find"
-    assert caught.value.treatment is Treatment.AMBIGUOUS
+    error = await failure(predictions.find(SPEECH, since=SINCE, until=UNTIL))
+    assert error.step == "find"
+    assert error.treatment is Treatment.AMBIGUOUS
 
 
 # --- cancellation
@@ -563,9 +556,7 @@ async def test_a_cancellation_is_done_when_nothing_runs(server, predictions, rep
 async def test_a_cancellation_that_did_not_arrive_raises(server, predictions):
     """What may still run is not taken for stopped."""
     server.on(CANCEL, problem(500))
-    with pytest.raises(StepError) as caught:
-        await predictions.cancel(ID)
-    assert outcome(caught.value) == ("cancel", *UNAVAILABLE)
+    assert outcome(await failure(predictions.cancel(ID))) == ("cancel", *UNAVAILABLE)
 
 
 # --- download
@@ -602,10 +593,9 @@ async def test_a_redirect_to_another_host_is_not_followed(server, predictions):
     """An output's host cannot send us anywhere, into our own network for instance."""
     async with ScriptedHttp() as other:
         server.on("GET /o.wav", Reply(302, headers={"Location": f"{other.url}/o.wav"}))
-        with pytest.raises(StepError) as caught:
-            await predictions.download(f"{server.url}/o.wav")
+        error = await failure(predictions.download(f"{server.url}/o.wav"))
         assert other.requests == []
-    assert outcome(caught.value) == ("download", "output_refused", Treatment.PERMANENT)
+    assert outcome(error) == ("download", "output_refused", Treatment.PERMANENT)
 
 
 @pytest.mark.parametrize(
@@ -662,10 +652,9 @@ async def test_a_failed_download_is_told_apart(server, act, expected):
     async with adapter(
         server.url, seconds=0.3 if isinstance(act, Hang | Drip) else 5.0
     ) as predictions:
-        with pytest.raises(StepError) as caught:
-            await predictions.download(f"{server.url}/o.wav")
-    assert outcome(caught.value) == ("download", *expected)
-    assert not re.search(r"\d|127|localhost", caught.value.message)
+        error = await failure(predictions.download(f"{server.url}/o.wav"))
+    assert outcome(error) == ("download", *expected)
+    assert not re.search(r"\d|127|localhost", error.message)
 
 
 @pytest.mark.parametrize(
@@ -695,9 +684,8 @@ async def test_the_parts_of_an_output_share_its_limit(server):
     """Many small parts are as large as one large one."""
     server.on("GET /o.wav", Reply(body=b"RIFF" * 200))
     async with adapter(server.url, max_bytes=1500) as predictions:
-        with pytest.raises(StepError) as caught:
-            await predictions.download(f"{server.url}/o.wav {server.url}/o.wav")
-    assert outcome(caught.value) == ("download", *REFUSED)
+        error = await failure(predictions.download(f"{server.url}/o.wav {server.url}/o.wav"))
+    assert outcome(error) == ("download", *REFUSED)
 
 
 # --- where an output may lie
@@ -723,20 +711,18 @@ async def test_the_parts_of_an_output_share_its_limit(server):
 async def test_an_output_leads_nowhere_inside(server, base, hosts, url):
     """It is refused before a byte is sent, and the refusal says nothing of who is there."""
     async with adapter(base, output_hosts=hosts, seconds=1.0) as predictions:
-        with pytest.raises(StepError) as caught:
-            await predictions.download(url.format(port=server.port))
+        error = await failure(predictions.download(url.format(port=server.port)))
     assert server.connections == 0
-    assert outcome(caught.value) == ("download", *REFUSED)
-    assert not re.search(r"\d", caught.value.message)
+    assert outcome(error) == ("download", *REFUSED)
+    assert not re.search(r"\d", error.message)
 
 
 async def test_an_output_with_credentials_in_its_address_is_a_named_failure(server, predictions):
     """They would go into logs, and to whoever answers."""
-    with pytest.raises(StepError) as caught:
-        await predictions.download(f"http://user:pw@127.0.0.1:{server.port}/o.wav")
-    assert outcome(caught.value) == ("download", *REFUSED)
-    assert "credentials" in caught.value.message
-    assert "pw" not in caught.value.message
+    error = await failure(predictions.download(f"http://user:pw@127.0.0.1:{server.port}/o.wav"))
+    assert outcome(error) == ("download", *REFUSED)
+    assert "credentials" in error.message
+    assert "pw" not in error.message
 
 
 @pytest.mark.parametrize(
@@ -755,9 +741,7 @@ async def test_an_output_with_credentials_in_its_address_is_a_named_failure(serv
 )
 async def test_an_address_of_no_use_is_refused(predictions, url):
     """Only http, https and a readable data URI within the limit are taken."""
-    with pytest.raises(StepError) as caught:
-        await predictions.download(url)
-    assert outcome(caught.value) == ("download", *REFUSED)
+    assert outcome(await failure(predictions.download(url))) == ("download", *REFUSED)
 
 
 # --- the whole way
@@ -785,9 +769,11 @@ async def test_a_prediction_goes_from_template_to_sound_in_the_sandbox():
             await predictions.cancel("a" * 26)
             info = record(await predictions.download(seen.output_url))
             assert info.duration > 1
-            with pytest.raises(StepError) as caught:
-                await predictions.get("a" * 26)
-            assert outcome(caught.value) == ("poll", "prediction_lost", Treatment.LOST)
+            assert outcome(await failure(predictions.get("a" * 26))) == (
+                "poll",
+                "prediction_lost",
+                Treatment.LOST,
+            )
     finally:
         await templates.aclose()
         await sandbox.stop()
