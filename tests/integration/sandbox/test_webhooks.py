@@ -2,78 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
 
 import httpx
-import orjson
 import pytest
 from replicate.webhook import InvalidSignatureError, Webhooks, WebhookSigningSecret
 
+from tests.services.scripted_http import Reply, ScriptedHttp
 from tests.waiting import until
 from tts.sandbox import Behaviour, Sandbox, start_sandbox
 
 VERSION = "669b1cd618f2747d2237350e868f5c313f3b548fc803ca4e57adfaba778b042d"
+HOOK = "POST /hook"
 TOKEN = {"authorization": "Bearer r8_test"}
 LIVELY = Behaviour(boot_seconds=0.1, predict_seconds=0.1, webhook_retry_seconds=0.02)
 
 
-@dataclass
-class Received:
-    """One webhook as it arrived."""
-
-    headers: dict[str, str]
-    body: bytes
+class Receiver(ScriptedHttp):
+    """Takes webhooks."""
 
     @property
-    def prediction(self) -> dict[str, object]:
-        """The prediction in it."""
-        return orjson.loads(self.body)
-
-
-@dataclass
-class Receiver:
-    """An HTTP server that keeps what it gets and answers ``statuses`` in turn, then 200."""
-
-    url: str = ""
-    received: list[Received] = field(default_factory=list)
-    statuses: list[int] = field(default_factory=list)
-
-    async def answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Serve one connection for one request."""
-        head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")[1:-2]
-        pairs = (line.split(": ", 1) for line in head)
-        headers = {name.lower(): value for name, value in pairs}
-        body = await reader.readexactly(int(headers["content-length"]))
-        self.received.append(Received(headers, body))
-        status = self.statuses.pop(0) if self.statuses else 200
-        writer.write(b"HTTP/1.1 %d X\r\nconnection: close\r\ncontent-length: 0\r\n" % status)
-        writer.write(b"location: /elsewhere\r\n\r\n")
-        await writer.drain()
-        writer.close()
-        await writer.wait_closed()
+    def seen(self) -> list[str]:
+        """The statuses of the predictions that arrived."""
+        return [request.json["status"] for request in self.requests]
 
     async def until(self, done: Callable[[list[str]], bool]) -> list[str]:
         """The statuses that arrived, once they satisfy ``done``."""
         await until(lambda: done(self.seen), "the webhooks arrive")
         return self.seen
 
-    @property
-    def seen(self) -> list[str]:
-        """The statuses of the predictions that arrived."""
-        return [str(item.prediction["status"]) for item in self.received]
-
 
 @pytest.fixture
 async def receiver() -> AsyncIterator[Receiver]:
     """A receiver on a free port."""
-    receiver = Receiver()
-    server = await asyncio.start_server(receiver.answer, "127.0.0.1", 0)
-    receiver.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
-    yield receiver
-    server.close()
-    await server.wait_closed()
+    async with Receiver() as receiver:
+        receiver.on(HOOK, Reply())
+        yield receiver
 
 
 @pytest.fixture
@@ -100,7 +64,7 @@ async def create(http: httpx.AsyncClient, receiver: Receiver, events: list[str] 
             "source_transcript": "你好",
             "tts_text": "你好，世界。",
         },
-        "webhook": receiver.url,
+        "webhook": f"{receiver.url}/hook",
     }
     if events is not None:
         body["webhook_events_filter"] = events
@@ -135,7 +99,7 @@ class TestDelivery:
         prediction = await create(http, receiver, events)
         await create(http, receiver, ["completed"])
         await receiver.until(lambda seen: len(seen) == count + 1)
-        mine = [item for item in receiver.received if item.prediction["id"] == prediction]
+        mine = [item for item in receiver.requests if item.json["id"] == prediction]
         assert len(mine) == count
 
     async def test_shows_what_get_shows(self, http: httpx.AsyncClient, receiver: Receiver) -> None:
@@ -143,32 +107,34 @@ class TestDelivery:
         prediction = await create(http, receiver, ["completed"])
         await receiver.until(bool)
         body = (await http.get(f"/v1/predictions/{prediction}")).json()
-        assert receiver.received[0].prediction == body
+        assert receiver.requests[0].json == body
 
     async def test_signature(self, http: httpx.AsyncClient, receiver: Receiver) -> None:
         """The real client's validation takes the signature, and not after a byte changed."""
         key = (await http.get("/v1/webhooks/default/secret")).json()["key"]
         await create(http, receiver, ["completed"])
         await receiver.until(bool)
-        got = receiver.received[0]
+        got = receiver.requests[0]
         secret = WebhookSigningSecret(key=key)
-        Webhooks.validate(headers=got.headers, body=got.body.decode(), secret=secret, tolerance=60)
+        headers = dict(got.headers)
+        Webhooks.validate(headers=headers, body=got.body.decode(), secret=secret, tolerance=60)
         with pytest.raises(InvalidSignatureError):
-            Webhooks.validate(headers=got.headers, body=got.body.decode() + " ", secret=secret)
+            Webhooks.validate(headers=headers, body=got.body.decode() + " ", secret=secret)
 
     async def test_final_event_is_tried_again(
         self, http: httpx.AsyncClient, receiver: Receiver
     ) -> None:
         """A refused or redirected final webhook comes again under the same id until it is taken."""
-        receiver.statuses = [500, 302, 404]
+        moved = Reply(302, headers={"Location": "/elsewhere"})
+        receiver.on(HOOK, Reply(500), moved, Reply(404), Reply())
         await create(http, receiver, ["completed"])
         await settled(http, "delivered")
-        assert len(receiver.received) == 4
-        assert len({item.headers["webhook-id"] for item in receiver.received}) == 1
+        assert len(receiver.requests) == 4
+        assert len({item.headers["webhook-id"] for item in receiver.requests}) == 1
 
     async def test_gives_up(self, http: httpx.AsyncClient, receiver: Receiver) -> None:
         """The final webhook is tried seven times, an earlier one once."""
-        receiver.statuses = [500] * 100
+        receiver.on(HOOK, Reply(500))
         await http.patch("/sandbox/settings", json={"webhook_retry_seconds": 0.001})
         await create(http, receiver, ["start", "completed"])
         await receiver.until(lambda seen: seen.count("succeeded") == 7)
@@ -200,7 +166,7 @@ class TestFaults:
         await self.inject(http, "duplicated")
         await create(http, receiver, ["completed"])
         await receiver.until(lambda seen: len(seen) == 2)
-        assert receiver.received[0].body == receiver.received[1].body
+        assert receiver.requests[0].body == receiver.requests[1].body
 
     async def test_out_of_order(self, http: httpx.AsyncClient, receiver: Receiver) -> None:
         """A body that says processing arrives after the final one."""
@@ -214,10 +180,10 @@ class TestFaults:
         key = (await http.get("/v1/webhooks/default/secret")).json()["key"]
         await create(http, receiver, ["completed"])
         await receiver.until(bool)
-        got = receiver.received[0]
+        got = receiver.requests[0]
         with pytest.raises(InvalidSignatureError):
             Webhooks.validate(
-                headers=got.headers,
+                headers=dict(got.headers),
                 body=got.body.decode(),
                 secret=WebhookSigningSecret(key=key),
             )
@@ -229,4 +195,4 @@ class TestFaults:
         await http.delete("/sandbox/faults")
         await create(http, receiver, ["completed"])
         await receiver.until(bool)
-        assert silent not in {item.prediction["id"] for item in receiver.received}
+        assert silent not in {item.json["id"] for item in receiver.requests}
