@@ -170,9 +170,7 @@ def deployment() -> Iterator[Deployment]:
         env = {
             "EVENT_STORE_URL": postgres.create_database(),
             "RABBITMQ_URL": rabbitmq.create_vhost(),
-            "MINIO_ENDPOINT": s3.endpoint,
-            "MINIO_ACCESS_KEY": s3.access_key,
-            "MINIO_SECRET_KEY": s3.secret_key,
+            **s3.settings,
             "REPLICATE_API_TOKEN": "r8_bench",
             "REPLICATE_BASE_URL": sandbox_url,
             "TEMPLATE_BASE_URL": sandbox_url,

@@ -61,9 +61,7 @@ def _servers() -> Iterator[dict[str, str]]:
         yield {
             "EVENT_STORE_URL": postgres.create_database(),
             "RABBITMQ_URL": rabbitmq.create_vhost(),
-            "MINIO_ENDPOINT": s3.endpoint,
-            "MINIO_ACCESS_KEY": s3.access_key,
-            "MINIO_SECRET_KEY": s3.secret_key,
+            **s3.settings,
             "REPLICATE_API_TOKEN": "r8_bench",
             "REPLICATE_BASE_URL": url,
             "TEMPLATE_BASE_URL": url,

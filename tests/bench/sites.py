@@ -52,9 +52,7 @@ def distributed(servers: Servers) -> Iterator[Site]:
         env |= {
             "EVENT_STORE_URL": servers.postgres.create_database(),
             "RABBITMQ_URL": stack.enter_context(servers.vhost()),
-            "MINIO_ENDPOINT": s3.endpoint,
-            "MINIO_ACCESS_KEY": s3.access_key,
-            "MINIO_SECRET_KEY": s3.secret_key,
+            **s3.settings,
         }
         commands = {
             "gateway": ["gateway", "--port", str(port)],

@@ -123,9 +123,7 @@ def distributed(
         {
             "EVENT_STORE_URL": store,
             "RABBITMQ_URL": broker,
-            "MINIO_ENDPOINT": s3.endpoint,
-            "MINIO_ACCESS_KEY": s3.access_key,
-            "MINIO_SECRET_KEY": s3.secret_key,
+            **s3.settings,
             **env,
         },
         clocks,

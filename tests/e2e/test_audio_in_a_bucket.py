@@ -33,9 +33,7 @@ class Site:
             file = folder / "keys.json"
             _, key = keys.add(file, owner="shop", role=Role.APP, expires=None)
             env["TTS_API_KEYS_FILE"] = str(file)
-        account = {"MINIO_ACCESS_KEY": s3.access_key, "MINIO_SECRET_KEY": s3.secret_key}
-        env = {"MINIO_ENDPOINT": s3.endpoint, "MINIO_BUCKET": bucket, **account, **env}
-        self.up = Up(folder, **env)
+        self.up = Up(folder, **{**s3.settings, "MINIO_BUCKET": bucket, **env})
         self.client = Client(self.up.url, api_key=key, trust_env=False)
         self._headers = {"Authorization": f"Bearer {key}"} if key else {}
 

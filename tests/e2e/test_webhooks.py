@@ -93,9 +93,7 @@ def distributed(postgres, rabbitmq, s3, tmp_path) -> Iterator[Start]:
             env = {
                 "EVENT_STORE_URL": postgres.create_database(),
                 "RABBITMQ_URL": rabbitmq.create_vhost(),
-                "MINIO_ENDPOINT": s3.endpoint,
-                "MINIO_ACCESS_KEY": s3.access_key,
-                "MINIO_SECRET_KEY": s3.secret_key,
+                **s3.settings,
                 "REPLICATE_API_TOKEN": "r8_test",
                 "REPLICATE_BASE_URL": replicate,
                 "TEMPLATE_BASE_URL": replicate,

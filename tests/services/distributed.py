@@ -36,9 +36,8 @@ class Distributed:
         self._env = {
             "EVENT_STORE_URL": self.database.through(self.store_url),
             "RABBITMQ_URL": self.broker.through(vhost),
+            **s3.settings,
             "MINIO_ENDPOINT": f"127.0.0.1:{self.audio.port}",
-            "MINIO_ACCESS_KEY": s3.access_key,
-            "MINIO_SECRET_KEY": s3.secret_key,
             "REPLICATE_API_TOKEN": "r8_test",
             "REPLICATE_BASE_URL": "http://127.0.0.1:9",
             "TEMPLATE_BASE_URL": "http://127.0.0.1:9",

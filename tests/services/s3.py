@@ -64,6 +64,15 @@ class S3:
         """The endpoint as a URL."""
         return f"http://{self.endpoint}"
 
+    @property
+    def settings(self) -> dict[str, str]:
+        """What a service has in its environment that keeps its audio here."""
+        return {
+            "MINIO_ENDPOINT": self.endpoint,
+            "MINIO_ACCESS_KEY": self.access_key,
+            "MINIO_SECRET_KEY": self.secret_key,
+        }
+
     def start(self) -> None:
         """Start the server (again) on the same port and wait until it answers."""
         options = {

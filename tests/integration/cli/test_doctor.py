@@ -152,13 +152,8 @@ async def _declare_as_before(url: str) -> None:
 
 def test_a_bucket(doctor: Doctor, s3: S3):
     """One that is there is well; it makes none; a wrong secret is called so."""
-    settings = {
-        "MINIO_ENDPOINT": s3.endpoint,
-        "MINIO_ACCESS_KEY": s3.access_key,
-        "MINIO_SECRET_KEY": s3.secret_key,
-    }
     for _ in range(2):
-        _, wrong = doctor(**settings, MINIO_BUCKET="of-nobody")
+        _, wrong = doctor(**s3.settings, MINIO_BUCKET="of-nobody")
         assert "correct MINIO_BUCKET" in wrong["MINIO_ENDPOINT"]
-    _, wrong = doctor(**{**settings, "MINIO_SECRET_KEY": HIDDEN})
+    _, wrong = doctor(**{**s3.settings, "MINIO_SECRET_KEY": HIDDEN})
     assert "correct MINIO_SECRET_KEY" in wrong["MINIO_ENDPOINT"]

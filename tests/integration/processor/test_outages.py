@@ -276,9 +276,8 @@ class TestTheAudioStore:
             "REPLICATE_API_TOKEN": "any",
             "REPLICATE_MODEL_VERSION": VERSION,
             "TEMPLATE_BASE_URL": world.sandbox.url,
+            **s3.settings,
             "MINIO_ENDPOINT": f"127.0.0.1:{bucket.port}",
-            "MINIO_ACCESS_KEY": s3.access_key,
-            "MINIO_SECRET_KEY": s3.secret_key,
             "MINIO_BUCKET": name,
         }
         service = Tts("up", env=env)
