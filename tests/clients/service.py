@@ -9,8 +9,7 @@ from typing import Any
 import httpx
 from httpx_sse import connect_sse
 
-from tests.services.ports import free_port
-from tests.services.tts import Tts
+from tests.services.tts import Up
 from tests.waiting import wait_until
 
 TEXT = "你好，欢迎使用语音合成服务。"
@@ -24,33 +23,13 @@ FATES = [
 FINAL = {"succeeded", "failed", "canceled"}
 
 
-class Service:
-    """``tts up`` with its sandbox."""
+class Service(Up):
+    """``tts up`` with its sandbox, whose predictions have their fates."""
 
     def __init__(self, folder: Path, **env: str) -> None:
-        port, sandbox_port = free_port(), free_port()
-        self.url = f"http://127.0.0.1:{port}"
-        self._process = Tts(
-            "up",
-            "--port",
-            str(port),
-            "--data",
-            str(folder),
-            env={"SANDBOX_PORT": str(sandbox_port), "REPLICATE_POLL_INTERVAL_MS": "50", **env},
-        )
-        self._process.wait_for(f"{self.url}/health")
-        self.faults = f"http://127.0.0.1:{sandbox_port}/sandbox/faults"
+        super().__init__(folder, **env)
+        self.faults = f"{self.sandbox}/sandbox/faults"
         httpx.put(self.faults, json=FATES, trust_env=False).raise_for_status()
-
-    def restart(self) -> None:
-        """``kill -9`` and a new start."""
-        self._process.kill()
-        self._process.start()
-        self._process.wait_for(f"{self.url}/health")
-
-    def stop(self) -> None:
-        """SIGTERM, and wait for the end."""
-        self._process.stop()
 
     def speak(self, text: str = TEXT, template: str = "template1", key: str = "") -> str:
         """Post a text; the task's id."""

@@ -87,7 +87,7 @@ async def test_nothing_stays_green_while_the_gateway_is_down(page, start):
     blocks = ("#counts", "#parts-card", "#system-card", "#figures", "#letters-card", "#tasks-card")
     for block in blocks:
         await expect(page.locator(block)).to_have_attribute("data-known", "yes")
-    service._process.kill()
+    service.process.kill()
     await expect(page.locator("#connection")).to_have_attribute("data-state", "reconnecting")
     await expect(page.locator("#health")).to_have_text("未知")
     for block in blocks:
@@ -104,12 +104,12 @@ async def test_nothing_stays_green_while_the_gateway_hangs(page, start):
     service = start()
     await page.goto(service.url)
     await expect(page.locator("#health")).to_have_text("正常")
-    os.kill(service._process.pid, signal.SIGSTOP)
+    os.kill(service.process.pid, signal.SIGSTOP)
     try:
         await expect(page.locator("#health")).to_have_text("未知")
         await expect(page.locator("#parts-card")).to_have_attribute("data-known", "no")
     finally:
-        os.kill(service._process.pid, signal.SIGCONT)
+        os.kill(service.process.pid, signal.SIGCONT)
     await expect(page.locator("#health")).to_have_text("正常")
 
 

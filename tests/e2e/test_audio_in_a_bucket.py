@@ -14,8 +14,8 @@ from minio import Minio
 from gateway.access import keys
 from gateway.access.roles import Role
 from tests.documents import blocks, text
-from tests.e2e.test_embedded import Up
 from tests.services.s3 import GUEST, GUEST_BUCKET, S3
+from tests.services.tts import Up
 from tests.waiting import wait_until
 from tts.client import Client
 from tts.config import Settings
@@ -61,8 +61,7 @@ class Site:
     def close(self) -> None:
         """Stop the service."""
         self.client.close()
-        self.up.app.close()
-        self.up.process.stop()
+        self.up.stop()
 
 
 @pytest.fixture

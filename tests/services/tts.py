@@ -16,6 +16,7 @@ from pathlib import Path
 import httpx
 
 from tests.chaos.nursery import Nursery
+from tests.services.ports import free_port
 from tests.services.process import Process, ServiceError
 from tests.waiting import wait_until
 
@@ -121,3 +122,25 @@ class Tts:
     def log(self) -> str:
         """What it has printed so far, over all starts."""
         return self._log.read_text() if self._log.exists() else ""
+
+
+class Up:
+    """``tts up`` with its sandbox, which can be killed and started again."""
+
+    def __init__(self, folder: Path, **env: str) -> None:
+        port, sandbox_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        self.sandbox = f"http://127.0.0.1:{sandbox_port}"
+        own = {"SANDBOX_PORT": str(sandbox_port), "REPLICATE_POLL_INTERVAL_MS": "50"}
+        self.process = Tts("up", "--port", str(port), "--data", str(folder), env={**own, **env})
+        self.process.wait_for(f"{self.url}/health")
+
+    def restart(self) -> None:
+        """``kill -9`` and a new start."""
+        self.process.kill()
+        self.process.start()
+        self.process.wait_for(f"{self.url}/health")
+
+    def stop(self) -> None:
+        """SIGTERM, and wait for the end."""
+        self.process.stop()
