@@ -7,10 +7,11 @@ import time
 from collections.abc import Callable
 
 from tests.bench.capacity_task import tree_seconds
-from tests.bench.processes import cpu_seconds, running
+from tests.bench.processes import running
 from tests.builders import application
 from tests.services.ports import free_port
 from tests.services.postgres import Postgres
+from tests.services.process import cpu_seconds
 from tests.services.rabbitmq import RabbitMQ
 from tests.services.stores import Backend
 

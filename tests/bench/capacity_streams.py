@@ -9,15 +9,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID, uuid4
 
 from gateway.streams.hub import Hub
-from tests.bench.processes import cpu_seconds, running, wait_for
+from tests.bench.processes import resident_megabytes, running, wait_for
 from tests.bench.subscribers import Subscribers
 from tests.services.ports import free_port
+from tests.services.process import cpu_seconds
 from tests.waiting import until
 from tts.ports.log import Recorded
 
@@ -40,10 +40,10 @@ def of_connections(streams: int = STREAMS) -> tuple[float, float, float]:
     ):
         wait_for(f"http://127.0.0.1:{port}/health", process)
         first = Subscribers(port, f"/events?taskId={uuid4()}", 100)
-        before, kib = cpu_seconds(process.pid), _resident_kib(process.pid)
+        before, memory = cpu_seconds(process.pid), resident_megabytes(process.pid)
         many = Subscribers(port, f"/events?taskId={uuid4()}", streams)
         opened = cpu_seconds(process.pid) - before
-        kib = (_resident_kib(process.pid) - kib) / streams
+        kib = (resident_megabytes(process.pid) - memory) * 1024 / streams
         before, began = cpu_seconds(process.pid), time.monotonic()
         time.sleep(BEATS * BEAT_SECONDS)
         beats = (time.monotonic() - began) / BEAT_SECONDS
@@ -51,11 +51,6 @@ def of_connections(streams: int = STREAMS) -> tuple[float, float, float]:
         for each in (first, many):
             each.close()
     return kib, opened / streams * 1000, beaten / (streams + 100) / beats * 1e6
-
-
-def _resident_kib(pid: int) -> int:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("VmRSS:")[2].split()[0])
 
 
 class Counted:

@@ -18,11 +18,11 @@ import httpx
 import psycopg
 
 from tests.bench.capacity_plan import TaskCost
-from tests.bench.processes import TICKS, running, wait_for
+from tests.bench.processes import running, wait_for
 from tests.bench.subscribers import open_stream
 from tests.services.ports import free_port
 from tests.services.postgres import Postgres
-from tests.services.process import descendants
+from tests.services.process import TICKS, descendants
 from tests.services.rabbitmq import RabbitMQ
 from tests.services.s3 import S3
 

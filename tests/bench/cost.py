@@ -16,11 +16,12 @@ from contextlib import ExitStack, contextmanager
 
 import psycopg
 
-from tests.bench.processes import cpu_seconds, running, wait_for
+from tests.bench.processes import running, wait_for
 from tests.bench.records import Goal, Record, Row
 from tests.builders import application
 from tests.services.ports import free_port
 from tests.services.postgres import Postgres
+from tests.services.process import cpu_seconds
 from tests.services.rabbitmq import RabbitMQ
 from tests.services.s3 import S3
 from tts.config import Settings

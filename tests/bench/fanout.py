@@ -21,11 +21,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.installed import javascript
-from tests.bench.processes import cpu_seconds, pin, resident_megabytes, running, wait_for
+from tests.bench.processes import pin, resident_megabytes, running, wait_for
 from tests.bench.records import Goal, Record, Row
 from tests.bench.subscribers import Subscribers
 from tests.services.ports import free_port
-from tests.services.process import ServiceError
+from tests.services.process import ServiceError, cpu_seconds
 
 ROUNDS = 5
 SUBSCRIBERS = 1000

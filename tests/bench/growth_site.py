@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import httpx
 
 from tests.bench.growth_log import RARE_TEMPLATE, TEXT
-from tests.bench.processes import cpu_seconds, resident_megabytes
+from tests.bench.processes import resident_megabytes
+from tests.services.process import cpu_seconds
 
 REQUESTS = 40  # of each kind in one round; the median counts
 TASKS, AT_ONCE = 40, 8

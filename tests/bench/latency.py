@@ -13,10 +13,11 @@ import sys
 import tempfile
 from dataclasses import dataclass
 
-from tests.bench.processes import cpu_seconds, pin, running, wait_for
+from tests.bench.processes import pin, running, wait_for
 from tests.bench.records import Goal, Record, Row
 from tests.services.ports import free_port
 from tests.services.postgres import Postgres
+from tests.services.process import cpu_seconds
 
 SUBSCRIBERS = 1000
 RATES = (200, 100, 50)  # events a second

@@ -13,9 +13,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.services.process import descendants
-
-TICKS = os.sysconf("SC_CLK_TCK")
+from tests.services.process import TICKS, cpu_seconds, descendants
 
 
 @contextmanager
@@ -41,12 +39,6 @@ def running(
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-
-def cpu_seconds(pid: int) -> float:
-    """User and system time that the process has used so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def family_cpu_seconds(pid: int) -> float:

@@ -42,7 +42,6 @@ IMPORTED = (
     "projections.postgres",
     "replicate.client",
 )
-TICKS = os.sysconf("SC_CLK_TCK")
 
 
 class Nursery:
@@ -140,11 +139,6 @@ class Child:
     def log(self) -> str:
         """What it and its predecessors of that name have printed."""
         return (self.folder / "log").read_text(errors="replace")
-
-    def cpu_seconds(self) -> float:
-        """What it has used so far, by user and system."""
-        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS
 
     def kill(self) -> None:
         """``kill -9``, and return when it is gone."""

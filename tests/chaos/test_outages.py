@@ -22,6 +22,7 @@ from tests.chaos.app import FINAL, App, Reader
 from tests.chaos.deployment import answers, distributed
 from tests.chaos.run import KEPT
 from tests.chaos.servers import Servers
+from tests.services.process import cpu_seconds
 
 TASKS = int(os.environ.get("CHAOS_TASKS", "24"))
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "3"))
@@ -154,7 +155,7 @@ async def during(outage, deployment, servers: Servers, app: App) -> dict[str, fl
 
 def usage(deployment) -> dict[str, float]:
     """The CPU seconds of each of our processes."""
-    return {name: child.cpu_seconds() for name, child in deployment.children.items()}
+    return {name: cpu_seconds(child.pid) for name, child in deployment.children.items()}
 
 
 def says(deployment, *, healthy: bool) -> bool:

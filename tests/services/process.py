@@ -21,6 +21,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+TICKS = os.sysconf("SC_CLK_TCK")  # of the kernel, in a second
 # A frozen server hears only of SIGKILL and SIGCONT.
 _WATCHDOG = """
 cat >/dev/null
@@ -66,6 +67,12 @@ def descendants(pid: int) -> list[int]:
     except OSError:  # it has just ended
         return []
     return [each for child in children for each in (child, *descendants(child))]
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time that the process has used so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
 
 
 def _signal_all(pids: Iterable[int], signal_: signal.Signals) -> None:
