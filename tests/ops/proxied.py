@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import ssl
 from collections.abc import Iterator
@@ -74,9 +75,9 @@ class Proxied:
     @contextmanager
     def hanging(self, number: int) -> Iterator[None]:
         """In the block, a gateway answers nobody and keeps its connections."""
-        process = self._gateways[number]._process
-        process.freeze()
+        pid = self._gateways[number].pid
+        os.kill(pid, signal.SIGSTOP)
         try:
             yield
         finally:
-            process.thaw()
+            os.kill(pid, signal.SIGCONT)
