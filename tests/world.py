@@ -48,10 +48,12 @@ class Crash(BaseException):
 class CrashingStore:
     """Dies before or after its nth append, as often as it is asked to append from then on."""
 
-    def __init__(self, store: SQLiteStore) -> None:
+    def __init__(
+        self, store: SQLiteStore, *, before: int | None = None, after: int | None = None
+    ) -> None:
         self._store = store
-        self.crash_before: int | None = None
-        self.crash_after: int | None = None
+        self._before = before
+        self._after = after
         self.dead = asyncio.Event()
         self._asked = self._appended = 0
 
@@ -61,11 +63,11 @@ class CrashingStore:
     async def append(self, events, payload=None):
         """Append, or die."""
         self._asked += 1
-        if self._asked == self.crash_before:
+        if self._asked == self._before:
             await self._die()
         position = await self._store.append(events, payload)
         self._appended += 1
-        if self._appended == self.crash_after:
+        if self._appended == self._after:
             await self._die()
         return position
 
@@ -195,6 +197,24 @@ class World:
         receipt, _ = await self.application.request(template_id=template, text=text, **more)
         task, _ = await self.application.load(receipt.id)
         return task
+
+    async def speak(self, text=TEXT, template="template1") -> Task:
+        """A new task when it is over, for which there is a relay and a processor."""
+        async with self.working():
+            return await self.ended(await self.request(text, template))
+
+    async def crashed(self, text=TEXT, **crash: int) -> Task:
+        """A new task whose worker has died ``before`` or ``after`` so many appends."""
+        store = CrashingStore(self.store, **crash)
+        async with self.working(store):
+            task = await self.request(text)
+            await until(store.dead.is_set, "the worker dies")
+        return task
+
+    async def taken_over(self, task: Task) -> Task:
+        """The task when another worker has come to its end."""
+        async with self.working(worker="w2"):
+            return await self.ended(task)
 
     async def ended(self, task: Task, seconds: float = SECONDS) -> Task:
         """The task when it is over."""

@@ -76,8 +76,7 @@ async def test_what_a_dead_worker_paid_for_is_found_again(world, tmp_path):
     forget(tmp_path / "tts.db", task.id, after=3)
     await world.store.position(seen)
     world.replicate_ahead = 2 * SLOW
-    async with world.working(worker="w2"):
-        task = await world.ended(task)
+    task = await world.taken_over(task)
     assert task.status is Status.SUCCEEDED
     assert await world.creations() == 1
 

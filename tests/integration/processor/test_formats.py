@@ -91,8 +91,7 @@ async def test_a_crash_between_encoding_and_storing_costs_no_prediction(world, t
         await until(world.audio.reached.is_set, "the audio is encoded")
         paid = await world.creations()
     world.audio = audio
-    async with world.working(worker="w2"):
-        task = await world.ended(task)
+    task = await world.taken_over(task)
     assert task.status is Status.SUCCEEDED
     assert stored(world, task).subtype == "OPUS"
     assert await world.creations() == paid == len(task.segments)
@@ -115,7 +114,6 @@ async def test_a_machine_that_cannot_encode_keeps_what_is_paid_for(world, monkey
             await world.reached(task, Status.WAITING_RETRY)
     now, _ = await world.application.load(task.id)
     assert now.error.code == "format_unavailable"
-    async with world.working(worker="w2"):
-        task = await world.ended(task)
+    task = await world.taken_over(task)
     assert stored(world, task).subtype == "MPEG_LAYER_III"
     assert await world.creations() == 1

@@ -18,8 +18,7 @@ from tts.sound.recording import Recording, record
 
 async def test_a_text_goes_the_whole_way(world):
     """Each status once, in order; the audio lies where the event says."""
-    async with world.working():
-        task = await world.ended(await world.request())
+    task = await world.speak()
     assert await world.statuses(task) == STATUSES_OF_SPEECH
     assert record(world.audio.path(task.object_key).read_bytes()).is_speech
     assert task.predictions == await world.creations() == 1
@@ -29,13 +28,8 @@ async def test_a_text_goes_the_whole_way(world):
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_a_crash_around_any_append_costs_nothing(world, append, moment):
     """Whatever the dead worker had not said, the next one finds out; one prediction is paid for."""
-    store = CrashingStore(world.store)
-    setattr(store, f"crash_{moment}", append)
-    async with world.working(store):
-        task = await world.request()
-        await until(store.dead.is_set, "the worker dies")
-    async with world.working(worker="w2"):
-        task = await world.ended(task)
+    task = await world.crashed(**{moment: append})
+    task = await world.taken_over(task)
     assert task.status is Status.SUCCEEDED
     assert task.attempt == 1
     assert await world.creations() == 1
@@ -53,8 +47,7 @@ async def test_two_tasks_that_say_the_same_do_not_take_each_others_prediction(wo
 async def test_a_transient_failure_is_retried_after_its_delay_and_never_early(world):
     """waiting_retry says when, and retrying comes then."""
     await world.fault("template_transcript", "status", args={"status": 503}, count=1)
-    async with world.working():
-        task = await world.ended(await world.request())
+    task = await world.speak()
     statuses = await world.statuses(task)
     assert statuses[2:6] == ["dequeued", "waiting_retry", "retrying", "processing"]
     events = await world.store.events(task.id)

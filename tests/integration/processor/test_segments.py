@@ -35,8 +35,7 @@ def parts_of(world, task) -> set[str]:
 
 async def test_each_segment_is_spoken_once_and_all_are_joined(world):
     """Nothing of the text is dropped, and nothing is paid for twice."""
-    async with world.working():
-        task = await world.ended(await world.request(LONG))
+    task = await world.speak(LONG)
     assert task.status is Status.SUCCEEDED
     assert len(task.segments) == COUNT
     assert await world.spoken() == sorted(LONG[s.start : s.end] for s in task.segments)
@@ -105,13 +104,7 @@ async def test_the_parts_can_be_heard_while_the_rest_is_being_spoken(world):
 @pytest.mark.parametrize("append", range(1, 2 + 4 * COUNT + 1))
 async def test_a_crash_around_any_append_costs_nothing(world, append, moment):
     """What is paid for is used, whichever segments were under way when the worker died."""
-    store = CrashingStore(world.store)
-    setattr(store, f"crash_{moment}", append)
-    async with world.working(store):
-        task = await world.request(LONG)
-        await until(store.dead.is_set, "the worker dies")
-    async with world.working(worker="w2"):
-        task = await world.ended(task)
+    task = await world.taken_over(await world.crashed(LONG, **{moment: append}))
     assert task.status is Status.SUCCEEDED
     assert task.attempt == 1
     assert await world.creations() == COUNT
@@ -121,13 +114,7 @@ async def test_a_crash_around_any_append_costs_nothing(world, append, moment):
 @pytest.mark.parametrize("append", range(3, 7))
 async def test_equal_segments_keep_a_prediction_each(world, append, moment):
     """After a crash the one does not take the other's, so that none is left that nobody hears."""
-    store = CrashingStore(world.store)
-    setattr(store, f"crash_{moment}", append)
-    async with world.working(store):
-        task = await world.request(TWICE)
-        await until(store.dead.is_set, "the worker dies")
-    async with world.working(worker="w2"):
-        task = await world.ended(task)
+    task = await world.taken_over(await world.crashed(TWICE, **{moment: append}))
     first, second = task.segments
     assert TWICE[first.start : first.end] == TWICE[second.start : second.end]
     assert first.prediction_id != second.prediction_id
@@ -137,8 +124,8 @@ async def test_equal_segments_keep_a_prediction_each(world, append, moment):
 async def test_what_is_canceled_in_doubt_leaves_nothing_running(world):
     """Two equal predictions whose ids were never recorded are both found, and both stopped."""
     await world.behave(predict_seconds=60)
-    store = CrashingStore(world.store)
-    store.crash_before = 5  # Requested comes by another way; then a claim, and an intent of each
+    # Requested comes by another way; then a claim, and an intent of each.
+    store = CrashingStore(world.store, before=5)
     async with world.working(store):
         task = await world.request(TWICE)
         await until(store.dead.is_set, "the worker dies")
@@ -148,8 +135,7 @@ async def test_what_is_canceled_in_doubt_leaves_nothing_running(world):
 
         await until(both_run, "both predictions run")
     await world.application.cancel(task.id, by="me", reason="enough")
-    async with world.working(worker="w2"):
-        task = await world.ended(task)
+    task = await world.taken_over(task)
     assert task.status is Status.CANCELED
     assert await world.running() == []
 
@@ -182,8 +168,7 @@ async def test_one_failed_segment_is_retried_alone(world):
         count=1,
         args={"error": "Prediction interrupted; please retry (code: PA)"},
     )
-    async with world.working():
-        task = await world.ended(await world.request(LONG))
+    task = await world.speak(LONG)
     assert task.status is Status.SUCCEEDED
     assert task.attempt == 2
     assert [s.creations for s in task.segments] == [1, 2, 1]
@@ -204,9 +189,7 @@ async def test_a_segment_that_can_never_be_spoken_ends_the_task_at_once(world):
         match="这是头一句",
         args={"error": "assertion failed"},
     )
-    async with world.working():
-        text = LONG.replace("这是第1句", "这是头一句") + LONG * 4
-        task = await world.ended(await world.request(text))
+    task = await world.speak(LONG.replace("这是第1句", "这是头一句") + LONG * 4)
     assert task.status is Status.FAILED
     assert task.error.message.startswith("segment 1 of ")
     assert await world.creations() < len(task.segments)
@@ -233,14 +216,9 @@ async def test_a_manual_retry_speaks_only_what_is_missing(world):
 
 async def test_a_part_that_is_gone_is_fetched_again_and_not_paid_for(world):
     """Replicate keeps an output for an hour."""
-    store = CrashingStore(world.store)
-    store.crash_before = 2 + 4 * COUNT  # Succeeded
-    async with world.working(store):
-        task = await world.request(LONG)
-        await until(store.dead.is_set, "the worker dies")
+    task = await world.crashed(LONG, before=2 + 4 * COUNT)  # Succeeded
     await world.audio.delete(task.part_key(1))
-    async with world.working(worker="w2"):
-        task = await world.ended(task)
+    task = await world.taken_over(task)
     assert task.status is Status.SUCCEEDED
     assert await world.creations() == COUNT
 
@@ -248,8 +226,7 @@ async def test_a_part_that_is_gone_is_fetched_again_and_not_paid_for(world):
 async def test_speech_too_short_for_its_text_is_made_anew_once_and_then_marked(world):
     """It is no silent success: the updates and the end say which part may be cut short."""
     await world.fault("prediction", "cut_short", match="第7句")
-    async with world.working():
-        task = await world.ended(await world.request(LONG))
+    task = await world.speak(LONG)
     assert task.status is Status.SUCCEEDED
     assert [s.creations for s in task.segments] == [1, 1, 2]
     updates = [task_update(e, world.audio.url) for e in await world.store.events(task.id)]
@@ -263,8 +240,7 @@ async def test_speech_too_short_for_its_text_is_made_anew_once_and_then_marked(w
 async def test_speech_that_is_whole_the_second_time_is_not_marked(world):
     """The first may have been an accident."""
     await world.fault("prediction", "cut_short", count=1)
-    async with world.working():
-        task = await world.ended(await world.request(LONG[:70]))
+    task = await world.speak(LONG[:70])
     assert (task.status, task.attempt, await world.creations()) == (Status.SUCCEEDED, 2, 2)
     assert not task.segments[0].suspect
 
@@ -274,16 +250,14 @@ async def test_a_suspicion_never_costs_the_audio(world):
     await world.fault("prediction", "cut_short", nth=[2, 3])
     await world.fault("prediction", "failed", nth=1)
     await world.fault("template_transcript", "status", args={"status": 503}, nth=1)
-    async with world.working():
-        task = await world.ended(await world.request(LONG[:70]))
+    task = await world.speak(LONG[:70])
     assert (task.status, task.attempt) == (Status.SUCCEEDED, 3)
     assert task.segments[0].suspect
 
 
 async def test_an_erasure_takes_the_parts_along(world):
     """Nothing that was spoken is left."""
-    async with world.working():
-        task = await world.ended(await world.request(LONG))
+    task = await world.speak(LONG)
     await world.application.erase(task.id, world.audio, by="me")
     names = [path.name for path in world.audio.path("x").parent.iterdir()]
     assert [name for name in names if str(task.id) in name] == []
@@ -304,8 +278,7 @@ class TestWhatIsHeard:
     ):
         """The updates and the end say which part it is; what is stored is never a burst."""
         await world.fault("prediction", "output_at", match=match, args={"url": data_uri(value)})
-        async with world.working():
-            task = await world.ended(await world.request(text))
+        task = await world.speak(text)
         last = len(task.segments) - 1
         assert task.status is Status.SUCCEEDED
         assert [s.creations for s in task.segments] == [1] * last + [2]
@@ -321,8 +294,7 @@ class TestWhatIsHeard:
     async def test_speech_the_second_time_is_not_marked(self, world):
         """It costs one prediction more."""
         await world.fault("prediction", "output_at", args={"url": data_uri(np.nan)}, count=1)
-        async with world.working():
-            task = await world.ended(await world.request(LONG[:70]))
+        task = await world.speak(LONG[:70])
         assert (task.status, task.attempt, await world.creations()) == (Status.SUCCEEDED, 2, 2)
         assert not task.segments[0].suspect
 
@@ -330,8 +302,7 @@ class TestWhatIsHeard:
         """First silent, then too short: it is taken as it is."""
         await world.fault("prediction", "output_at", args={"url": data_uri(0.0)}, count=1)
         await world.fault("prediction", "cut_short", nth=2)
-        async with world.working():
-            task = await world.ended(await world.request(LONG[:70]))
+        task = await world.speak(LONG[:70])
         assert (task.status, await world.creations()) == (Status.SUCCEEDED, 2)
         updates = [task_update(e, world.audio.url) for e in await world.store.events(task.id)]
         (taken,) = [update for update in updates if update["status"] == "download_complete"]
@@ -342,8 +313,7 @@ async def test_what_is_no_audio_is_told_without_its_insides(world):
     """A client reads a sentence; what a library said of it is for the log."""
     uri = "data:audio/wav;base64," + base64.b64encode(b"RIFX" * 300).decode()
     await world.fault("prediction", "output_at", args={"url": uri})
-    async with world.working():
-        task = await world.ended(await world.request("你好。"))
+    task = await world.speak("你好。")
     assert (task.status, task.error.code) == (Status.FAILED, "not_audio")
     assert task.error.message == "The output is not audio: it cannot be read as audio"
     assert await world.creations() == 1
@@ -360,8 +330,7 @@ class TestWhatIsStored:
         """Size, hash and duration are those of the stored object and of each stored part."""
         uri = data_uri(None, kind=kind, subtype=subtype)
         await world.fault("prediction", "output_at", args={"url": uri})
-        async with world.working():
-            task = await world.ended(await world.request(text))
+        task = await world.speak(text)
         assert task.status is Status.SUCCEEDED
         whole = world.audio.path(task.object_key).read_bytes()
         described = {whole: (task.size, task.duration)}
@@ -379,8 +348,7 @@ class TestWhatIsStored:
         """Longer after a line than after a sentence, and longer there than inside of one."""
         line = "".join(map(chr, range(0x4E00, 0x4E00 + 60)))
         text = f"{line}。{line[::-1]}。\n{line}，{line[::-1]}"
-        async with world.working():
-            task = await world.ended(await world.request(text))
+        task = await world.speak(text)
         pauses = [pause_seconds(text, segment.start) for segment in task.segments[1:]]
         assert pauses == [SENTENCE_SECONDS, LINE_SECONDS, CLAUSE_SECONDS]
         samples, rate = soundfile.read(world.audio.path(task.object_key))
@@ -393,8 +361,7 @@ class TestWhereItIsPutTogether:
     async def test_no_temp_folder_is_needed(self, world, monkeypatch):
         """A read-only root, or a full /tmp, is nobody's concern."""
         monkeypatch.setattr(tempfile, "tempdir", "/proc/none")
-        async with world.working():
-            task = await world.ended(await world.request(LONG))
+        task = await world.speak(LONG)
         assert (task.status, await world.creations()) == (Status.SUCCEEDED, COUNT)
         assert list((world.settings.data_dir / "work").iterdir()) == []
 

@@ -13,8 +13,7 @@ SPOKEN = "今日要闻。总额1,234元，详见example点com。"
 
 async def test_the_words_are_sent_and_the_text_is_kept(world):
     """Markdown, URLs and emoji are for the eye."""
-    async with world.working():
-        task = await world.ended(await world.request(WRITTEN))
+    task = await world.speak(WRITTEN)
     assert await world.spoken() == [SPOKEN]
     assert (await world.store.payload(task.id)).text == WRITTEN
 
@@ -57,8 +56,7 @@ async def test_dense_numbers_are_spoken_to_their_end(world):
     """They are longer when they are read out, and the model drops what is too long."""
     text = "".join(f"第{n}项支出为{n}234567.89元，占比{n}.5%，" for n in range(1, 9))
     assert len(text) < 3 * SEGMENT_MAX_CHARS
-    async with world.working():
-        task = await world.ended(await world.request(text))
+    task = await world.speak(text)
     assert len(task.segments) > 3
     assert all(front_end.heard(part) == part for part in await world.spoken())
     assert not any(segment.suspect for segment in task.segments)

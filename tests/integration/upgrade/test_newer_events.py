@@ -121,8 +121,7 @@ async def test_a_field_more_disturbs_nobody(world, monkeypatch):
         return await append([newer(event) for event in stored], payload)
 
     monkeypatch.setattr(world.store, "append", append_newer)
-    async with world.working():
-        task = await world.ended(await world.request())
+    task = await world.speak()
     assert task.status is Status.SUCCEEDED
     for event in await world.store.events(task.id):
         assert orjson.loads(event.state)["mood"] == ["merry"]
