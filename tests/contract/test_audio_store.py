@@ -186,11 +186,15 @@ async def test_a_folder_forgets_what_is_old(tmp_path, keep_days):
             await audio.put(key, b"x", "audio/wav")
             then = time() - days * 86_500
             os.utime(audio.path(key), (then, then))
-    later = FolderAudio(root, "http://audio", keep_days=keep_days)
+    seen = []
+    later = FolderAudio(
+        root, "http://audio", keep_days=keep_days, observe=lambda *figures: seen.append(figures)
+    )
     await later.put_file("audio-newer.wav", audio.path("audio-new.wav"), "audio/wav")
     names = {path.name for path in root.iterdir()}
     kept = {"part-new.wav", "audio-new.wav", "audio-newer.wav"}
     assert names == (kept if keep_days else kept | {"audio-old.wav"})
+    assert seen == [(len(names), len(names))]  # a byte each
 
 
 async def test_what_was_put_plays_for_whoever_has_the_url(case):

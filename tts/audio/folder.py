@@ -34,15 +34,24 @@ _OPERATOR_MUST_ACT = {EACCES, EDQUOT, ENOSPC, EPERM, EROFS}
 class FolderAudio:
     """One file per object under ``root``, which the gateway serves at ``{base_url}/audio/``.
 
-    Audio is removed after ``keep_days``, and kept for ever with 0.
+    Audio is removed after ``keep_days``, and kept for ever with 0. ``observe`` is told now and then
+    how many files and bytes there are.
     """
 
-    def __init__(self, root: Path, base_url: str, *, keep_days: int = 0) -> None:
+    def __init__(
+        self,
+        root: Path,
+        base_url: str,
+        *,
+        keep_days: int = 0,
+        observe: Callable[[int, int], None] = lambda _files, _size: None,
+    ) -> None:
         root.mkdir(parents=True, exist_ok=True)
         self._root = root
         self._days = {PART_PREFIX: PARTS_KEPT_DAYS}
         if keep_days:
             self._days[AUDIO_PREFIX] = keep_days
+        self._observe = observe
         self._swept_at = -math.inf
         self._base_url = base_url.rstrip("/")
 
@@ -123,16 +132,28 @@ class FolderAudio:
             self._write(path, file)
 
     def _sweep(self) -> None:
-        """Remove what is older than it is to be kept; a bucket has lifecycle rules for that."""
+        """Remove what is older than it is to be kept, and count the rest.
+
+        A bucket has lifecycle rules and figures of its own.
+        """
         if time.monotonic() < self._swept_at + SWEEP_SECONDS:
             return
         self._swept_at = time.monotonic()
-        for prefix, days in self._days.items():
-            oldest = time.time() - days * 86_400
-            for path in self._root.glob(f"{prefix}*"):
+        files = size = 0
+        with os.scandir(self._root) as entries:
+            for entry in entries:
                 with contextlib.suppress(FileNotFoundError):  # somebody else was faster
-                    if path.stat().st_mtime < oldest:
-                        path.unlink()
+                    found = entry.stat()
+                    if found.st_mtime < self._oldest(entry.name):
+                        Path(entry).unlink()
+                    else:
+                        files, size = files + 1, size + found.st_size
+        self._observe(files, size)
+
+    def _oldest(self, name: str) -> float:
+        """Since when a file of that name is kept."""
+        days = (days for prefix, days in self._days.items() if name.startswith(prefix))
+        return time.time() - next(days, math.inf) * 86_400
 
     def _write(self, path: Path, data: BinaryIO) -> None:
         temporary = self._root / f".{uuid4()}"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from tts.audio.folder import FolderAudio
 from tts.config import ConfigError, Settings
+from tts.observability.metrics import observe_audio_folder
 from tts.parts.trust import trust_of
 
 if TYPE_CHECKING:
@@ -22,7 +23,12 @@ def audio_store(settings: Settings, *, knows_readers: bool) -> Audio:
     """
     if not settings.minio_endpoint:
         folder = settings.data_dir / "audio"
-        return FolderAudio(folder, settings.gateway_url, keep_days=settings.audio_keep_days)
+        return FolderAudio(
+            folder,
+            settings.gateway_url,
+            keep_days=settings.audio_keep_days,
+            observe=observe_audio_folder,
+        )
     return bucket(settings, knows_readers=knows_readers)
 
 

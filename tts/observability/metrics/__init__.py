@@ -7,11 +7,13 @@ can have; a gauge is there only while somebody knows what it says.
 
 from tts.observability.metrics.callbacks import observe_callbacks
 from tts.observability.metrics.gate import observe_gate
+from tts.observability.metrics.process import observe_audio_folder
 from tts.observability.metrics.processor import observe_kept, observe_step, observe_storing
 from tts.observability.metrics.relay import observe_relay
 from tts.observability.metrics.store import observe_commit, observe_loss, observe_skew
 
 __all__ = [
+    "observe_audio_folder",
     "observe_callbacks",
     "observe_commit",
     "observe_gate",

@@ -38,6 +38,17 @@ LAG_EVENTS = Known(
     "tts_lag_events", "Events that the read models are behind the log.", ["kind"], registry=PROCESS
 )
 
+AUDIO_FILES = Known(
+    "tts_audio_folder_files", "Files of audio in DATA_DIR, at the last look.", registry=PROCESS
+)
+AUDIO_BYTES = Known("tts_audio_folder_bytes", "Their size, at the last look.", registry=PROCESS)
+
+
+def observe_audio_folder(files: int, size: int) -> None:
+    """So much audio lies in the folder; a bucket has figures of its own."""
+    AUDIO_FILES.set(files)
+    AUDIO_BYTES.set(size)
+
 
 def observe_leader(part: str, lag: Lag | None) -> None:
     """This process leads, and is so far behind; None: nobody knows."""
