@@ -96,7 +96,7 @@ def verdict(checkout: Path) -> tuple[int, str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=300,
     )
     return process.returncode, process.stdout + process.stderr
 

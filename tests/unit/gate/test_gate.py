@@ -12,7 +12,7 @@ from tts.gate.state import Breaker, Limits
 from tts.ports.errors import Unavailable
 from tts.store.memory import MemoryDocuments
 
-PATIENCE_SECONDS = 10.0
+PATIENCE_SECONDS = 30.0
 FOREVER = datetime.now(UTC) + timedelta(hours=1)
 
 

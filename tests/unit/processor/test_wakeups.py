@@ -7,6 +7,7 @@ import contextlib
 
 import pytest
 
+from tests.waiting import SECONDS
 from tts.ports.errors import Unavailable
 from tts.processor.wakeups import REMEMBERED_MOST, REMEMBERED_SECONDS, Wakeups
 from tts.store.memory import LocalSignals
@@ -41,7 +42,7 @@ class FailingSignals(LocalSignals):
 
 
 async def woken(event: asyncio.Event) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(SECONDS):
         await event.wait()
 
 

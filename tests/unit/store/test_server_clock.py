@@ -56,7 +56,7 @@ def test_a_slow_answer_moves_nothing_that_it_does_not_contradict(machine):
 
 def test_until_it_is_known_the_machine_has_to_do():
     """There is nobody to ask yet."""
-    assert abs((ServerClock().now() - datetime.now(UTC)).total_seconds()) < 5
+    assert abs((ServerClock().now() - datetime.now(UTC)).total_seconds()) < 60
 
 
 @pytest.mark.parametrize(("ahead", "words"), [(600, "600.0 s ahead of"), (-7, "7.0 s behind")])

@@ -225,11 +225,18 @@ HOSTILE = {
 }
 
 
+def seconds(text: str) -> float:
+    """What a split takes of a core, at best: other work disturbs some of them."""
+    took = []
+    for _ in range(3):
+        started = process_time()
+        split(text, 80)
+        took.append(process_time() - started)
+    return min(took)
+
+
 @pytest.mark.parametrize("kind", HOSTILE)
 def test_ten_thousand_characters_do_not_hold_up_the_gateway(kind):
     """It happens inside a request; a quiet machine takes less than 0.1 s for each of these."""
-    text = (HOSTILE[kind] * 10_000)[:10_000]
-    split(text, 80)
-    started = process_time()
-    split(text, 80)
-    assert process_time() - started < 0.3
+    ordinary, hostile = ((HOSTILE[each] * 10_000)[:10_000] for each in ("English", kind))
+    assert seconds(hostile) < 10 * seconds(ordinary)
