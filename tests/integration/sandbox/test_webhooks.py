@@ -87,6 +87,7 @@ class TestDelivery:
 
     async def test_all_events(self, http: httpx.AsyncClient, receiver: Receiver) -> None:
         """Every event that the filter names arrives, the start before the end."""
+        await http.patch("/sandbox/settings", json={"predict_seconds": 1})
         await create(http, receiver, ["start", "output", "logs", "completed"])
         statuses = await receiver.until(lambda seen: len(seen) == 4)
         assert statuses == ["processing", "succeeded", "succeeded", "succeeded"]
@@ -138,14 +139,14 @@ class TestDelivery:
         await http.patch("/sandbox/settings", json={"webhook_retry_seconds": 0.001})
         await create(http, receiver, ["start", "completed"])
         await receiver.until(lambda seen: seen.count("succeeded") == 7)
-        assert receiver.seen.count("processing") == 1
         await settled(http, "given_up", times=2)
+        assert receiver.seen.count("processing") == 1
 
     async def test_cancel_reports_at_once(
         self, http: httpx.AsyncClient, receiver: Receiver
     ) -> None:
         """A cancellation brings its final webhook now, and the planned one never comes."""
-        await http.patch("/sandbox/settings", json={"predict_seconds": 0.5})
+        await http.patch("/sandbox/settings", json={"predict_seconds": 2})
         prediction = await create(http, receiver, ["completed"])
         await http.post(f"/v1/predictions/{prediction}/cancel")
         await receiver.until(bool)
