@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
+from tests.waiting import SECONDS
 from tts.domain.failures import StepError
 from tts.gate.gate import Gate
 from tts.gate.state import Limits
@@ -104,7 +105,7 @@ async def test_who_writes_alone_does_not_read(postgres):
 async def test_looking_changes_nothing_and_tells_the_time(processes):
     """In seconds since 1970, by one clock for all."""
     now = await processes[0].update("a", lambda document, now: (document, now))
-    assert abs(now - time.time()) < 5
+    assert abs(now - time.time()) < 60
     assert await processes[2].update("a", lambda document, _: (document, document)) == b""
 
 
@@ -124,7 +125,8 @@ async def test_a_server_that_is_away_is_said_to_be(postgres):
             await documents.update("a", count)
 
 
-SOON = timedelta(seconds=20)
+SOON = timedelta(seconds=2 * SECONDS)
+QUIET_SECONDS = 1.0  # in which whoever may come has come: four looks at the gate
 
 
 async def test_after_a_trip_one_probe_runs_over_all_processes(processes):
@@ -139,7 +141,9 @@ async def test_after_a_trip_one_probe_runs_over_all_processes(processes):
         asyncio.create_task(gate.admit(str(n), until=until, changed=asyncio.Event()))
         for n, gate in enumerate(gates)
     ]
-    done, pending = await asyncio.wait(waiting, timeout=2.5)
+    async with asyncio.timeout(SECONDS):
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    done, pending = await asyncio.wait(waiting, timeout=QUIET_SECONDS)
     assert (len(done), len(pending)) == (1, 2)
     probe = waiting.index(done.pop())
     await gates[probe].settle(str(probe), None)

@@ -17,8 +17,9 @@ from tests.builders import application
 from tests.read_models import caught_up, projecting
 from tests.services.pgbouncer import PgBouncer
 from tests.services.postgres import Postgres
-from tests.waiting import until
+from tests.waiting import SECONDS, until
 from tts.ports.errors import Unavailable, Unfit
+from tts.store import tailer
 from tts.store.documents import PostgresDocuments
 from tts.store.postgres import PostgresStore
 from tts.store.postgres_errors import translated
@@ -36,6 +37,12 @@ def pooler(postgres: Postgres) -> Iterator[Callable[..., PgBouncer]]:
             return pooler
 
         yield start
+
+
+@pytest.fixture
+def no_poll(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a wake-up makes a follower look again."""
+    monkeypatch.setattr(tailer, "SAFETY_POLL_SECONDS", 3600)
 
 
 @contextlib.asynccontextmanager
@@ -92,7 +99,7 @@ def count(document: bytes, _now: float) -> tuple[bytes, int]:
 
 
 async def everything_works(url: str, direct: str = "") -> None:
-    """Two processes do all at once what the service does with its database."""
+    """Two processes do all at once what the service does with its database; takes ``no_poll``."""
     async with opened(url, direct) as (one, database), opened(url, direct) as (other, _):
         follower = other.follow(await other.position())
         following = asyncio.ensure_future(anext(follower))
@@ -101,7 +108,7 @@ async def everything_works(url: str, direct: str = "") -> None:
             await asyncio.gather(*(app.request(template_id="t", text="你好") for app in apps))
             await caught_up(one, database)
             assert len(await database.fetch("SELECT * FROM read_tasks")) == len(apps)
-        async with asyncio.timeout(0.9):  # sooner than it would look by itself
+        async with asyncio.timeout(SECONDS):
             assert await following
             await until_heard(one, other)
         async with one.leadership("relay"):
@@ -129,6 +136,7 @@ async def until_heard(one: PostgresStore, other: PostgresStore) -> None:
 
 
 class TestTransactionMode:
+    @pytest.mark.usefixtures("no_poll")
     async def test_with_a_direct_url_everything_works(self, postgres: Postgres, pooler):
         """Few sessions for many clients: LISTEN and locks alone go past the pooler."""
         direct = postgres.create_database()
@@ -206,6 +214,7 @@ class TestTransactionMode:
 
 
 class TestSessionMode:
+    @pytest.mark.usefixtures("no_poll")
     async def test_everything_works(self, postgres: Postgres, pooler):
         """With the pooler's defaults, which take none of our options at a session's start."""
         await everything_works(pooler("session").through(postgres.create_database()))
@@ -241,7 +250,7 @@ class TestSearchPath:
                 for _ in range(number):
                     await store.append([event()])
                 assert len(await store.read(0, 10)) == number
-                async with asyncio.timeout(5):
+                async with asyncio.timeout(SECONDS):
                     await stack.enter_async_context(store.leadership("relay"))
         with psycopg.connect(url) as connection:
             query = "SELECT DISTINCT schemaname FROM pg_tables WHERE tablename = 'read_tasks_1'"
@@ -275,6 +284,7 @@ class TestRights:
         async with opened(as_role(url, role)) as (store, _):
             await store.append([event()])
 
+    @pytest.mark.usefixtures("no_poll")
     async def test_who_may_not_use_the_tables_is_told_the_grants(self, postgres: Postgres):
         """Including the numbers of the log; those alone are enough."""
         url = postgres.create_database()

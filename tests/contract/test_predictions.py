@@ -8,9 +8,8 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from email.utils import formatdate
+from email.utils import format_datetime
 from io import BytesIO
-from time import monotonic
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,6 +20,7 @@ import soundfile
 
 from tests.services.ports import free_port
 from tests.services.scripted_http import Act, Drip, Hang, Reply, Reset, ScriptedHttp, answer
+from tests.waiting import until
 from tts.domain.failures import StepError, Treatment
 from tts.ports.speech import Prediction, PredictionState, Speech
 from tts.replicate.predictions import ReplicatePredictions
@@ -43,6 +43,7 @@ CREATE, LIST, GET = "POST /v1/predictions", "GET /v1/predictions", f"GET /v1/pre
 CANCEL = f"POST /v1/predictions/{ID}/cancel"
 SINCE = datetime(2026, 5, 1, 12, tzinfo=UTC)
 UNTIL = SINCE + timedelta(seconds=32)
+SHORT_SECONDS = 1.0  # in which a request reaches a server of this process, whatever else runs
 
 
 def prediction(status: str = "starting", **fields: Any) -> dict[str, Any]:
@@ -207,7 +208,7 @@ async def test_a_failed_creation_is_told_apart_and_never_repeated(server, act, e
     """Each failure has its treatment, and whatever it is, one request left, quickly."""
     server.on(CREATE, act)
     async with adapter(
-        server.url, seconds=0.3 if isinstance(act, Hang | Drip) else 5.0
+        server.url, seconds=SHORT_SECONDS if isinstance(act, Hang | Drip) else 5.0
     ) as predictions:
         error = await failure(predictions.create(SPEECH, seconds_left=60))
     assert outcome(error) == ("create", *expected)
@@ -348,14 +349,12 @@ async def test_a_failed_poll_is_told_apart_without_hidden_retries(server, act, e
     A connection that breaks under a GET may have been idle for too long: that is made anew, once.
     """
     server.on(GET, act)
-    started = monotonic()
     async with adapter(
-        server.url, seconds=0.3 if isinstance(act, Hang | Drip) else 5.0
+        server.url, seconds=SHORT_SECONDS if isinstance(act, Hang | Drip) else 5.0
     ) as predictions:
         error = await failure(predictions.get(ID))
     assert outcome(error) == ("poll", *expected)
     assert len(server.requests) == (2 if isinstance(act, Reset) else 1)
-    assert monotonic() - started < 4
 
 
 async def test_a_throttled_poll_says_when_to_come_back(server, predictions):
@@ -430,11 +429,11 @@ async def test_the_list_is_searched_for_exactly_our_speech(server, predictions):
 @pytest.mark.parametrize("minutes", [10, -60])
 async def test_the_search_is_by_replicates_clock(server, minutes):
     """What our clock, minutes off, takes for the time of a creation is translated both ways."""
-    off = timedelta(minutes=minutes)
-    async with adapter(server.url, now=lambda: datetime.now(UTC) + off) as predictions:
-        ours = datetime.now(UTC) + off
-        created = listed("ours", created_at=datetime.now(UTC).isoformat())
-        page = answer({"next": None, "results": [created]}, Date=formatdate(usegmt=True))
+    ours = SINCE + timedelta(minutes=minutes)
+    async with adapter(server.url, now=lambda: ours) as predictions:
+        created = listed("ours", created_at=SINCE.isoformat())
+        date = format_datetime(SINCE, usegmt=True)
+        page = answer({"next": None, "results": [created]}, Date=date)
         server.on(LIST, page, page)
         seconds = timedelta(seconds=5)
         (found,) = await predictions.find(SPEECH, since=ours - seconds, until=ours + seconds)
@@ -650,7 +649,7 @@ async def test_a_failed_download_is_told_apart(server, act, expected):
     """Each failure has its treatment; what was truncated is never taken for the whole."""
     server.on("GET /o.wav", act)
     async with adapter(
-        server.url, seconds=0.3 if isinstance(act, Hang | Drip) else 5.0
+        server.url, seconds=SHORT_SECONDS if isinstance(act, Hang | Drip) else 5.0
     ) as predictions:
         error = await failure(predictions.download(f"{server.url}/o.wav"))
     assert outcome(error) == ("download", *expected)
@@ -779,7 +778,7 @@ async def test_a_prediction_goes_from_template_to_sound_in_the_sandbox():
         await sandbox.stop()
 
 
-async def test_a_prediction_is_found_in_a_crowd_within_seconds():
+async def test_a_prediction_is_found_in_a_crowd_that_is_read_once():
     """Five thousand others were made in the time in which ours can have been, behind a proxy."""
     sandbox = await start_sandbox()
     try:
@@ -791,14 +790,12 @@ async def test_a_prediction_is_found_in_a_crowd_within_seconds():
             ) as http:
                 await http.post("/crowd", json={"predictions": 5000})
                 await http.post("/faults", json={"route": "list", "fault": "other_host"})
-                started = monotonic()
                 found = await predictions.find(
                     SPEECH, since=before, until=before + timedelta(seconds=32)
                 )
                 calls = (await http.get("/stats")).json()["calls"]
         assert ids(found) == [created.id]
         assert calls["list"] == 51
-        assert monotonic() - started < 10
     finally:
         await sandbox.stop()
 
@@ -816,7 +813,9 @@ async def test_many_calls_at_once_share_one_client(server, predictions):
 async def test_a_given_up_call_leaves_the_client_usable(server, predictions):
     """Cancelling one caller breaks nothing for the next."""
     server.on(GET, Hang(), answer(prediction("processing")))
-    with pytest.raises(TimeoutError):
-        async with asyncio.timeout(0.2):
-            await predictions.get(ID)
+    given_up = asyncio.create_task(predictions.get(ID))
+    await until(lambda: server.requests, "it is asked")
+    given_up.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await given_up
     assert (await predictions.get(ID)).state is PredictionState.RUNNING

@@ -16,6 +16,7 @@ from eventsourcing.persistence import StoredEvent
 from projections.database import open_database
 from tests.histories import live, new_task, stored
 from tests.services.stores import Backend, Store
+from tests.waiting import SECONDS
 from tts.domain.task import Task
 from tts.ports.errors import Conflict
 from tts.ports.log import Payload
@@ -178,7 +179,7 @@ async def test_a_canceled_write_is_in_nobodys_way(store, what):
             await asyncio.sleep(0)
         write.cancel()
         waiting.cancel()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(SECONDS):
             await store.append(some(task, 1))
         assert await versions(store, task) == [1]
 
@@ -316,7 +317,7 @@ async def test_a_plain_eventsourcing_application_reads_and_saves(backend):
 
         seen, saved = await asyncio.to_thread(plainly)
         assert seen == tasks
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(SECONDS):
             (recorded,) = await anext(follower)
         assert (recorded.task_id, recorded.version) == (saved.id, 1)
         with pytest.raises(Conflict):

@@ -22,6 +22,7 @@ MP3 = b"ID3\x04" + b"\0" * 3000
 TEXT = "这是参考声音。"
 SOUND = Reply(206, MP3[:1024], {"Content-Type": "audio/mpeg", "Content-Range": "bytes 0-1023/3004"})
 HOUR = 3600
+SHORT_SECONDS = 1.0  # in which a request reaches a server of this process, whatever else runs
 
 
 @pytest.fixture
@@ -233,7 +234,7 @@ async def test_what_passes_is_transient_and_tried_again(server, route, act):
     # A GET whose connection breaks is made anew, once.
     server.on(route, act, *([act] if isinstance(act, Reset) else []), good)
     async with adapter(
-        server.url, timeout=0.3 if isinstance(act, Hang | Drip) else 5.0
+        server.url, timeout=SHORT_SECONDS if isinstance(act, Hang | Drip) else 5.0
     ) as templates:
         error = await refusal(templates)
         assert (error.code, error.treatment) == ("template_unavailable", Treatment.TRANSIENT)
