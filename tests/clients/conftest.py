@@ -15,8 +15,8 @@ from playwright.async_api import Browser, Page, async_playwright, expect
 from tests.clients.service import Service
 from tests.services.process import ServiceError, program
 
-# A part tells of itself each two seconds, and the page reads each five.
-expect.set_options(timeout=20_000)
+PATIENCE_MS = 60_000  # a part tells of itself each two seconds, and the page reads each five
+expect.set_options(timeout=PATIENCE_MS)
 
 HERE = Path(__file__).parent
 INSTALL = ["npm", "install", "--no-audit", "--no-fund", "--prefix", str(HERE)]
@@ -92,7 +92,7 @@ async def page(browser: Browser) -> AsyncIterator[Page]:
     problems: list[str] = []
     # Nothing pulses: without a graphics card that would keep a core busy.
     context = await browser.new_context(locale="zh-CN", reduced_motion="reduce")
-    context.set_default_timeout(20_000)
+    context.set_default_timeout(PATIENCE_MS)
     page = await context.new_page()
     page.on("pageerror", lambda error: problems.append(str(error)))
     page.on(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,7 @@ TEXT = "你好，欢迎使用语音合成服务。"
 SLOW = "这句话要慢慢地说。"  # three seconds: long enough to do something meanwhile
 LONG = "".join(f"这是第{n}句话，它说的是一件平常的小事，不长也不短。" for n in range(1, 13)) + SLOW
 ENDLESS = "这句话永远说不完。"  # until it is canceled
-FATES = [
+FATES: list[dict[str, Any]] = [
     {"route": "prediction", "fault": "slow", "args": {"predict_seconds": 3}, "match": SLOW},
     {"route": "prediction", "fault": "endless", "match": ENDLESS},
 ]
@@ -29,7 +31,17 @@ class Service(Up):
     def __init__(self, folder: Path, **env: str) -> None:
         super().__init__(folder, **env)
         self.faults = f"{self.sandbox}/sandbox/faults"
-        httpx.put(self.faults, json=FATES, trust_env=False).raise_for_status()
+        self._set_faults(FATES)
+
+    @contextmanager
+    def unheard(self, words: str) -> Iterator[None]:
+        """Nobody is told meanwhile that a text with these words is spoken."""
+        rule = {"route": "get", "fault": "status", "args": {"status": 503}, "match": words}
+        self._set_faults([rule, *FATES])
+        try:
+            yield
+        finally:
+            self._set_faults(FATES)
 
     def speak(self, text: str = TEXT, template: str = "template1", key: str = "") -> str:
         """Post a text; the task's id."""
@@ -44,11 +56,15 @@ class Service(Up):
         task: dict[str, Any] = answer.raise_for_status().json()["data"]
         return task
 
-    def streams(self, key: str = "") -> int:
-        """How many are open."""
+    def wait_for_streams(self, count: int, key: str = "") -> None:
+        """Return when so many are open."""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        answer = httpx.get(f"{self.url}/system", headers=headers, trust_env=False)
-        return int(answer.raise_for_status().json()["data"]["streams"])
+
+        def open_now() -> bool:
+            answer = httpx.get(f"{self.url}/system", headers=headers, trust_env=False)
+            return bool(answer.raise_for_status().json()["data"]["streams"] == count)
+
+        wait_until(open_now, f"{count} streams are open")
 
     def wait_over(self, task_id: str) -> None:
         """Return when the task is over."""
@@ -69,3 +85,6 @@ class Service(Up):
                     if update["position"] == last:
                         break
         return found
+
+    def _set_faults(self, rules: list[dict[str, Any]]) -> None:
+        httpx.put(self.faults, json=rules, trust_env=False).raise_for_status()

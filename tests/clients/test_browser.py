@@ -71,7 +71,12 @@ class Example:
 
 
 async def reach(card: Locator, status: str) -> None:
-    await expect(card).to_have_attribute("data-status", status, timeout=30_000)
+    await expect(card).to_have_attribute("data-status", status)
+
+
+async def had(card: Locator, status: str) -> None:
+    """Return when the task has come to the status, and perhaps further."""
+    await expect(card.locator(f'.timeline [data-status="{status}"]').first).to_be_attached()
 
 
 async def timeline(card: Locator) -> list[tuple[int, str]]:
@@ -104,12 +109,15 @@ async def test_a_text_is_spoken_and_heard(example):
 
 async def test_a_long_text_is_heard_from_its_first_part_on(example, service):
     """Part follows part, the first while the rest is being spoken; then the whole is there."""
-    card = await example.generate(LONG)
-    audio = card.locator("audio")
-    await audio.evaluate(OBSERVE)
+    with service.unheard(SLOW):
+        card = await example.generate(LONG)
+        audio = card.locator("audio")
+        await audio.evaluate(OBSERVE)
+        element = await audio.element_handle()
+        await example.page.wait_for_function("(audio) => audio.heard.length > 0", arg=element)
     await reach(card, "succeeded")
     task = await asyncio.to_thread(service.task, await card.get_attribute("data-task-id"))
-    await expect(audio).to_have_attribute("src", task["audioUrl"], timeout=30_000)
+    await expect(audio).to_have_attribute("src", task["audioUrl"])
     heard = await audio.evaluate("(audio) => audio.heard")
     assert [url for url, _ in heard] == task["partialAudioUrls"]
     assert heard[0][1] not in {"succeeded", "failed"}
@@ -130,7 +138,7 @@ async def test_with_keys_the_audio_is_heard_by_whoever_shows_one(page, start, tm
     await long.locator("audio").evaluate(OBSERVE)
     await reach(long, "succeeded")
     parts = await long.locator(".progress .parts i").count()
-    await expect(long.locator("audio")).to_have_attribute("data-url", WHOLE, timeout=30_000)
+    await expect(long.locator("audio")).to_have_attribute("data-url", WHOLE)
     heard = await long.locator("audio").evaluate("(audio) => audio.heard")
     assert [bool(re.search(r"[?]token=", url)) for url, _ in heard] == [True] * parts
     short = await example.generate()
@@ -215,7 +223,7 @@ async def test_a_lost_network_leaves_no_gap(page, service):
         example = Example(page, network.through(service.url))
         await example.open()
         card = await example.generate(SLOW)
-        await reach(card, "prediction_created")
+        await had(card, "prediction_created")
         network.refuse()
         await expect(page.locator("#connection")).to_have_attribute("data-state", "reconnecting")
         task_id = await card.get_attribute("data-task-id")
@@ -246,7 +254,7 @@ async def test_all_pages_of_a_browser_share_a_stream_and_a_key(page, start, tmp_
         its = other.card(task_id)
         await reach(its, "succeeded")
         assert await timeline(its) == told
-    assert await asyncio.to_thread(service.streams, key) == 1
+    await asyncio.to_thread(service.wait_for_streams, 1, key)
 
     await others[0].page.click("#sign-out")
     for each in (example, others[0]):
@@ -285,7 +293,7 @@ async def test_a_killed_gateway_leaves_no_gap_and_no_double(page, start):
     example = Example(page, service.url)
     await example.open()
     cards = [await example.generate(), await example.generate(SLOW)]
-    await reach(cards[-1], "prediction_created")
+    await had(cards[-1], "prediction_created")
     await asyncio.to_thread(service.restart)
     await example.connected()
     cards.append(await example.generate())

@@ -48,7 +48,7 @@ async def test_a_failure_appears_live_and_is_retried_from_the_page(page, start):
 
     await asyncio.to_thread(break_speech, service, broken=False)
     await letter(page, task_id).locator(".retry").click()
-    await expect(row(page, task_id)).to_have_attribute("data-status", "succeeded", timeout=30_000)
+    await expect(row(page, task_id)).to_have_attribute("data-status", "succeeded")
     await expect(letter(page, task_id)).to_have_count(0)
     await expect(page.locator("#no-letters")).to_be_visible()
     await expect(page.locator('#totals [data-group="succeeded"] dd')).to_have_text("1")
@@ -95,7 +95,7 @@ async def test_with_keys_one_of_many_pages_asks_for_one(page, start, tmp_path):
         await expect(each.locator("#connection")).to_have_attribute("data-state", "open")
         await expect(each.locator("#key-form")).to_be_hidden()
         await expect(letter(each, task_id).locator("a")).to_be_visible()
-    assert await asyncio.to_thread(service.streams, wall) == 1
+    await asyncio.to_thread(service.wait_for_streams, 1, wall)
     await expect(page.locator(":root")).to_have_attribute("data-commands", "no")
     await expect(letter(page, task_id).locator(".retry")).to_be_hidden()
 

@@ -10,6 +10,7 @@ from playwright.async_api import expect
 from tests.clients.board import hide, open_board, row
 from tests.clients.past import fill
 from tests.clients.service import SLOW, Service
+from tests.waiting import SECONDS
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 TASKS, FAILED = 600, 50  # of the last day; one of so many failed
@@ -52,7 +53,7 @@ async def test_all_rows_are_reached_and_few_are_there(page, service):
     await expect(table).to_have_attribute("aria-rowcount", "-1")
     rows = page.locator("#recent tbody tr")
     total = str(TASKS + 1)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(2 * SECONDS):
         while await table.get_attribute("aria-rowcount") != total:
             await page.keyboard.press("End")
             await asyncio.sleep(0.1)
@@ -105,7 +106,7 @@ async def test_rows_keep_their_places_under_a_pointer(page, service):
     await row(page, first).hover()
     second = await asyncio.to_thread(service.speak, "你好")
     await expect(page.locator("#new-tasks")).to_have_text("1 个新任务")
-    await expect(row(page, first)).to_have_attribute("data-status", "succeeded", timeout=30_000)
+    await expect(row(page, first)).to_have_attribute("data-status", "succeeded")
     await expect(row(page, second)).to_have_count(0)
     await page.mouse.move(0, 0)
     await expect(row(page, second)).to_be_visible()

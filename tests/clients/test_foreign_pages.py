@@ -13,6 +13,7 @@ from playwright.async_api import Page, async_playwright
 
 from tests.clients.conftest import CHROMIUM, chromium
 from tests.clients.service import TEXT, Service
+from tests.waiting import until
 
 EVIL = "evil.test"
 # Its own guard against pages that reach into a network is off: other browsers have none.
@@ -82,7 +83,11 @@ async def test_sees_and_commands_nothing(browser_page: Page, service: Service):
     for url in (f"ws://{EVIL}:{port}/ws", f"ws://127.0.0.1:{port}/ws", f"ws://localhost:{port}/ws"):
         assert await browser_page.evaluate(OPEN, url) == "refused", url
     await browser_page.evaluate(SEND_BLINDLY, [f"http://127.0.0.1:{port}/api/tts", text])
-    tasks = (await got(f"{service.url}/api/tts/tasks"))["data"]["tasks"]
+
+    async def listed() -> Any:
+        return (await got(f"{service.url}/api/tts/tasks"))["data"]["tasks"]
+
+    tasks = await until(listed, "what was posted before is listed")
     assert [task["taskId"] for task in tasks] == [task_id]
 
 

@@ -10,6 +10,7 @@ import pytest
 from httpx_sse import ServerSentEvent, SSEError
 
 from tests.services.scripted_http import Hang, Reply, ScriptedHttp, answer
+from tests.waiting import SECONDS
 from tts.client import AsyncClient, Task, TTSError, Update, asynchronous, blocking, calls
 from tts.client.following import Following, OtherPulse, Pulse
 
@@ -98,7 +99,7 @@ async def test_a_connection_without_heartbeats_is_given_up():
         async with AsyncClient(server.url, heartbeat=0.1, trust_env=False) as client:
             statuses = [update.status async for update in client.events("t")]
         assert statuses == ["succeeded"]
-        assert len(server.asked("GET /events")) == 2
+        assert len(server.asked("GET /events")) >= 2  # a busy machine gives up the second, too
 
 
 def test_a_heartbeat_takes_the_cursor_along():
@@ -125,10 +126,10 @@ async def test_the_service_says_how_long_a_silence_is_too_long():
         replies = Reply(200, hello, kind), Hang(), Reply(200, hello + update, kind)
         server.on("GET /events", *replies)
         async with AsyncClient(server.url, heartbeat=1000, trust_env=False) as client:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(SECONDS):
                 assert (await anext(client.events())).position == 8
             asked = server.asked("GET /events")
-            assert len(asked) == 3
+            assert len(asked) >= 3  # a busy machine gives up the third, too
     pulse = Pulse(15)
     with pytest.raises(OtherPulse):
         Following([], None, pulse=pulse, seconds=None).accept(

@@ -13,7 +13,6 @@ from tests.histories import STATUSES_OF_SPEECH
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 NOBODY = "00000000-0000-4000-8000-000000000000"
-PATIENT_MS = 60_000  # Swagger UI is no small page
 COMMANDS = ("#retry", "#cancel", "#erase")
 
 
@@ -22,7 +21,7 @@ def address(service: Service, task_id: str) -> str:
 
 
 async def reach(page: Page, status: str) -> None:
-    await expect(page.locator("#the-task")).to_have_attribute("data-status", status, timeout=30_000)
+    await expect(page.locator("#the-task")).to_have_attribute("data-status", status)
 
 
 async def test_a_task_is_followed_to_its_audio(page, service):
@@ -106,24 +105,21 @@ async def test_the_docs_send_a_request(page, service):
     """In Swagger UI, in Chinese for a Chinese browser, asking nobody but the service."""
     asked = []
     page.on("request", lambda request: asked.append(request.url))
-    page.set_default_timeout(PATIENT_MS)
     await page.goto(f"{service.url}/docs")
     operation = page.locator(".opblock", has_text="合成一段文本")
     await operation.locator("button.opblock-summary-control").click()
     languages = operation.locator(".samples summary")
-    await expect(languages).to_have_text(["Shell", "JavaScript", "Python"], timeout=PATIENT_MS)
+    await expect(languages).to_have_text(["Shell", "JavaScript", "Python"])
     await operation.locator(".try-out__btn").click()
     await operation.locator(".execute").click()
     answer = operation.locator(".live-responses-table .response-col_status").last
-    await expect(answer).to_contain_text(
-        "200", timeout=PATIENT_MS
-    )  # its example waits for the audio
+    await expect(answer).to_contain_text("200")  # its example waits for the audio
     await page.locator("#language").click()
     english = page.locator(".opblock", has_text="Have a text spoken")
-    await expect(english).to_be_visible(timeout=PATIENT_MS)
+    await expect(english).to_be_visible()
     stream = page.locator(".opblock", has_text="Follow tasks live")
     await stream.locator("button.opblock-summary-control").click()
-    await expect(stream.locator(".samples")).to_be_visible(timeout=PATIENT_MS)
+    await expect(stream.locator(".samples")).to_be_visible()
     await expect(stream.locator(".try-out__btn")).to_have_count(0)  # it would have no end
     assert {url for url in asked if not url.startswith((service.url, "data:"))} == set()
 
