@@ -34,14 +34,15 @@ async def until(
         raise TimeoutError(f"{what}: not within {seconds} s") from error
 
 
-def wait_until(condition: Callable[[], Any], what: str, seconds: float = 2 * SECONDS) -> None:
+def wait_until(condition: Callable[[], Any], what: str, seconds: float = 2 * SECONDS) -> Any:
     """The same for a test without a loop, whose servers take long to start."""
     deadline = time.monotonic() + seconds
     pauses = _pauses()
-    while not condition():
+    while not (answer := condition()):
         if time.monotonic() > deadline:
             raise TimeoutError(f"{what}: not within {seconds} s")
         time.sleep(next(pauses))
+    return answer
 
 
 def _pauses() -> Iterator[float]:

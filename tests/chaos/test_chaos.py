@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.chaos.run import Chaos
 
 SEED = 20
@@ -12,7 +10,6 @@ TASKS = 100
 SPARED = ("rabbitmq stop",)  # it is wiped
 
 
-@pytest.mark.timeout(180)
 async def test_nothing_is_lost_or_paid_twice_whatever_breaks(servers, tmp_path):
     """Every process is killed and one frozen, every server goes away or refuses, all in a row."""
     folder = tmp_path / "run"

@@ -173,8 +173,7 @@ def test_a_bucket_that_is_open_to_all_is_named_at_the_start_and_in_health(s3, st
     )
     before = minio.get_bucket_policy(bucket)
     site = start(bucket)
-    wait_until(lambda: site.notes() != [], "the note is there")
-    (note,) = site.notes()
+    (note,) = wait_until(site.notes, "the note is there")
     assert bucket in note
-    assert note in site.up.process.log
+    wait_until(lambda: note in site.up.process.log, "so does the log")
     assert minio.get_bucket_policy(bucket) == before

@@ -79,8 +79,7 @@ def test_a_dead_letter_says_why_and_can_be_taken_out_without_harm(deployment, br
     assert list(app.events(task_id))[-1].status == "failed"
 
     page = Page(broker.management_url)
-    wait_until(page.letters, "the management page shows the letter")
-    (letter,) = page.letters()
+    (letter,) = wait_until(page.letters, "the management page shows the letter")
     headers = letter["properties"]["headers"]
     assert (headers["code"], headers["step"]) == ("prediction_failed", "poll")
     assert headers["reason"] == app.task(task_id).error
@@ -90,7 +89,8 @@ def test_a_dead_letter_says_why_and_can_be_taken_out_without_harm(deployment, br
     assert letter["properties"]["delivery_mode"] == 2
     wait_until(page.letters, "looking at it leaves it there")
 
-    assert len(page.letters(take=True)) == 1
+    taken = wait_until(lambda: page.letters(take=True), "it is taken out")
+    assert len(taken) == 1
     assert page.letters() == []
 
     with httpx.Client(base_url=url, trust_env=False) as http:

@@ -79,7 +79,7 @@ class Site:
                 capture_output=True,
                 text=True,
                 check=False,
-                timeout=60,
+                timeout=300,
             )
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
         return done.stdout

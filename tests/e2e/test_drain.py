@@ -9,16 +9,18 @@ from tests.services.ports import free_port
 from tests.services.tts import Tts
 
 STREAMS = 1_000
-SECONDS = 5.0
+SECONDS = 20.0  # a quiet machine takes one; who waits for the streams takes SHUTDOWN_SECONDS
 
 
 async def test_a_thousand_open_streams_do_not_hold_up_a_stop(tmp_path):
-    """Each is told when to come back, spread over seconds, and SIGTERM to exit takes under five."""
+    """Each is told when to come back, spread over seconds, and none is waited for."""
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     port = free_port()
     gateway = await asyncio.to_thread(
-        Tts, "gateway", "--port", str(port), "--data", str(tmp_path / "data")
+        Tts,
+        *("gateway", "--port", str(port), "--data", str(tmp_path / "data")),
+        env={"SHUTDOWN_SECONDS": "60"},
     )
     await asyncio.to_thread(gateway.wait_for, f"http://127.0.0.1:{port}/health")
 
@@ -28,7 +30,7 @@ async def test_a_thousand_open_streams_do_not_hold_up_a_stop(tmp_path):
         await reader.readuntil(b"event: connected\n")
         return reader, writer
 
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         streams = [
             stream
             for _ in range(STREAMS // 100)

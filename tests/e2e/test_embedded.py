@@ -81,7 +81,7 @@ def test_the_list_shows_what_was_done(app):
         tasks = app.get("/api/tts/tasks", status="succeeded").json()["data"]["tasks"]
         return task_id in {task["taskId"] for task in tasks}
 
-    wait_until(listed, "the task is in the list", seconds=10)
+    wait_until(listed, "the task is in the list")
 
 
 def test_a_template_that_is_missing_fails_the_task_with_its_reason(up, app):

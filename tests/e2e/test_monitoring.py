@@ -1,6 +1,7 @@
 """Relay, processor and projector, each a process of its own, tell the truth about themselves."""
 
 from contextlib import ExitStack
+from typing import Any
 
 import httpx
 import pytest
@@ -32,12 +33,22 @@ def parts(postgres, rabbitmq):
 
 
 def health(url: str) -> httpx.Response:
-    return httpx.get(f"{url}/health", timeout=10, trust_env=False)
+    return httpx.get(f"{url}/health", timeout=60, trust_env=False)
 
 
-def says(url: str, status: int) -> None:
-    """Wait until the part's health has the status."""
-    wait_until(lambda: health(url).status_code == status, f"{url} says {status}")
+def says(url: str, status: int) -> Any:
+    """Wait until the part's health has the status; what it says then."""
+
+    def answer() -> Any:
+        found = health(url)
+        return found.json() if found.status_code == status else None
+
+    return wait_until(answer, f"{url} says {status}")
+
+
+def plays(url: str, role: str) -> None:
+    """Wait until it says that it leads, or stands by."""
+    wait_until(lambda: health(url).json()["data"].get("role") == role, f"{url} is {role}")
 
 
 def test_who_needs_the_broker_is_unhealthy_while_it_is_away(parts, rabbitmq):
@@ -48,12 +59,11 @@ def test_who_needs_the_broker_is_unhealthy_while_it_is_away(parts, rabbitmq):
         says(url, 200)
     rabbitmq.halt()
     for url in needing:
-        says(url, 503)
-        answer = health(url).json()
+        answer = says(url, 503)
         assert answer["code"] == "unhealthy"
         assert answer["error"].startswith("queue: not ready")
         assert answer["data"]["parts"]["store"] == "ok"
-    assert health(projector).status_code == 200
+    says(projector, 200)
     rabbitmq.start()
     for url in needing:
         says(url, 200)
@@ -62,10 +72,10 @@ def test_who_needs_the_broker_is_unhealthy_while_it_is_away(parts, rabbitmq):
 def test_one_leads_and_the_other_is_ready_to(parts):
     """A standby is healthy, and says that it is one; both show their metrics."""
     leader = parts("projector")
-    wait_until(lambda: health(leader).json()["data"]["role"] == "leading", "it leads")
+    plays(leader, "leading")
     standby = parts("projector")
+    plays(standby, "standing by")
     says(standby, 200)
-    assert health(standby).json()["data"]["role"] == "standing by"
     metrics = httpx.get(f"{standby}/metrics", trust_env=False)
     assert metrics.headers["Content-Type"].startswith("text/plain")
     assert "process_cpu_seconds_total" in metrics.text

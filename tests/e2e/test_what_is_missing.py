@@ -101,7 +101,7 @@ def test_a_broker_that_is_away_is_told_by_those_who_need_it(service):
     try:
         service.wait_for_troubles(("need_away", "queue"))
         httpx.post(f"{service.url}/api/tts", json=BODY, trust_env=False).raise_for_status()
-        wait_until(lambda: unfinished(service) == 1, "what waits is shown")
+        wait_until(lambda: queue(service, "unfinished") == 1, "what waits is shown")
         wait_until(lambda: "2 of 2" in service.system()["troubles"][0]["message"], "both tell")
         system = service.system()
         assert system["queue"]["ready"] is None
@@ -113,13 +113,13 @@ def test_a_broker_that_is_away_is_told_by_those_who_need_it(service):
     finally:
         service.broker.heal()
         service.wait_for_troubles()
-    wait_until(lambda: service.system()["queue"]["ready"] is not None, "the broker tells again")
+    wait_until(lambda: queue(service, "ready") is not None, "the broker tells again")
 
 
-def unfinished(service):
-    """As the relay tells, if it does."""
-    queue = service.system()["queue"]
-    return queue and queue["unfinished"]
+def queue(service, figure):
+    """As the relay tells it, if it does."""
+    told = service.system()["queue"]
+    return told and told[figure]
 
 
 def test_an_audio_store_that_is_away_is_told_by_the_processors(service):
@@ -139,13 +139,12 @@ def test_nobody_vouches_for_anything_while_the_database_is_away(service):
     service.database.refuse()
     try:
         unknown = "service: unknown, as the store does not answer"
-        wait_until(lambda: unknown in service.health().json()["error"], "nobody knows")
+        wait_until(lambda: unknown in service.health().json().get("error", ""), "nobody knows")
         assert "service" not in service.health().json()["data"]
         url = f"{service.url}/system"
-        assert httpx.get(url, timeout=10, trust_env=False).status_code == 503
+        assert httpx.get(url, timeout=60, trust_env=False).status_code == 503
         wait_until(lambda: not KNOWN & samples(service, "gateway").keys(), "metrics forget")
-        ready = samples(service, "gateway")["tts_ready"]
-        assert {each.labels["need"]: each.value for each in ready} == {"store": 0}
+        wait_until(lambda: ready(service, "gateway") == {"store": 0}, "and say why")
     finally:
         service.database.heal()
         service.wait_for_troubles()
@@ -174,6 +173,12 @@ def samples(service, part):
     return {name: [s for s in found if s.name == name] for name in {s.name for s in found}}
 
 
+def ready(service, part):
+    """What the part's process needs: 1 for what it has."""
+    found = samples(service, part).get("tts_ready", [])
+    return {each.labels["need"]: each.value for each in found}
+
+
 def test_each_process_shows_its_own_metrics_and_nobody_elses(service):
     """And what all have: build, needs, who leads."""
     others = set().union(*OWN.values())
@@ -183,7 +188,7 @@ def test_each_process_shows_its_own_metrics_and_nobody_elses(service):
         assert shown.keys() & (others - names) == set(), part
         assert "tts_build_info" in shown
         assert {s.labels["outcome"] for s in shown["tts_tasks_finished_total"]} >= {"canceled"}
-        assert {s.labels["need"]: s.value for s in shown["tts_ready"]}["store"] == 1
+        wait_until(lambda p=part: ready(service, p).get("store") == 1, f"{part} has its store")
     everybody = dict.fromkeys(PARTS, 1)
     wait_until(lambda: alive_by_metrics(service) == everybody, "the gateway shows all")
     wait_until(lambda: not troubles_by_metrics(service), "and no trouble")
@@ -202,7 +207,7 @@ def test_the_gates_state_moves_by_itself(service):
     """At a gateway nobody asks for /system, and at a processor that has nothing to do."""
     with psycopg.connect(service.store_url, autocommit=True) as connection:
         state = GateState(
-            open_until=time.time() + 50, since=time.time(), code="replicate_throttled"
+            open_until=time.time() + 600, since=time.time(), code="replicate_throttled"
         )
         connection.execute(
             "INSERT INTO shared_documents VALUES ('gate', %s, 99) ON CONFLICT (name) "
@@ -211,8 +216,8 @@ def test_the_gates_state_moves_by_itself(service):
         )
 
         def is_open(part):
-            states = samples(service, part)["tts_gate_state"]
-            return {s.labels["state"]: s.value for s in states}["open"] == 1
+            states = samples(service, part).get("tts_gate_state", [])
+            return {s.labels["state"]: s.value for s in states}.get("open") == 1
 
         for part in ("gateway", "processor"):
             wait_until(lambda p=part: is_open(p), f"the {part} shows it")

@@ -33,7 +33,7 @@ class Service:
 
     async def ask(self, path: str = "/health", **more) -> httpx.Response:
         """The answer, whatever it is."""
-        async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=60) as client:
             return await client.request(more.pop("method", "GET"), self.url + path, **more)
 
     @contextlib.asynccontextmanager
@@ -80,7 +80,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
     tts = await asyncio.to_thread(
         Tts,
         *("up", "--workers", "2", "--port", str(port), "--data", str(tmp_path / "data")),
-        env={"SANDBOX_PORT": str(sandbox), "SHUTDOWN_SECONDS": "3"},
+        env={"SANDBOX_PORT": str(sandbox), "SHUTDOWN_SECONDS": "30"},
         fresh=True,
     )
     url = f"http://127.0.0.1:{port}"
@@ -97,7 +97,7 @@ async def service(tmp_path: Path) -> AsyncIterator[Service]:
 
 async def test_workers_are_replaced_restarted_and_ended(service: Service):
     """A dead one is replaced, SIGHUP brings new ones without a refusal, SIGTERM ends all."""
-    answer = await service.ask("/api/tts", method="POST", json=BODY, headers={"Prefer": "wait=20"})
+    answer = await service.ask("/api/tts", method="POST", json=BODY, headers={"Prefer": "wait=40"})
     assert answer.status_code == 200, answer.text
     assert answer.json()["data"]["status"] == "succeeded"
 
@@ -122,11 +122,11 @@ async def test_workers_are_replaced_restarted_and_ended(service: Service):
             return len(now) == 2 and now.isdisjoint(second)
 
         await until(renewed, "all are new", 90)
-    assert len(service.statuses) > 20
+        await until(lambda: len(service.statuses) > 20, "many were answered")
     assert set(service.statuses) == {200}
     third = (await service.pids()).values()
     os.kill(service.tts.pid, signal.SIGTERM)
-    await until(lambda: not any(map(_is_there, [service.tts.pid, *third])), "all are gone", 30)
+    await until(lambda: not any(map(_is_there, [service.tts.pid, *third])), "all are gone", 60)
     assert "Traceback" not in service.tts.log
 
 
@@ -134,7 +134,7 @@ async def test_workers_end_with_who_started_them(service: Service):
     """Even when that is killed: nobody is left behind on the port."""
     pids = (await service.pids()).values()
     await asyncio.to_thread(service.tts.kill)
-    await until(lambda: not any(map(_is_there, pids)), "all are gone", 30)
+    await until(lambda: not any(map(_is_there, pids)), "all are gone", 60)
     with pytest.raises(httpx.ConnectError):
         await service.ask()
 

@@ -135,7 +135,7 @@ class TestScraped:
         """No panel is empty while the service works."""
         server, _ = scraped
         for query in QUERIES:
-            wait_until(lambda query=query: server.query(query), query, seconds=15)
+            wait_until(lambda query=query: server.query(query), query)
 
     def test_no_alert_is_about_a_service_that_works(self, scraped):
         """Asked as they stand: one that fires for nothing is soon read by nobody."""

@@ -56,11 +56,11 @@ class Distributed:
     def health(self) -> httpx.Response:
         """How the whole service is."""
         url = f"{self.url}/health?deep=1"
-        return httpx.get(url, timeout=10, trust_env=False)
+        return httpx.get(url, timeout=60, trust_env=False)
 
     def system(self) -> dict[str, Any]:
         """What operators see."""
-        answer = httpx.get(f"{self.url}/system", timeout=10, trust_env=False).raise_for_status()
+        answer = httpx.get(f"{self.url}/system", timeout=60, trust_env=False).raise_for_status()
         system: dict[str, Any] = answer.json()["data"]
         return system
 
@@ -72,7 +72,7 @@ class Distributed:
     def wait_for_troubles(self, *expected: tuple[str, str]) -> None:
         """Return when these are told, and no others."""
         what = f"the troubles are {expected}"
-        wait_until(lambda: self.troubles() == set(expected), what, seconds=40)
+        wait_until(lambda: self.troubles() == set(expected), what)
 
     def start_more(self, part: str) -> Tts:
         """One more process of the part; its metrics are those of ``<part>-2``."""
