@@ -141,6 +141,15 @@ async def anonymously(url: str) -> httpx.Response:
         return await client.get(url)
 
 
+async def opens(url: str) -> None:
+    """Wait until everyone can read it: a bucket's policy is in force a moment after it was set."""
+
+    async def is_open() -> bool:
+        return (await anonymously(url)).status_code == 200
+
+    await until(is_open, f"{url} opens")
+
+
 # --- what both promise
 
 
@@ -283,6 +292,7 @@ async def test_a_missing_bucket_is_made_by_the_first_put(s3):
     async with minio(s3) as store:
         puts = (store.put(f"{i}.wav", b"sound", "audio/wav") for i in range(4))
         await asyncio.gather(*puts)
+        await opens(store.url("0.wav"))
         for i in range(4):
             assert (await anonymously(store.url(f"{i}.wav"))).content == b"sound"
 
@@ -311,6 +321,7 @@ async def test_a_bucket_that_everyone_reads_is_named_and_not_closed(s3):
     async with minio(s3, bucket=bucket) as store:
         await store.put("a.wav", b"x", "audio/wav")
         url = store.url("a.wav")
+        await opens(url)
     async with minio(s3, bucket=bucket, presign_seconds=60) as store:
         await store.ensure_bucket()
         assert [note for note in store.notes if bucket in note and "Everyone can read" in note]

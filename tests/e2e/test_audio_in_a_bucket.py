@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from io import BytesIO
 from uuid import uuid4
 
 import httpx
@@ -172,6 +173,8 @@ def test_a_bucket_that_is_open_to_all_is_named_at_the_start_and_in_health(s3, st
         bucket, f'{{"Version":"2012-10-17","Statement":[{{{allow},{resource}}}]}}'
     )
     before = minio.get_bucket_policy(bucket)
+    minio.put_object(bucket, "any", BytesIO(b"x"), 1)
+    wait_until(lambda: status(f"{s3.url}/{bucket}/any") == 200, "the policy is in force")
     site = start(bucket)
     (note,) = wait_until(site.notes, "the note is there")
     assert bucket in note

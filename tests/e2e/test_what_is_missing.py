@@ -207,7 +207,7 @@ def test_the_gates_state_moves_by_itself(service):
     """At a gateway nobody asks for /system, and at a processor that has nothing to do."""
     with psycopg.connect(service.store_url, autocommit=True) as connection:
         state = GateState(
-            open_until=time.time() + 600, since=time.time(), code="replicate_throttled"
+            open_until=time.time() + 50, since=time.time(), code="replicate_throttled"
         )
         connection.execute(
             "INSERT INTO shared_documents VALUES ('gate', %s, 99) ON CONFLICT (name) "
