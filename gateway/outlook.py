@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from time import monotonic
 
 from tts.application.turns import Turns
@@ -22,9 +22,8 @@ WAITING = ROUNDS | {Task.Queued.TOPIC}
 class Outlook:
     """Looks when it is asked, once a second at most."""
 
-    def __init__(self, roster: Roster, clock: Callable[[], float] = monotonic) -> None:
+    def __init__(self, roster: Roster) -> None:
         self._roster = roster
-        self._clock = clock
         self._looking = asyncio.Lock()
         self._looked = float("-inf")
         self._turns: Turns | None = None
@@ -45,10 +44,10 @@ class Outlook:
 
     async def _look(self) -> Turns | None:
         async with self._looking:  # whoever comes meanwhile is content with the same answer
-            if self._clock() - self._looked >= LOOK_SECONDS:
+            if monotonic() - self._looked >= LOOK_SECONDS:
                 try:
                     self._turns = turns_of(await self._roster.read())
                 except Unavailable:
                     self._turns = None
-                self._looked = self._clock()
+                self._looked = monotonic()
             return self._turns

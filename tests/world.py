@@ -41,10 +41,6 @@ PATIENCE, IMPATIENCE = 30.0, 1.0
 voice.mp3 = cache(voice.mp3)  # all sandboxes have the same voice, which takes a core some time
 
 
-class Crash(BaseException):
-    """The process dies here."""
-
-
 class CrashingStore:
     """Dies before or after its nth append, as often as it is asked to append from then on."""
 

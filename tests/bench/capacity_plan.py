@@ -17,7 +17,6 @@ PREDICTION_SECONDS = 6.0  # of a short text at Replicate
 CREATES_PER_MINUTE = 600  # of an account, unless Replicate has agreed to more
 PLACES = 100  # TTS_CONCURRENCY of a large deployment's processors
 HEARTBEAT_SECONDS = 15
-FRAME_BYTES = 300
 DAY = 86_400
 
 

@@ -93,11 +93,6 @@ def test_prometheus_and_nginx_name_its_services():
     assert set(re.findall(r"server ([\w-]+):3002 max_fails=0;", site)) == gateways
 
 
-def directives(text):
-    """The lines of a configuration, whatever the space in them."""
-    return {" ".join(line.split()) for line in text.splitlines()}
-
-
 def test_its_nginx_is_the_site_without_tls():
     """Nginx takes it, and it says nothing else about proxying than the site does."""
     text = (OPS / "docker/nginx.conf").read_text()

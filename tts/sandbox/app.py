@@ -60,7 +60,6 @@ async def start_sandbox(
     data_dir: Path | None = None,
     behaviour: Behaviour | None = None,
     faults_file: Path | None = None,
-    webhook_secret: str = WEBHOOK_SECRET,
     allowed_hosts: Collection[str] = (),
 ) -> Sandbox:
     """Serve a sandbox in the running loop; ``port`` 0 is any free one.
@@ -90,7 +89,7 @@ async def start_sandbox(
             return orjson.dumps(await state.view(prediction, moment, prediction.origin))
 
         webhooks = Webhooks(
-            secret=webhook_secret, render=render, behaviour=lambda: state.behaviour, stats=stats
+            secret=WEBHOOK_SECRET, render=render, behaviour=lambda: state.behaviour, stats=stats
         )
         resources.push_async_callback(webhooks.close)
         forgetting = asyncio.create_task(_forget(shelf))
@@ -103,7 +102,7 @@ async def start_sandbox(
         add_door(app, host, allowed_hosts)
         resources.callback(Sanic.unregister_app, app)
         routes = Routes(app, state)
-        Api(state, webhooks, webhook_secret).add_to(routes)
+        Api(state, webhooks, WEBHOOK_SECRET).add_to(routes)
         add_delivery(routes, state)
         add_templates(routes, state)
         Control(state).add_to(app)

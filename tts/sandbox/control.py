@@ -90,12 +90,7 @@ class Control:
                     given={**dict.fromkeys(model.REQUIRED, ""), "tts_text": f"other {number}"},
                     fate=Fate(),
                     behaviour=self._state.behaviour,
-                    cancel_after=None,
-                    origin="",
                     now=now(),
-                    webhook=None,
-                    webhook_events=[],
-                    webhook_fault=None,
                 )
             )
         return _json({"predictions": min(count, MOST)})

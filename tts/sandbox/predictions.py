@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -171,12 +171,12 @@ def begin(
     given: dict[str, Any],
     fate: Fate,
     behaviour: Behaviour,
-    cancel_after: float | None,
-    origin: str,
     now: float,
-    webhook: str | None,
-    webhook_events: list[str],
-    webhook_fault: tuple[str, dict[str, Any]] | None,
+    origin: str = "",
+    cancel_after: float | None = None,
+    webhook: str | None = None,
+    webhook_events: Sequence[str] = (),
+    webhook_fault: tuple[str, dict[str, Any]] | None = None,
 ) -> Prediction:
     """Decide the course of a new prediction.
 
@@ -210,7 +210,7 @@ def begin(
         token=base64.urlsafe_b64encode(os.urandom(30)).decode(),
         origin=origin,
         webhook=webhook,
-        webhook_events=webhook_events,
+        webhook_events=list(webhook_events),
         webhook_fault=webhook_fault,
     )
 

@@ -16,13 +16,12 @@ BUFFERED = 10_000  # words that a slow listener may be behind; older ones are lo
 class MemoryDocuments:
     """Implements SharedDocument of :mod:`tts.ports.coordination`; it ends with the process."""
 
-    def __init__(self, clock: Callable[[], float] = time.time) -> None:
-        self._clock = clock
+    def __init__(self) -> None:
         self._documents: dict[str, bytes] = {}
 
     async def update(self, name: str, change: Callable[[bytes, float], tuple[bytes, T]]) -> T:
         """See :class:`tts.ports.coordination.SharedDocument`."""
-        document, result = change(self._documents.get(name, b""), self._clock())
+        document, result = change(self._documents.get(name, b""), time.time())
         self._documents[name] = document
         return result
 

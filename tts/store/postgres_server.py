@@ -183,13 +183,13 @@ class PostgresServer:
         connection = await self._connect(self._pooled, prepares=not self._mixed)
         return connection if self._mixed else await self._configured(connection, self._settings)
 
-    async def connect_directly(self, settings: Mapping[str, str] = LONG_LIVED) -> AsyncConnection:
+    async def connect_directly(self) -> AsyncConnection:
         """A session of one's own, for LISTEN and for locks.
 
         Raises:
             psycopg.Error, OSError: to be :func:`translated`.
         """
-        return await self._configured(await self._connect(self._direct), settings)
+        return await self._configured(await self._connect(self._direct), LONG_LIVED)
 
     async def _connect(self, where: Mapping[str, str], *, prepares: bool = True) -> AsyncConnection:
         try:

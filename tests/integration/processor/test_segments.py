@@ -29,10 +29,6 @@ COUNT = 3
 TWICE = ("同样的话说了一遍又一遍，听的人早就睡着了，说的人还是一点也没有发现。" * 2) * 2
 
 
-def parts_of(world, task) -> set[str]:
-    return {path.name for path in world.audio.path("x").parent.glob("part-*")}
-
-
 async def test_each_segment_is_spoken_once_and_all_are_joined(world):
     """Nothing of the text is dropped, and nothing is paid for twice."""
     task = await world.speak(LONG)

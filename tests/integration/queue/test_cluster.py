@@ -15,7 +15,6 @@ pytestmark = pytest.mark.cluster
 
 SOON_SECONDS = 15
 OUTAGE_SECONDS = 20
-SOME_SECONDS = 3  # of load between two faults
 
 
 # What README recommends: without them the nodes wait a minute for one that hangs, and one that

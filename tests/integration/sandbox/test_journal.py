@@ -26,12 +26,8 @@ def prediction(text: str = WORDS, *, now: float = NOW, **fate: object) -> Predic
         given={"source_audio": "https://a.test/a.mp3", "source_transcript": "嗨", "tts_text": text},
         fate=Fate(**fate),
         behaviour=Behaviour(boot_seconds=0, predict_seconds=0),
-        cancel_after=None,
         origin="http://here",
         now=now,
-        webhook=None,
-        webhook_events=[],
-        webhook_fault=None,
     )
 
 
