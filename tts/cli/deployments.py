@@ -33,9 +33,9 @@ from tts.domain.failures import StepError, Treatment
 from tts.http.listening import bind
 from tts.observability.health import Notes, Probe
 from tts.observability.metrics.gate import forget_gate
-from tts.observability.metrics.lists import forget_lists, observe_lists
 from tts.observability.metrics.process import DISK
 from tts.observability.metrics.processor import PRICE
+from tts.observability.metrics.projector import forget_lists, observe_lists
 from tts.observability.metrics.registries import (
     GATE,
     PROCESS,

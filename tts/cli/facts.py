@@ -13,7 +13,7 @@ from tts.application.turns import Turns
 from tts.observability.lag import lag
 from tts.observability.metrics.process import observe_leader, observe_standby
 from tts.observability.metrics.processor import observe_places
-from tts.observability.metrics.read_models import observe_read_models
+from tts.observability.metrics.projector import observe_lags
 from tts.observability.overview import places_of
 from tts.observability.presence import Tell
 from tts.ports.errors import Unavailable
@@ -76,11 +76,11 @@ def of_projector(projector: Projector, log: Log, now: Now) -> Tell:
     async def tell() -> Mapping[str, Any]:
         if not projector.leading:
             observe_standby("projector")
-            observe_read_models({})
+            observe_lags({})
             return {"role": role(leading=False)}
         positions = projector.positions
         lags = {position: await lag(log, position, now()) for position in {*positions.values()}}
-        observe_read_models({name: lags[position] for name, position in positions.items()})
+        observe_lags({name: lags[position] for name, position in positions.items()})
         behind = lags[min(lags)]
         observe_leader("projector", behind)
         return {"role": role(leading=True), "lag": behind}
