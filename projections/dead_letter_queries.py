@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 from projections.cursor import decode, encode
 from projections.dead_letters import LETTERS, NAME
-from projections.queries import Queries
+from projections.queries import Queries, condition
 from tts.application.dead_letters import Letter, Selection
 
 COUNTED = frozenset({"owner", "code"})  # what the table of counts tells apart
@@ -28,7 +26,7 @@ class DeadLetterQueries(Queries):
         where, params = _where(selection, cursor)
         _, place = await self._standing()
         sql = (
-            f"SELECT task_id, version, failed_at FROM {LETTERS.at(place)} "  # noqa: S608 -- see _where
+            f"SELECT task_id, version, failed_at FROM {LETTERS.at(place)} "  # noqa: S608 -- see condition
             f"WHERE {where} ORDER BY failed_at DESC, task_id DESC LIMIT ?"
         )
         rows = await self._database.fetch(sql, [*params, limit])
@@ -48,7 +46,7 @@ class DeadLetterQueries(Queries):
         if cursor is None and _asked(selection) <= COUNTED:
             table, number = "read_dead_letter_counts", "sum(letters)"
         sql = (
-            f"SELECT code, {number} FROM {table} WHERE {where} "  # noqa: S608 -- see _where
+            f"SELECT code, {number} FROM {table} WHERE {where} "  # noqa: S608 -- see condition
             f"GROUP BY code HAVING {number} > 0 ORDER BY {number} DESC, code"
         )
         return {code: int(count) for code, count in await self._database.fetch(sql, params)}
@@ -60,10 +58,7 @@ def _asked(selection: Selection) -> set[str]:
     return {name for name in names if getattr(selection, name) is not None}
 
 
-def _where(selection: Selection, cursor: str | None) -> tuple[str, list[Any]]:
-    """A condition made of this function's own words, and its parameters."""
-    conditions: list[str] = []
-    params: list[Any] = []
+def _where(selection: Selection, cursor: str | None) -> tuple[str, list[object]]:
     equal = {
         "owner": selection.owner,
         "code": selection.code,
@@ -71,21 +66,10 @@ def _where(selection: Selection, cursor: str | None) -> tuple[str, list[Any]]:
         "template_id": selection.template_id,
         "permanent": selection.permanent,
     }
-    for column, value in equal.items():
-        if value is not None:
-            conditions.append(f"{column} = ?")
-            params.append(value)
-    if selection.since is not None:
-        conditions.append("failed_at >= ?")
-        params.append(_time(selection.since))
-    if selection.until is not None:
-        conditions.append("failed_at < ?")
-        params.append(_time(selection.until))
-    if cursor is not None:
-        conditions.append("(failed_at, task_id) < (?, ?)")
-        params += decode(cursor)
-    return " AND ".join(conditions) or "TRUE", params
-
-
-def _time(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat()
+    return condition(
+        {column: value for column, value in equal.items() if value is not None},
+        "failed_at",
+        since=selection.since,
+        until=selection.until,
+        behind=None if cursor is None else decode(cursor),
+    )

@@ -1,8 +1,10 @@
-"""What all queries of a read model have in common: how far it has come."""
+"""What queries of read models have in common: how far one has come, and which rows are meant."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from datetime import UTC, datetime
 
 from projections.ports import Database
 from projections.table import PLACES
@@ -42,3 +44,28 @@ class Queries:
         while (there := await self.position()) < position and loop.time() < deadline:
             await asyncio.sleep(POLL_SECONDS)
         return there
+
+
+def condition(
+    equal: Mapping[str, object],
+    time: str,
+    *,
+    since: datetime | None,
+    until: datetime | None,
+    behind: tuple[str, str] | None,
+) -> tuple[str, list[object]]:
+    """A condition made of our own words, and its parameters.
+
+    ``time`` is the column that rows are ordered by, and their task's id after it; ``behind`` is
+    the time and the task of the row that the page before ended with.
+    """
+    conditions = [f"{column} = ?" for column in equal]
+    params = list(equal.values())
+    for compared, bound in ((">=", since), ("<", until)):
+        if bound is not None:
+            conditions.append(f"{time} {compared} ?")
+            params.append(bound.astimezone(UTC).isoformat())
+    if behind is not None:
+        conditions.append(f"({time}, task_id) < (?, ?)")
+        params += behind
+    return " AND ".join(conditions) or "TRUE", params

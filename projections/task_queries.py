@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from projections.cursor import decode, encode
-from projections.queries import Queries
+from projections.queries import Queries, condition
 from projections.tasks import NAME, PHASES, TASKS, UNFINISHED, TasksProjection
 from tts.application.task_list import TaskSelection
 from tts.domain.values import Status
@@ -132,17 +131,9 @@ class _Walk:
         self._table = table
         equal, self._rest = _index(selection)
         self._prefix = selection.id_prefix
-        self._conditions = [f"{column} = ?" for column in equal]
-        self._params: list[object] = list(equal.values())
-        if selection.since is not None:
-            self._conditions.append("created_at >= ?")
-            self._params.append(_time(selection.since))
-        if selection.until is not None:
-            self._conditions.append("created_at < ?")
-            self._params.append(_time(selection.until))
-        if behind is not None:
-            self._conditions.append("(created_at, task_id) < (?, ?)")
-            self._params += behind
+        self._where, self._params = condition(
+            equal, "created_at", since=selection.since, until=selection.until, behind=behind
+        )
 
     @property
     def is_bounded(self) -> bool:
@@ -155,7 +146,7 @@ class _Walk:
         rest = [f"{column} = ?" for column in self._rest]
         if self._prefix is not None:
             # Ids that begin alike stand together, and are few.
-            looked_at, conditions = "task_id >= ? AND task_id < ?", [*self._conditions, *rest]
+            looked_at, conditions = "task_id >= ? AND task_id < ?", [self._where, *rest]
             order = "ORDER BY task_id DESC"
             params = [self._prefix, f"{self._prefix}g", *self._params, *self._rest.values()]
         elif rest:
@@ -167,7 +158,7 @@ class _Walk:
         sql = (
             f"SELECT {names} FROM (SELECT * FROM {self._table} WHERE {looked_at} {order} "  # noqa: S608
             f"LIMIT {LOOKED_AT_MAX}) looked_at "
-            f"WHERE {' AND '.join(conditions) or 'TRUE'} {_ORDER} LIMIT ?"
+            f"WHERE {' AND '.join(conditions)} {_ORDER} LIMIT ?"
         )
         return sql, [*params, limit]
 
@@ -178,10 +169,6 @@ class _Walk:
             f"LIMIT 1 OFFSET {LOOKED_AT_MAX - 1}"
         )
         return sql, self._params
-
-    @property
-    def _where(self) -> str:
-        return " AND ".join(self._conditions) or "TRUE"
 
 
 def _index(selection: TaskSelection) -> tuple[dict[str, str], dict[str, str]]:
@@ -213,7 +200,3 @@ def _index(selection: TaskSelection) -> tuple[dict[str, str], dict[str, str]]:
     elif "template_id" in rest:
         equal["template_id"] = rest.pop("template_id")
     return equal, rest
-
-
-def _time(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat()
