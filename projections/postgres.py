@@ -61,10 +61,7 @@ class PostgresDatabase:
     @contextlib.asynccontextmanager
     async def snapshot(self) -> AsyncIterator[Transaction]:
         """See :class:`projections.ports.Database`."""
-        async with (
-            self._server.session(SNAPSHOT_SECONDS) as connection,
-            connection.transaction(),
-        ):
+        async with self._server.session(SNAPSHOT_SECONDS) as connection, connection.transaction():
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             await connection.execute(f"SET LOCAL statement_timeout = '{SNAPSHOT_SECONDS:.0f}s'")
             yield PostgresTransaction(connection)

@@ -34,15 +34,7 @@ from tts.domain.errors import TaskErased
 from tts.domain.naming import format_of
 from tts.domain.task import Task
 from tts.ports.log import ArchivedTask, Recorded
-from tts.wire import (
-    Erasure,
-    Spoken,
-    TaskAnswer,
-    TaskRow,
-    callback_fields,
-    task_answer,
-    timeline,
-)
+from tts.wire import Erasure, Spoken, TaskAnswer, TaskRow, callback_fields, task_answer, timeline
 from tts.wire import TaskList as TaskListAnswer
 
 PREFER_WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", re.IGNORECASE)

@@ -39,10 +39,7 @@ async def fill(backend: Backend, events: int) -> int:
             tasks += len(batch)
         for name in (relay.NAME, rescue.UNFINISHED):
             await store.save_checkpoint(name, end)
-        async with (
-            open_database(backend.url) as database,
-            projecting(store, database) as projector,
-        ):
+        async with open_database(backend.url) as database, projecting(store, database) as projector:
             await until(lambda: projector.position >= end, "the read models are there", SECONDS)
     return tasks
 

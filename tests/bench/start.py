@@ -125,10 +125,7 @@ def _bullmq() -> Iterator[tuple[Customers, Begun]]:
     worker = ["bullmq_worker.mjs", str(redis.port), str(1000 * PREDICT_SECONDS)]
     front = [str(javascript() / "bullmq.mjs"), str(port), str(redis.port)]
     try:
-        with (
-            running(front, program="node") as process,
-            _lines(["node", *worker]) as lines,
-        ):
+        with running(front, program="node") as process, _lines(["node", *worker]) as lines:
             wait_for(f"http://127.0.0.1:{port}/", process)
             wait_until(lambda: "ready" in lines, "the worker is ready")
             yield Customers(port), partial(_in_lines, lines)

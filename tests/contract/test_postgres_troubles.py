@@ -188,9 +188,7 @@ class TestSilence:
         """However long it was away: the pool's pauses do not grow with the outage."""
         server = Postgres()
         try:
-            async with (
-                Backend(server.create_database(), server).store() as store,
-            ):
+            async with Backend(server.create_database(), server).store() as store:
                 database = open_database(server.url)
                 async with database:
                     await asyncio.to_thread(server.halt)

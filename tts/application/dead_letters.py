@@ -18,13 +18,7 @@ from tts.application.tasks import Application, TaskNotFound
 from tts.domain.errors import DomainError
 from tts.domain.values import Status
 from tts.ports.errors import BadCursor, Conflict
-from tts.wire import (
-    DeadLetterDetails,
-    DeadLetterPage,
-    dead_letter,
-    predictions,
-    timeline,
-)
+from tts.wire import DeadLetterDetails, DeadLetterPage, dead_letter, predictions, timeline
 
 WORK_SECONDS = 5.0  # of one call, well under the patience of any proxy
 CHUNKS_PER_SECOND = 10

@@ -17,13 +17,7 @@ from tts.callbacks.schedule import after_failure, after_reply
 from tts.callbacks.signing import signed_headers
 from tts.domain.naming import callback_secret
 from tts.patience import Outage
-from tts.ports.callbacks import (
-    Callback,
-    CallbackSender,
-    CallbackState,
-    CallbackTable,
-    Undelivered,
-)
+from tts.ports.callbacks import Callback, CallbackSender, CallbackState, CallbackTable, Undelivered
 from tts.wire import TaskEnd, task_update
 
 logger = logging.getLogger(__name__)

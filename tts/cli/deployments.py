@@ -36,14 +36,7 @@ from tts.observability.metrics.gate import forget_gate
 from tts.observability.metrics.process import DISK
 from tts.observability.metrics.processor import PRICE
 from tts.observability.metrics.projector import forget_lists, observe_lists
-from tts.observability.metrics.registries import (
-    GATE,
-    PROCESS,
-    PROCESSOR,
-    PROJECTOR,
-    RELAY,
-    show,
-)
+from tts.observability.metrics.registries import GATE, PROCESS, PROCESSOR, PROJECTOR, RELAY, show
 from tts.observability.metrics.roster import forget_roster, look_at_roster
 from tts.observability.presence import Presence, Tell
 from tts.observability.watch import Watch, kept

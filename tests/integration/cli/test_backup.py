@@ -120,10 +120,7 @@ async def test_streams_of_what_is_gone_are_reset(tmp_path):
     new = tmp_path / "new"
     result = await asyncio.to_thread(run, "restore", tmp_path / "copy", "--data", new)
     assert result.exit_code == 0, result.output
-    async with (
-        running(new) as its,
-        its.stream(headers={"Last-Event-ID": str(seen)}) as stream,
-    ):
+    async with running(new) as its, its.stream(headers={"Last-Event-ID": str(seen)}) as stream:
         reset = (await stream.of("reset")).json()
         assert reset["reason"] == "future"
         task_id = await its.post()

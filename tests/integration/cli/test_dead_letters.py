@@ -69,10 +69,7 @@ class Shell:
         """Do something with the store, and let the read model catch up."""
 
         async def run() -> Any:
-            async with (
-                self._backend.store() as store,
-                open_database(self._backend.url) as database,
-            ):
+            async with self._backend.store() as store, open_database(self._backend.url) as database:
                 answer = await work(application(store), store)
                 await project(store, database)
                 return answer

@@ -12,14 +12,7 @@ import pytest
 
 from gateway.access import keys
 from gateway.access.roles import Role
-from tests.integration.gateway.gateway_under_test import (
-    BODY,
-    Running,
-    accept,
-    fail,
-    running,
-    speak,
-)
+from tests.integration.gateway.gateway_under_test import BODY, Running, accept, fail, running, speak
 from tts.cli.archive.choice import Choice, Floor
 from tts.cli.archive.run import Run
 

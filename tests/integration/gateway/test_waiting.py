@@ -63,10 +63,7 @@ class Site:
 @contextlib.asynccontextmanager
 async def waiting_at(folder: Path, *, window: int = 2) -> AsyncIterator[Site]:
     """The site, with a relay that leads and knows all."""
-    async with (
-        running(folder) as its,
-        relaying(its.store, Broker(), window=window) as relay,
-    ):
+    async with running(folder) as its, relaying(its.store, Broker(), window=window) as relay:
         site = Site(its, relay)
         await until(lambda: _knows(relay), "the relay leads")
         yield site

@@ -9,13 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tts.domain.failures import StepError, Treatment
-from tts.domain.retry import (
-    MAX_CREATIONS,
-    RETRY_AFTER_CAP_SECONDS,
-    RetryPolicy,
-    decide,
-    on_grid,
-)
+from tts.domain.retry import MAX_CREATIONS, RETRY_AFTER_CAP_SECONDS, RetryPolicy, decide, on_grid
 from tts.domain.task import Task
 from tts.domain.values import GiveUp, RetryLater
 
