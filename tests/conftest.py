@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator, Iterator
 from functools import cache
 from pathlib import Path
 
+import httpx
 import pytest
+from httpx._config import DEFAULT_TIMEOUT_CONFIG
 from httpx._transports import default as httpx_transports
 from hypothesis import HealthCheck, settings
 
@@ -26,6 +28,9 @@ from tts.queue.rabbitmq import RabbitMQ as RabbitQueue
 
 # Reading the authorities of the world takes 20 ms of a core, and every httpx client would do it.
 httpx_transports.create_ssl_context = cache(httpx_transports.create_ssl_context)
+
+# Whoever says nothing else waits five seconds for an answer: on a machine that others use too few.
+vars(DEFAULT_TIMEOUT_CONFIG).update(vars(httpx.Timeout(60)))
 
 # The last file to begin is the one that every worker waits for: these take long.
 _FIRST = (
