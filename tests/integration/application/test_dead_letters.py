@@ -16,8 +16,9 @@ import pytest
 from gateway.access import keys
 from gateway.access.roles import Role
 from tests.builders import bring, fail
-from tests.integration.gateway.gateway_under_test import PATIENCE_SECONDS, Running, running
+from tests.integration.gateway.gateway_under_test import Running, running
 from tests.read_models import caught_up
+from tests.waiting import until
 from tts.application import dead_letters
 from tts.domain.task import Task
 from tts.domain.values import Status
@@ -326,22 +327,30 @@ class TestRedrive:
         done = await its.order("redrive", taskIds=tasks[:3], limit=2, cursor=done["next"])
         assert (done["taskIds"], done["next"]) == ([tasks[2]], None)
 
-    async def test_after_a_crash_asking_again_finishes_it(self, tmp_path: Path):
+    async def test_after_a_crash_asking_again_finishes_it(self, tmp_path: Path, monkeypatch):
         """What was redriven is in the log, and nothing else has to be remembered."""
-        async with bench(tmp_path, redrive_per_second=10) as its:
+        async with bench(tmp_path, redrive_per_second=20) as its:
             tasks = [await its.failed() for _ in range(6)]
             await its.caught_up()
-            body = WHY | {"filter": {}}
-            asking = asyncio.create_task(
-                its.its.client.post("/api/dead-letters/redrive", json=body)
-            )
-            async with asyncio.timeout(PATIENCE_SECONDS):
-                while await its.status(tasks[-2]) == "failed":
-                    await asyncio.sleep(0.01)
-            asking.cancel()  # the connection breaks, and with it what the gateway was doing
-            await asyncio.wait([asking])
+            append, left, dead = its.its.store.append, iter(range(2)), asyncio.Event()
+
+            async def dying(*arguments: Any) -> int:
+                if next(left, None) is None:
+                    dead.set()
+                    await asyncio.Event().wait()
+                return await append(*arguments)
+
+            with monkeypatch.context() as patch:
+                patch.setattr(its.its.store, "append", dying)
+                body = WHY | {"filter": {}}
+                asking = asyncio.create_task(
+                    its.its.client.post("/api/dead-letters/redrive", json=body)
+                )
+                await until(dead.is_set, "it dies at the third")
+                asking.cancel()  # the connection breaks, and with it what the gateway was doing
+                await asyncio.wait([asking])
             done = await its.order("redrive", filter={})
-            assert 0 < done["redriven"] < 6
+            assert done["redriven"] == 4
             for task_id in tasks:
                 events = await its.its.store.events(UUID(task_id))
                 assert [e.topic for e in events].count(Task.RetryRequested.TOPIC) == 1

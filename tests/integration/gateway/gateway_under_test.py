@@ -22,7 +22,7 @@ from tests.builders import brought, failed
 from tests.read_models import project, projecting
 from tests.services.ports import free_port
 from tests.services.stores import Backend
-from tests.waiting import until
+from tests.waiting import SECONDS, until
 from tts.application.tasks import Application
 from tts.audio.folder import FolderAudio
 from tts.bootstrap import compose, roster_of
@@ -37,8 +37,14 @@ from tts.ports.callbacks import CallbackTable
 from tts.ports.roster import Roster
 from tts.store.sqlite import SQLiteStore
 
-PATIENCE_SECONDS = 20.0
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 BODY = {"templateId": "template1", "tts_text": "你好，世界", "instruction": "开心地"}
+
+
+class Clock:
+    """The time of the gateways, which a test sets."""
+
+    now = NOON
 
 
 @dataclass
@@ -91,7 +97,7 @@ class Reader:
 
     async def next(self) -> ServerSentEvent:
         """The next event of any kind."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(SECONDS):
             return await anext(self._events)
 
     async def of(self, kind: str) -> ServerSentEvent:
@@ -103,7 +109,7 @@ class Reader:
     async def updates(self, count: int) -> list[dict[str, Any]]:
         """The data of the next ``count`` task_updates, whose ids are their positions."""
         found = []
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(SECONDS):
             while len(found) < count:
                 event = await self.of("task_update")
                 assert event.id == str(event.json()["position"])
@@ -112,7 +118,7 @@ class Reader:
 
     async def rest(self) -> list[ServerSentEvent]:
         """Everything up to the end of the stream."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(SECONDS):
             return [event async for event in self._events]
 
 
@@ -151,7 +157,7 @@ async def running(
         await gateway.start()
         stack.push_async_callback(gateway.stop)
         limits = httpx.Limits(max_connections=None)
-        client = httpx.AsyncClient(base_url=gateway.url, timeout=PATIENCE_SECONDS, limits=limits)
+        client = httpx.AsyncClient(base_url=gateway.url, timeout=SECONDS, limits=limits)
         await stack.enter_async_context(client)
         yield Running(
             gateway,

@@ -12,8 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.integration.gateway.gateway_under_test import Running
-
-PATIENCE_SECONDS = 20.0
+from tests.waiting import SECONDS
 
 
 class Client:
@@ -27,7 +26,7 @@ class Client:
 
     async def next(self) -> dict[str, Any]:
         """The next message of any kind."""
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(SECONDS):
             return json.loads(await self.connection.recv())
 
     async def of(self, *kinds: str) -> dict[str, Any]:
@@ -60,7 +59,7 @@ class Client:
 async def client_of(its: Running, query: str = "", **options: Any) -> AsyncIterator[Client]:
     """A connected client that has been greeted; ``options`` are those of websockets."""
     url = f"ws://127.0.0.1:{its.settings.port}/ws{query}"
-    async with connect(url, proxy=None, **options) as connection:
+    async with connect(url, proxy=None, open_timeout=SECONDS, **options) as connection:
         client = Client(connection)
         hello = await client.next()
         assert hello["type"] == "connected"

@@ -22,7 +22,6 @@ from gateway.access.roles import Quota, Role
 from gateway.static_files import FILES
 from tests.integration.gateway.gateway_under_test import (
     BODY,
-    PATIENCE_SECONDS,
     Running,
     accept,
     fail,
@@ -31,6 +30,7 @@ from tests.integration.gateway.gateway_under_test import (
 from tests.integration.gateway.guarded_gateway import Guarded, becomes, guarded
 from tests.integration.gateway.socket_client import client_of
 from tests.read_models import caught_up
+from tests.waiting import SECONDS
 from tts.cli.commands import main
 from tts.config import ConfigError, load
 from tts.ports.log import Recorded
@@ -501,7 +501,7 @@ class TestLimits:
                         await asyncio.sleep(0.1)
 
             dripping = asyncio.create_task(drip())
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(SECONDS):
                 line = await reader.readline()
                 with contextlib.suppress(ConnectionError):
                     await reader.read()

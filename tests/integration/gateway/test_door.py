@@ -16,9 +16,8 @@ import pytest
 from gateway.door import Door
 from gateway.sanic_internals import arriving_request
 from tests.integration.gateway.gateway_under_test import BODY, Running, running
-from tests.waiting import until
+from tests.waiting import SECONDS, until
 
-PATIENCE_SECONDS = 10.0
 LOCAL = b"Host: localhost\r\n"
 CHUNKED = b"POST /api/tts HTTP/1.1\r\n" + LOCAL + b"Transfer-Encoding: chunked\r\n\r\n"
 
@@ -31,7 +30,7 @@ async def answer_to(its: Running, *pieces: bytes) -> bytes:
         for piece in pieces:
             writer.write(piece)
             await writer.drain()
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(SECONDS):
             answer = await reader.readuntil(b"\r\n\r\n")
             if b"connection: close" in answer.lower() and b"event-stream" not in answer:
                 answer += await reader.read()
@@ -222,7 +221,7 @@ class TestAmbiguity:
                     assert status(answer) < HTTPStatus.INTERNAL_SERVER_ERROR
             reader, writer = await asyncio.open_connection("127.0.0.1", its.settings.port)
             writer.write(b"GET /events HTTP/1.1\r\n" + LOCAL + b"Last-Event-ID: \xff\r\n\r\n")
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(SECONDS):
                 await reader.readuntil(b"event: reset")
             writer.close()
         assert not any(record.exc_info for record in caplog.records)
@@ -313,7 +312,7 @@ class TestConnections:
                 ]
                 reader, writer = opened[-1]
                 writer.write(b"GET /health HTTP/1.1\r\n" + LOCAL + b"\r\n")
-                async with asyncio.timeout(PATIENCE_SECONDS):
+                async with asyncio.timeout(SECONDS):
                     await reader.readuntil(b"\r\n\r\n")
                     for old, _ in opened[:15]:
                         assert await old.read() == b"", "an old one is still open"
@@ -331,7 +330,7 @@ class TestConnections:
             door = its.gateway._app.ctx.door
             await until(lambda: _begun(door) == 3, "all have begun")
             outside, away = await asyncio.open_connection("127.0.0.1", its.settings.port)
-            async with asyncio.timeout(PATIENCE_SECONDS):
+            async with asyncio.timeout(SECONDS):
                 with contextlib.suppress(ConnectionResetError):
                     assert await outside.read() == b""
                 away.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import statistics
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,10 +16,12 @@ from websockets.frames import Frame, Opcode
 from gateway.room import Room
 from tests.integration.gateway.gateway_under_test import Running, running
 from tests.integration.gateway.socket_client import client_of
+from tests.waiting import SECONDS
 
-PATIENCE_SECONDS = 20.0
 ROUNDS = 60
-WORST_SECONDS = 1.0  # it was 3 to 11 s on an idle machine; this one may be busy
+STALLS = 2  # of the whole machine, which a round or two may meet
+# An answer took 3 to 11 s on an idle machine, where it takes 2 ms without a flood.
+SLOW_SECONDS, SLOW_FACTOR = 2.0, 500
 
 HANDSHAKE = (
     b"GET /ws HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -82,32 +85,37 @@ while True:
 async def test_others_are_served(tmp_path: Path, kind: str):
     """Whatever is sent without a pause, health answers."""
     first, again = FLOODS[kind]
-    async with running(tmp_path) as its:
+    async with running(tmp_path, probes={"nothing": fine}) as its:
+        usual = statistics.median(await answers(its, 10))
         attack = await asyncio.create_subprocess_exec(
             sys.executable, "-c", ATTACK, str(its.settings.port), first.hex(), again.hex()
         )
         try:
-            worst = await worst_health(its)
+            seconds = await answers(its, ROUNDS)
         finally:
             attack.kill()
             await attack.wait()
-        assert worst < WORST_SECONDS
+        assert sorted(seconds)[-1 - STALLS] < max(SLOW_SECONDS, SLOW_FACTOR * usual)
 
 
-async def worst_health(its: Running) -> float:
-    """The longest that an answer took."""
+async def fine() -> None:
+    """So that health is about the gateway alone."""
+
+
+async def answers(its: Running, rounds: int) -> list[float]:
+    """How many seconds each of so many answers took."""
     now = asyncio.get_running_loop().time
-    worst = 0.0
-    for _ in range(ROUNDS):
+    seconds = []
+    for _ in range(rounds):
         started = now()
         reader, writer = await asyncio.open_connection("127.0.0.1", its.settings.port)
         writer.write(b"GET /health HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-        async with asyncio.timeout(PATIENCE_SECONDS):
+        async with asyncio.timeout(SECONDS):
             assert (await reader.read()).startswith(b"HTTP/1.1 200 ")
         writer.close()
-        worst = max(worst, now() - started)
+        seconds.append(now() - started)
         await asyncio.sleep(0.02)  # the attack goes on meanwhile
-    return worst
+    return seconds
 
 
 @pytest.mark.parametrize("flood", ["messages", "pings", "pongs", "fragments"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -16,29 +16,23 @@ from gateway.access import keys
 from gateway.access.roles import Quota, Role
 from projections.usage import UsageProjection
 from tests.builders import brought
-from tests.integration.gateway.gateway_under_test import BODY, Running, fail, running, speak
+from tests.integration.gateway.gateway_under_test import (
+    BODY,
+    NOON,
+    Clock,
+    Running,
+    fail,
+    running,
+    speak,
+)
 from tests.integration.gateway.socket_client import client_of
 from tests.waiting import until
-from tts.bootstrap import Composition
 from tts.domain.values import Status
 from tts.ports.errors import Unavailable
 
+pytestmark = pytest.mark.usefixtures("clock")  # where no day ends by itself
 TEXT = BODY["tts_text"]
 CHARACTERS = len(TEXT)
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-class Clock:
-    """The time of the gateways, which a test sets."""
-
-    now = NOON
-
-
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(Composition, "now", staticmethod(lambda: clock.now))
-    return clock
 
 
 async def ask(its: Running, headers: dict[str, str] | None = None, **changes: Any) -> Any:
@@ -282,7 +276,6 @@ class TestReadModel:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ):
         """Who has a quota waits (503) until it can; others are served."""
-        monkeypatch.setattr("gateway.quotas.COUNTING_SECONDS", 0.2)
         file = tmp_path / "keys.json"
         limited, free = key(file, "shop", max_tasks=1), key(file, "bakery")
         async with running(tmp_path, tts_api_keys_file=file) as its:
@@ -293,7 +286,9 @@ class TestReadModel:
                 raise Unavailable("away")
 
             quotas._standing = away
-            answer = await ask(its, limited)
+            with monkeypatch.context() as patch:
+                patch.setattr("gateway.quotas.COUNTING_SECONDS", 0.2)
+                answer = await ask(its, limited)
             assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
             assert await accepted(its, headers=free)
             # A counting that is under way has the function already; the next one has the real one.

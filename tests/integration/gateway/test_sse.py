@@ -24,7 +24,7 @@ from tests.integration.gateway.gateway_under_test import (
     running,
     speak,
 )
-from tests.waiting import until
+from tests.waiting import SECONDS, until
 from tts.ports.errors import Unavailable
 from tts.ports.log import Log, Recorded
 from tts.store.sqlite import SQLiteStore
@@ -133,7 +133,7 @@ class TestStream:
                     assert (await reader.updates(1))[0]["position"] == first
                 else:
                     position = await its.store.position()
-                    assert len(its.gateway.hub.streams) == 1
+                    await until(lambda: len(its.gateway.hub.streams) == 1, "it is alone")
                     assert position == 8
 
 
@@ -161,7 +161,7 @@ class TestNoGapNoDuplicate:
 
         work_on_watched = asyncio.create_task(claim_again(its.application, watched, 59))
         readers = [read(n) for n in range(READERS)] + [read_task() for _ in range(READERS)]
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(2 * SECONDS):
             await asyncio.gather(writing, work_on_watched, *readers)
 
     async def test_across_a_restart_of_the_gateway(self, tmp_path: Path):
@@ -293,7 +293,7 @@ class TestHeartbeat:
             for beat in [await reader.of("heartbeat") for _ in range(4)]:
                 assert beat.json()["position"] == 0
                 datetime.fromisoformat(beat.json()["timestamp"])
-            assert asyncio.get_running_loop().time() - started > 0.15
+            assert asyncio.get_running_loop().time() - started > 0.1
 
     async def test_takes_the_cursor_along(self, tmp_path: Path):
         """Who hears of nothing while others are busy resumes without a reset all the same."""
@@ -346,7 +346,7 @@ class TestHeartbeat:
                             beats += event.event == "heartbeat"
                 assert seen == list(range(1, total + 1))
 
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(2 * SECONDS):
                 writing = asyncio.gather(*(life(its) for _ in range(30)))
                 await asyncio.gather(writing, *(read() for _ in range(READERS)))
 
@@ -409,19 +409,20 @@ class TestReaders:
             await until(lambda: not its.gateway.hub.streams, "it is gone")
             await until(lambda: not its.gateway.hub._running, "the hub rests")
             assert not its.gateway.hub.streams._of_everything
-            assert not its.gateway._server.connections
+            await until(lambda: not its.gateway._server.connections, "so is its connection")
             client.close()
 
     async def test_unreachable_one_is_noticed_within_two_heartbeats(self, tmp_path: Path):
         """A client that acknowledges nothing is dropped one heartbeat after the one it missed."""
-        async with running(tmp_path, sse_heartbeat_interval_ms=1500) as its:
+        async with running(tmp_path, sse_heartbeat_interval_ms=1000) as its, its.stream() as other:
             client = small_socket(its)
-            await until(lambda: len(its.gateway.hub.streams) == 1, "it is there")
+            await until(lambda: len(its.gateway.hub.streams) == 2, "it is there")
             pull_the_plug(client)
-            started = asyncio.get_running_loop().time()
-            await until(lambda: not its.gateway.hub.streams, "it is gone")
-            # Two heartbeats, and the grain of the kernel's timers.
-            assert asyncio.get_running_loop().time() - started < 2 * 1.5 + 0.5
+            beats = 0
+            while len(its.gateway.hub.streams) == 2 and beats < 10:
+                await other.of("heartbeat")
+                beats += 1
+            assert beats <= 3  # it is gone when the others hear of the third
             client.close()
 
 
@@ -448,19 +449,24 @@ async def raw_stream(
     reader, writer = await asyncio.open_connection("127.0.0.1", its.settings.port)
     writer.write(f"GET /events {version}\r\nHost: localhost\r\n\r\n".encode())
     raw = b""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(SECONDS):
         while b"event: connected" not in raw:
             raw += await reader.read(4096)
     return reader, writer, raw
 
 
 class TestStopping:
+    @pytest.fixture
+    async def its(self, tmp_path: Path) -> AsyncIterator[Running]:
+        """One that would wait for its clients longer than a test does."""
+        async with running(tmp_path, shutdown_seconds=600) as its:
+            yield its
+
     async def test_sends_every_client_away(self, its: Running):
         """A stopping gateway tells each client when to return, spread over seconds."""
         readers = [await raw_stream(its, "HTTP/1.1") for _ in range(100)]
-        started = asyncio.get_running_loop().time()
-        await its.gateway.stop()
-        assert asyncio.get_running_loop().time() - started < 5
+        async with asyncio.timeout(SECONDS):
+            await its.gateway.stop()
         delays = set()
         for reader, writer, _ in readers:
             size, chunk, rest = (await reader.read()).split(b"\r\n", 2)

@@ -24,8 +24,8 @@ from tests.integration.gateway.gateway_under_test import (
     running,
     speak,
 )
-from tests.integration.gateway.socket_client import PATIENCE_SECONDS, Client, client_of
-from tests.waiting import until
+from tests.integration.gateway.socket_client import Client, client_of
+from tests.waiting import SECONDS, until
 
 
 class TestSubscription:
@@ -85,10 +85,10 @@ class TestSubscription:
 class TestHeartbeat:
     async def test_is_a_place_to_resume_from(self, tmp_path: Path):
         """Its position takes a quiet subscription along; ``connected`` says how often it comes."""
-        settings = {"sse_heartbeat_interval_ms": 100, "sse_replay_limit": 4}
+        settings = {"sse_heartbeat_interval_ms": 1000, "sse_replay_limit": 4}
         async with running(tmp_path, **settings) as its:
             async with client_of(its) as client:
-                assert client.greeting["heartbeatInterval"] == 100
+                assert client.greeting["heartbeatInterval"] == 1000
                 await client.ask("subscribe", taskIds=[str(await its.post())])
                 await accept(its.application, 20)
                 while (at := (await client.of("heartbeat"))["data"]["position"]) < 21:
@@ -139,7 +139,7 @@ class TestNoGapNoDuplicate:
                 positions = [u["position"] for u in await client.updates(total)]
                 assert positions == list(range(1, total + 1))
 
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(2 * SECONDS):
             await asyncio.gather(*(life() for _ in range(40)), *(read(n) for n in range(24)))
 
 
@@ -255,13 +255,13 @@ class TestReaders:
     async def test_who_never_answers_pings_is_dropped(self, tmp_path: Path):
         """Silence from one heartbeat to the next ends the connection; who answers stays."""
         async with (
-            running(tmp_path, sse_heartbeat_interval_ms=150) as its,
+            running(tmp_path, sse_heartbeat_interval_ms=700) as its,
             client_of(its) as client,
         ):
             mute = await handshake(its)
             await until(lambda: len(its.gateway.hub.sockets) == 2, "both are there")
             await until(lambda: len(its.gateway.hub.sockets) == 1, "one is gone")
-            for _ in range(4):
+            for _ in range(2):
                 assert (await client.of("heartbeat"))["data"]["position"] == 0
             mute.close()
 
@@ -292,7 +292,7 @@ class TestReaders:
             loop = asyncio.get_running_loop()
             flood = frame(json.dumps({"type": "ping", "id": "x" * 100})) * 100
             with contextlib.suppress(ConnectionError):
-                async with asyncio.timeout(PATIENCE_SECONDS):
+                async with asyncio.timeout(SECONDS):
                     while True:
                         await loop.sock_sendall(slow, flood)
             await until(lambda: not its.gateway.hub.sockets, "it is gone")
@@ -324,17 +324,17 @@ def frame(text: str) -> bytes:
 
 
 class TestStopping:
-    async def test_sends_everybody_away(self, its: Running):
+    async def test_sends_everybody_away(self, tmp_path: Path):
         """A stopping gateway closes with 1001 and says when to come back, spread over seconds."""
         async with (
+            running(tmp_path, shutdown_seconds=600) as its,
             contextlib.AsyncExitStack() as stack,
         ):
             clients = [await stack.enter_async_context(client_of(its)) for _ in range(20)]
             mute = await handshake(its)
             closing = asyncio.gather(*(client.closed() for client in clients))
-            started = asyncio.get_running_loop().time()
-            await its.gateway.stop()
-            assert asyncio.get_running_loop().time() - started < 4
+            async with asyncio.timeout(SECONDS):
+                await its.gateway.stop()
             ends = await closing
             assert {code for code, _ in ends} == {1001}
             assert len({reason for _, reason in ends}) > 10
