@@ -69,9 +69,9 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture(scope="session")
-def rabbitmq() -> Iterator[RabbitMQ]:
+def rabbitmq(authority: Authority) -> Iterator[RabbitMQ]:
     """A RabbitMQ for the whole run; take ``rabbitmq.create_vhost()`` for each test."""
-    server = RabbitMQ()
+    server = RabbitMQ(certificate=authority.certificate())
     yield server
     server.stop()
 

@@ -93,7 +93,7 @@ class App:
                 raise AssertionError(f"the events of task {task_id}: {status} {answer}")
             await asyncio.sleep(PAUSE_SECONDS)
 
-    async def reached(self, task_id: str, *wanted: str, seconds: float = 60) -> None:
+    async def reached(self, task_id: str, *wanted: str, seconds: float = 120) -> None:
         """Wait until the task has, or has had, one of the statuses."""
         had: list[str] = []
         try:
@@ -105,7 +105,7 @@ class App:
                 f"task {task_id} has no {wanted} after {seconds} s: {had}"
             ) from error
 
-    async def over(self, task_id: str, *, seconds: float = 60) -> str:
+    async def over(self, task_id: str, *, seconds: float = 120) -> str:
         """Wait until the task is over, and return its final status."""
         had: list[str] = [""]
         try:
@@ -169,7 +169,7 @@ class Reader:
                     pass  # it comes back, as every client does
                 await asyncio.sleep(PAUSE_SECONDS)
 
-    async def caught_up(self, position: int, seconds: float = 15) -> None:
+    async def caught_up(self, position: int, seconds: float = 60) -> None:
         """Return when everything up to the position was seen, or there was the time for it."""
         deadline = asyncio.get_running_loop().time() + seconds
         while int(self.last) < position and asyncio.get_running_loop().time() < deadline:

@@ -133,6 +133,6 @@ def distributed(
 def answers(url: str) -> bool:
     """Whether the URL answers with success."""
     try:
-        return httpx.get(url, timeout=5, trust_env=False).is_success
+        return httpx.get(url, timeout=30, trust_env=False).is_success
     except httpx.TransportError:
         return False

@@ -304,7 +304,7 @@ def _projected(url: str, last: int) -> list[str]:
     ]
 
 
-async def _patiently(look: Callable[[], Awaitable[list[str]]], seconds: float = 20) -> list[str]:
+async def _patiently(look: Callable[[], Awaitable[list[str]]], seconds: float = 60) -> list[str]:
     """What is found wrong, unless it mends itself in time."""
     deadline = time.monotonic() + seconds
     while (found := await look()) and time.monotonic() < deadline:

@@ -12,8 +12,6 @@ import asyncio
 import contextlib
 import time
 
-import pytest
-
 from tests.chaos import checker, evidence
 from tests.chaos.app import App, Reader
 from tests.chaos.deployment import distributed, embedded
@@ -53,7 +51,7 @@ DISTRIBUTED = {
         "after append tts.task.succeeded",
     ],
 }
-LIFE_SECONDS = 30
+LIFE_SECONDS = 90
 ENDS = {
     "plain": {"succeeded"},
     "lost": {"succeeded"},
@@ -147,7 +145,6 @@ async def verdict(url, deployment, app, lives, reader) -> list[str]:
     return found
 
 
-@pytest.mark.timeout(300)
 async def test_a_crash_at_any_point_of_the_embedded_service_costs_nothing(nursery, tmp_path):
     """Every task ends right and is paid for once, and the stream shows no gap and no duplicate."""
     deployment = embedded(nursery, tmp_path / "data")
@@ -164,7 +161,6 @@ async def test_a_crash_at_any_point_of_the_embedded_service_costs_nothing(nurser
         assert await verdict(url, deployment, app, lives, reader) == []
 
 
-@pytest.mark.timeout(300)
 async def test_a_crash_of_one_process_among_others_costs_nothing(nursery, postgres, rabbitmq, s3):
     """The same with gateway, relay, projector and processor on PostgreSQL, RabbitMQ and S3."""
     url = postgres.create_database()

@@ -26,8 +26,8 @@ from tests.services.process import cpu_seconds
 
 TASKS = int(os.environ.get("CHAOS_TASKS", "24"))
 SECONDS = float(os.environ.get("CHAOS_SECONDS", "3"))
-CPU_SHARE = 0.25  # of one core, for each process that waits
-RECOVERY_SECONDS = 10.0
+CPU_SHARE = 0.5  # of one core, for each process that waits; one that spins takes all it can get
+RECOVERY_SECONDS = 25.0  # ten on a machine that does nothing else
 
 
 @dataclass(frozen=True)
@@ -99,7 +99,7 @@ def deployment(nursery, servers):
     deployment.stop()
 
 
-@pytest.mark.timeout(180 + 10 * SECONDS)
+@pytest.mark.timeout(600 + 10 * SECONDS)
 @pytest.mark.parametrize("outage", OUTAGES)
 async def test_an_outage_loses_nothing_and_is_over_when_it_is_over(
     outage, deployment, servers, record_property, capsys
@@ -175,7 +175,7 @@ async def recovered(reader: Reader) -> float:
     """The seconds until a task succeeds again; call it when the outage is over."""
     began, seen = time.monotonic(), len(reader.seen)
     while not any(status == "succeeded" for _, _, status in reader.seen[seen:]):
-        assert time.monotonic() < began + 60, "no task has succeeded since"
+        assert time.monotonic() < began + 120, "no task has succeeded since"
         await asyncio.sleep(0.02)
     return time.monotonic() - began
 
@@ -208,7 +208,7 @@ def verdict(outage, deployment, app, reader, log) -> list[str]:
 
 def nothing_left(rabbitmq) -> None:
     """Return when the queues are empty."""
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + 60
     while left := [
         queue
         for queue in rabbitmq.list_queues("/")

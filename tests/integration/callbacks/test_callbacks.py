@@ -13,7 +13,7 @@ from standardwebhooks import Webhook, WebhookVerificationError
 from tests.builders import application, brought, failed
 from tests.services.scripted_http import Hang, Reply, Reset, ScriptedHttp
 from tests.services.stores import Backend, Store
-from tests.waiting import until
+from tests.waiting import SECONDS, until
 from tts.audio.folder import FolderAudio
 from tts.bootstrap import callback_rows_of
 from tts.callbacks import callbacks as module
@@ -24,6 +24,7 @@ from tts.callbacks.hosts import AT_ONCE
 from tts.domain.naming import callback_secret
 from tts.domain.task import Task
 from tts.domain.values import Status
+from tts.http import callbacks as http
 from tts.http.callbacks import CallbackReach, HttpCallbackSender
 from tts.ports.callbacks import Callback, CallbackState
 from tts.store.callbacks import CallbackRows
@@ -38,6 +39,9 @@ def haste(monkeypatch):
     monkeypatch.setattr(hosts, "PAUSE_SECONDS", 0.05)
     monkeypatch.setattr(delivery, "LOOK_SECONDS", 0.1)
     monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.05)
+    # What hangs does so for longer than a test.
+    monkeypatch.setattr(http, "ANSWER_SECONDS", 2 * SECONDS)
+    monkeypatch.setattr(http, "CONNECT_SECONDS", SECONDS)
 
 
 class Service:
@@ -157,12 +161,12 @@ async def test_an_app_that_fails_is_told_again(service, app):
 
 
 async def test_what_happened_while_nobody_was_there_is_told(service, app):
-    """A process that dies between two attempts leaves the rest to the next one."""
+    """A process that dies in the middle of an attempt leaves the rest to the next one."""
     hook = f"{app.url}/hook"
-    app.on("POST /hook", Reply(500), Reply(500), Reply(204))
+    app.on("POST /hook", Reply(500), Hang(), Reply(204))
     before = await service.spoken(hook)
     async with service.delivering():
-        await until(lambda: len(app.requests) == 1, "one attempt is made")
+        await until(lambda: len(app.requests) == 2, "another attempt is made")
     during = await service.spoken(hook)
     async with service.delivering():
         for task in (before, during):

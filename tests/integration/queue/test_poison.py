@@ -12,7 +12,7 @@ import pytest
 from pamqp import commands
 from pamqp.header import ContentHeader
 
-from tests.waiting import until
+from tests.waiting import SECONDS, until
 from tts.ports.errors import Unavailable
 from tts.ports.queue import Destination, Message
 from tts.queue.rabbitmq import RabbitMQ, codec, topology
@@ -123,7 +123,7 @@ def url(rabbitmq):
 
 @pytest.fixture
 async def queue(url):
-    made = RabbitMQ(url)
+    made = RabbitMQ(url, timeout=SECONDS)
     await made.depth()  # declares the queues
     yield made
     await made.aclose()
@@ -134,7 +134,7 @@ async def all_is_well(queue: RabbitMQ, dead: int) -> None:
     await queue.publish(Message(Destination.WORK, uuid4(), attempt=1, position=77))
     await queue.publish(Message(Destination.RETRY, uuid4(), attempt=1, position=78))
     positions = set()
-    async with queue.deliveries(2) as deliveries, asyncio.timeout(20):
+    async with queue.deliveries(2) as deliveries, asyncio.timeout(SECONDS):
         while not {77, 78} <= positions:
             delivery = await anext(deliveries)
             positions.add(delivery.message.position)
@@ -144,7 +144,7 @@ async def all_is_well(queue: RabbitMQ, dead: int) -> None:
         depth = await queue.depth()
         return depth == {topology.WORK: 0, topology.RETRY: 0, topology.DEAD_LETTER: dead}
 
-    await until(moved, f"{dead} dead letters, and nothing else is left", 20)
+    await until(moved, f"{dead} dead letters, and nothing else is left")
 
 
 @pytest.mark.parametrize("kind", [topology.WORK, topology.RETRY])
@@ -192,16 +192,17 @@ async def test_a_message_that_ends_each_of_its_consumers_is_given_up(url, queue)
     await queue.publish(Message(Destination.WORK, uuid4(), attempt=1, position=1))
     limit = topology.FIXED[topology.WORK][topology.DELIVERY_LIMIT]
     returns = 0
-    async with queue.deliveries(1) as deliveries, asyncio.timeout(20):
-        while (await queue.depth())[topology.DEAD_LETTER] == 0:
+
+    async def comes_or_is_given_up() -> bool:
+        return taking.done() or (await queue.depth())[topology.DEAD_LETTER] > 0
+
+    async with queue.deliveries(1) as deliveries:
+        taking = asyncio.ensure_future(anext(deliveries))
+        while await until(comes_or_is_given_up) and taking.done():
+            returns += 1
+            await taking.result().release()
             taking = asyncio.ensure_future(anext(deliveries))
-            done, _ = await asyncio.wait([taking], timeout=0.5)
-            if done:
-                returns += 1
-                await (await taking).release()
-            else:
-                taking.cancel()
-                break
+        taking.cancel()
     assert returns == limit + 1
     await all_is_well(queue, dead=1)
 
@@ -212,7 +213,7 @@ async def test_queues_of_an_earlier_version_are_used_as_they_are(url):
     async with a_channel(url) as channel:
         for name in (topology.WORK, topology.RETRY):
             await channel.queue_declare(name, durable=True, arguments=arguments)
-    queue = RabbitMQ(url)
+    queue = RabbitMQ(url, timeout=SECONDS)
     await queue.depth()
     await all_is_well(queue, dead=0)
     await queue.healthy()
@@ -224,7 +225,7 @@ async def test_a_classic_queue_of_the_same_name_is_said_in_health(url):
     """The replaced service left one: what is wrong, and what mends it."""
     async with a_channel(url) as channel:
         await channel.queue_declare(topology.RETRY, durable=True)
-    queue = RabbitMQ(url)
+    queue = RabbitMQ(url, timeout=SECONDS)
 
     async def reason() -> bool:
         with pytest.raises(Unavailable) as refused:

@@ -1,13 +1,11 @@
 """Nobody waits behind somebody else's thousands: turns by owner and priority, under load.
 
-How long something waits is counted in tasks that were finished meanwhile, wherever that says it:
-so it does not matter how busy the machine is.
+How long something waits is counted in tasks that were finished meanwhile: so it does not matter how
+busy the machine is.
 """
 
 import asyncio
-from datetime import datetime
 
-import orjson
 import pytest
 
 from tts.domain.task import Task
@@ -35,17 +33,9 @@ async def ask(world, count, *, owner="big", priority="normal") -> list[Task]:
     return [task for task, _ in await asyncio.gather(*asked)]
 
 
-async def succeeded(world, tasks) -> None:
-    """Return when all of them have; those of a load end in about the order given."""
-    for task in reversed(tasks):
-        assert (await world.ended(task, seconds=SECONDS)).status is Status.SUCCEEDED
-
-
-async def waited(world, task) -> float:
-    """Seconds from the request to the audio, as the log has them."""
-    events = await world.store.events(task.id)
-    times = [datetime.fromisoformat(orjson.loads(e.state)["timestamp"]) for e in events]
-    return (times[-1] - times[0]).total_seconds()
+async def succeeded(world, task) -> None:
+    """Return when it has."""
+    assert (await world.ended(task, seconds=SECONDS)).status is Status.SUCCEEDED
 
 
 async def served_before(world, task) -> int:
@@ -55,21 +45,13 @@ async def served_before(world, task) -> int:
     return sum(e.topic == Task.Succeeded.TOPIC and e.position < own[-1].position for e in others)
 
 
-@pytest.mark.timeout(2 * SECONDS)
 async def test_a_small_owner_does_not_wait_for_a_big_one(world):
     """With hundreds of tasks of another before it, a single one has its turn among the next few."""
     async with world.working():
-        (alone,) = await ask(world, 1, owner="small")
-        await succeeded(world, [alone])
-        load = await ask(world, MANY)
+        await ask(world, MANY)
         (small,) = await ask(world, 1, owner="small")
-        await succeeded(world, [small])
-        before = await served_before(world, small)
-        await succeeded(world, load[: MANY // 2])
-    half = await waited(world, load[MANY // 2 - 1])
-    assert before <= SOON
-    # In the order of arrival it would be more than twice the half.
-    assert await waited(world, small) - await waited(world, alone) < half / 2
+        await succeeded(world, small)
+    assert await served_before(world, small) <= SOON
 
 
 async def test_what_is_urgent_overtakes_what_waits(world):
@@ -77,7 +59,7 @@ async def test_what_is_urgent_overtakes_what_waits(world):
     async with world.working():
         await ask(world, MANY // 2)
         (urgent,) = await ask(world, 1, priority="high")
-        await succeeded(world, [urgent])
+        await succeeded(world, urgent)
     assert await served_before(world, urgent) <= SOON
 
 
@@ -86,5 +68,5 @@ async def test_what_can_wait_does_not_starve(world):
     async with world.working():
         await ask(world, MANY // 2, priority="high")
         (patient,) = await ask(world, 1, priority="low")
-        await succeeded(world, [patient])
+        await succeeded(world, patient)
     assert await served_before(world, patient) <= SOON

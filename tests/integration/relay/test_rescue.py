@@ -13,7 +13,7 @@ from tests.integration.relay.relay_under_test import (
     relaying,
     requested,
 )
-from tests.waiting import until
+from tests.waiting import SECONDS, until
 from tts.domain.task import Task
 from tts.domain.values import RetryLater, TaskError
 from tts.ports.errors import Unavailable
@@ -67,9 +67,11 @@ async def test_lost_messages_come_again_and_are_no_duplicates(backend):
     broker, seen = Losing(), []
     async with backend.store() as store:
         app = application(store)
-        async with relaying(store, broker, watchdog_seconds=PATIENCE, observe=seen.append):
+        async with relaying(store, broker, watchdog_seconds=PATIENCE, observe=seen.append) as relay:
             tasks = await in_every_state(app, store)
+            end = await store.position()
             await until(lambda: queued(store, tasks[0]))
+            await until(lambda: relay.position >= end, "all else is sent for the first time")
             before = len(broker.messages)
             await until(lambda: {m.task_id for m in broker.messages[before:]} == set(tasks))
             rescues = broker.messages[before:]
@@ -176,7 +178,7 @@ async def test_a_wiped_rabbitmq_gets_its_messages_back_without_an_operator(rabbi
         await until(lambda: queued(store, tasks[0]))
         await asyncio.to_thread(rabbitmq.wipe)
         found = set()
-        async with asyncio.timeout(30), queue.deliveries(10) as deliveries:
+        async with asyncio.timeout(2 * SECONDS), queue.deliveries(10) as deliveries:
             async for delivery in deliveries:
                 found.add(delivery.message.task_id)
                 await delivery.ack()

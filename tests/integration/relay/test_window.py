@@ -9,7 +9,7 @@ from tts.domain.values import Status
 
 CONCURRENCY = 16
 MANY = 60
-HUNG_SECONDS = 20  # longer than the rest needs; a hung one may last for ever
+HUNG_SECONDS = 120  # longer than the rest needs; a hung one may last for ever
 
 
 async def test_a_processor_that_hangs_keeps_what_it_holds_and_no_more(queue, world):

@@ -11,7 +11,7 @@ import pytest
 
 from tests.services.link import Link
 
-PATIENCE = 0.4  # seconds, and longer than anything takes that works
+PATIENCE, IMPATIENCE = 30.0, 0.4  # seconds for what is to come, and for what is not
 
 
 async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -33,10 +33,14 @@ async def link() -> AsyncIterator[Link]:
 
 
 class Client:
-    """A connection through a link, with calls that give up after ``PATIENCE``."""
+    """A connection through a link, with calls that give up some time."""
 
     def __init__(self, link: Link) -> None:
         self._socket = socket.create_connection(("127.0.0.1", link.port), PATIENCE)
+
+    def expect(self, ends: set[str]) -> None:
+        """Be patient unless it is expected that nothing comes."""
+        self._socket.settimeout(IMPATIENCE if "TimeoutError" in ends else PATIENCE)
 
     def __enter__(self) -> Self:
         return self
@@ -65,10 +69,11 @@ class Client:
         return "echo"
 
 
-def newcomer(link: Link) -> str:
-    """What becomes of a client that connects now."""
+def newcomer(link: Link, ends: set[str]) -> str:
+    """What becomes of a client that connects now; ``ends`` are expected."""
     try:
         with Client(link) as client:
+            client.expect(ends)
             return client.echo()
     except OSError as error:
         return type(error).__name__
@@ -96,10 +101,11 @@ class TestTrouble:
             with Client(link) as client:
                 assert client.echo() == "echo"
                 getattr(link, trouble)()
+                client.expect(present)
                 assert client.echo() in present
-                assert newcomer(link) in coming
+                assert newcomer(link, coming) in coming
                 link.heal()
-                assert newcomer(link) == "echo"
+                assert newcomer(link, {"echo"}) == "echo"
 
         await asyncio.to_thread(story)
 
@@ -109,8 +115,10 @@ class TestTrouble:
         def story() -> None:
             with Client(link) as client:
                 link.freeze()
+                client.expect({"TimeoutError"})
                 assert client.echo(b"hello") == "TimeoutError"
                 link.heal()
+                client.expect({"echo"})
                 assert client.rest(5) == "echo"
 
         await asyncio.to_thread(story)
@@ -122,6 +130,7 @@ class TestTrouble:
             with Client(link) as client:
                 assert client.echo() == "echo"
                 link.swallow()
+                client.expect({"TimeoutError"})
                 assert client.echo() == "TimeoutError"
                 link.heal()
                 assert client.echo() == "TimeoutError"

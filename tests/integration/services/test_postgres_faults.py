@@ -36,14 +36,14 @@ class TestSettings:
         """A session meets the setting while it lasts, and new ones do not after it."""
         url = postgres.create_database()
         with psycopg.connect(url, autocommit=True) as connection, postgres.setting(**setting):
-            wait_until(lambda: state(connection, statement) == sqlstate, f"it meets {setting}", 5)
+            wait_until(lambda: state(connection, statement) == sqlstate, f"it meets {setting}")
 
         def new_session() -> str | None:
             with psycopg.connect(url, autocommit=True) as connection:
                 return state(connection, statement)
 
         # A session that began before the server read its files again may still meet the setting.
-        wait_until(lambda: new_session() == "00000", "it is over", 5)
+        wait_until(lambda: new_session() == "00000", "it is over")
 
 
 @pytest.mark.cluster
@@ -55,7 +55,7 @@ class TestShortage:
             with server.no_connection_left(), pytest.raises(psycopg.OperationalError) as caught:
                 psycopg.connect(server.url)
             assert "too many clients" in str(caught.value)
-            wait_until(lambda: server.ask("SELECT true"), "there is room again", 5)
+            wait_until(lambda: server.ask("SELECT true"), "there is room again")
         finally:
             server.stop()
 
@@ -67,7 +67,7 @@ class TestShortage:
                 connection.execute("CREATE TABLE t (value text)")
                 insert = "INSERT INTO t VALUES (repeat('x', 1000))"
                 server.fill_disk()
-                wait_until(lambda: state(connection, insert) == "53100", "the disk is full", 5)
+                wait_until(lambda: state(connection, insert) == "53100", "the disk is full")
                 server.free_disk()
                 assert state(connection, insert) == "00000"
         finally:
@@ -129,9 +129,9 @@ class TestPair:
             connection.execute("CREATE TABLE t (value int)")
             synchronous_pair.link.freeze()
             commit = thread.submit(connection.execute, "INSERT INTO t VALUES (1)")
-            wait_until(lambda: synchronous_pair.primary.ask(waiting), "the commit waits", 5)
+            wait_until(lambda: synchronous_pair.primary.ask(waiting), "the commit waits")
             synchronous_pair.link.heal()
-            commit.result(5)
+            commit.result(60)
         synchronous_pair.fail_over()
         assert rows(url) == 1
 

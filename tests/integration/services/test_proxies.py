@@ -11,6 +11,7 @@ from tests.services.pgbouncer import PgBouncer
 from tests.services.ports import free_port
 from tests.services.postgres import Postgres
 from tests.services.scripted_http import ScriptedHttp, answer
+from tests.waiting import SECONDS
 
 
 class TestPgBouncer:
@@ -46,7 +47,9 @@ class TestNginx:
             gateway.on("GET /", answer({"alive": True}))
             nginx = Nginx(free_port(), httpx.URL(gateway.url).port or 0, site=site)
             try:
-                async with httpx.AsyncClient(base_url=nginx.url, trust_env=False) as client:
+                async with httpx.AsyncClient(
+                    base_url=nginx.url, trust_env=False, timeout=SECONDS
+                ) as client:
                     answers = [await client.get("/") for _ in range(4)]
                 assert [answer.json() for answer in answers] == [{"alive": True}] * 4
             finally:
@@ -56,7 +59,7 @@ class TestNginx:
         """The answer is the proxy's own, and its log says why."""
         nginx = Nginx(free_port())
         try:
-            assert httpx.get(nginx.url, trust_env=False).status_code == 502
+            assert httpx.get(nginx.url, trust_env=False, timeout=SECONDS).status_code == 502
             assert "Connection refused" in nginx.log
         finally:
             nginx.stop()
