@@ -89,6 +89,7 @@ MINUTES ?= 10
 TASKS ?= 2000
 chaos: setup servers ## Break everything at random under load (a cluster, some of it as root), and check that nothing is lost
 	CHAOS_TASKS=500 CHAOS_SECONDS=20 $(BIN)/python -m pytest tests/chaos -m "not cluster"
+	HYPOTHESIS=explore $(BIN)/python -m pytest tests/unit
 	FUZZ_EXAMPLES=50 $(BIN)/python -m pytest tests/integration/gateway -m "" -k fuzzer
 	$(BIN)/python -m tests.chaos $(if $(SEED),--seed $(SEED)) --minutes $(MINUTES) --tasks $(TASKS)
 
