@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import AsyncIterator, Iterator
-from functools import cache
 from pathlib import Path
 
 import httpx
 import pytest
 from httpx._config import DEFAULT_TIMEOUT_CONFIG
-from httpx._transports import default as httpx_transports
 from hypothesis import HealthCheck, settings
 
 from projections.database import open_database
 from projections.ports import Database
+from tests.remembered import remember
 from tests.services.clock import Clock
 from tests.services.postgres import Postgres
 from tests.services.postgres_pair import PostgresPair
@@ -26,8 +25,7 @@ from tests.services.tls import Authority
 from tts.queue.memory import MemoryQueue
 from tts.queue.rabbitmq import RabbitMQ as RabbitQueue
 
-# Reading the authorities of the world takes 20 ms of a core, and every httpx client would do it.
-httpx_transports.create_ssl_context = cache(httpx_transports.create_ssl_context)
+remember()
 
 # Whoever says nothing else waits five seconds for an answer: on a machine that others use too few.
 vars(DEFAULT_TIMEOUT_CONFIG).update(vars(httpx.Timeout(60)))

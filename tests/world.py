@@ -5,7 +5,6 @@ import contextlib
 import time
 from collections.abc import AsyncIterator, Collection, Sequence
 from datetime import UTC, datetime, timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +25,7 @@ from tts.gate.state import Limits
 from tts.processor import polling, settlement
 from tts.queue.memory import MemoryQueue
 from tts.replicate.predictions import ReplicatePredictions
-from tts.sandbox import Behaviour, api, control, delivery, start_sandbox, voice
+from tts.sandbox import Behaviour, api, control, delivery, start_sandbox
 from tts.store.memory import MemoryDocuments
 from tts.store.sqlite import SQLiteStore
 from tts.templates import HttpTemplates
@@ -37,8 +36,6 @@ TEXT = "你好。"
 SEGMENT_MAX_CHARS = 80
 # Seconds until a call is given up: many on a machine that is busy, few where the sandbox hangs.
 PATIENCE, IMPATIENCE = 30.0, 1.0
-
-voice.mp3 = cache(voice.mp3)  # all sandboxes have the same voice, which takes a core some time
 
 
 class CrashingStore:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from typing import Annotated, Any, Self
 
 import httpx
@@ -173,8 +174,16 @@ def _callback_url(hosts: frozenset[str]) -> Any:
 
 def speech_request(settings: Settings) -> type[SpeechRequest]:
     """The model of ``POST /api/tts`` with the lengths that the settings allow."""
-    text = Annotated[Speakable, Field(max_length=settings.text_max_chars)]
-    instruction = Annotated[Said, Field(max_length=settings.instruction_max_chars)]
+    lengths = settings.text_max_chars, settings.instruction_max_chars
+    return _speech_request(*lengths, settings.callback_hosts)
+
+
+@cache  # it takes some milliseconds, for HTTP, for WebSockets and for the description
+def _speech_request(
+    text_max_chars: int, instruction_max_chars: int, callback_hosts: frozenset[str]
+) -> type[SpeechRequest]:
+    text = Annotated[Speakable, Field(max_length=text_max_chars)]
+    instruction = Annotated[Said, Field(max_length=instruction_max_chars)]
     how = Field(default=None, description="How to say it, such as 开心地.")
     whom = Field(
         default=None,
@@ -192,7 +201,7 @@ def speech_request(settings: Settings) -> type[SpeechRequest]:
         ),
         instruction=(instruction | None, how),
         callback_url=(
-            _callback_url(settings.callback_hosts) | None,
+            _callback_url(callback_hosts) | None,
             whom,
         ),
     )
