@@ -56,6 +56,8 @@ def decoded(events: Sequence[Recorded]) -> list[State]:
 class Group:
     """Read models that stand at one position; each is named with the place that is written.
 
+    All of the places are ``serving``, or none is.
+
     What a projection remembers of a task is kept while the task goes on, and is made again from the
     task's events when it is not there.
     """
@@ -66,8 +68,11 @@ class Group:
         events: Events,
         models: Sequence[tuple[Projection, int]],
         position: int,
+        *,
+        serving: bool = True,
     ) -> None:
         self.position = position
+        self._serving = serving
         self.models = models
         self._database = database
         self._events = events
@@ -101,7 +106,11 @@ class Group:
         self._fold(batches, events, states)
         async with self._database.transaction() as transaction:
             moved = await registry.move(
-                transaction, self._names, self.position, events[-1].position
+                transaction,
+                self._names,
+                self.position,
+                events[-1].position,
+                serving=self._serving,
             )
             if moved != self._names:
                 raise Moved

@@ -112,7 +112,10 @@ class Rebuild:
             raise NotWhole(archived, [projection.name for projection in projections])
         async with self._database.transaction() as transaction:
             models = [(each, await registry.begin_anew(transaction, each)) for each in projections]
-        return Group(self._database, self._source.events, models, 0)
+        return self._group(models, 0)
+
+    def _group(self, models: Sequence[tuple[Projection, int]], position: int) -> Group:
+        return Group(self._database, self._source.events, models, position, serving=False)
 
     async def _catch_up(self, group: Group, until: int | None = None) -> None:
         """Apply what is in the log, up to a position or all."""
@@ -146,7 +149,7 @@ class Rebuild:
                 continue
             models.pop(0)
             # What serves is moved on by the projector.
-            group = Group(self._database, self._source.events, models, group.position)
+            group = self._group(models, group.position)
             await asyncio.sleep(GRACE_SECONDS)
             async with self._database.transaction() as transaction:
                 idle = await registry.idle_place(transaction, projection)

@@ -116,21 +116,26 @@ async def locked(transaction: Transaction, name: str) -> dict[int, int]:
 
 
 async def move(
-    transaction: Transaction, models: Collection[tuple[str, int]], old: int, new: int
+    transaction: Transaction,
+    models: Collection[tuple[str, int]],
+    old: int,
+    new: int,
+    *,
+    serving: bool,
 ) -> set[tuple[str, int]]:
     """Move the positions of those (name, place) that stand at ``old``; returns which did.
 
-    They are locked until the end of the transaction: of two processes that both believe to lead,
-    one writes each event.
+    Only of those that serve, or only of those that do not: who moves a place on that serves no more
+    has to look for the one that does. They are locked until the end of the transaction: of two
+    processes that both believe to lead, one writes each event.
     """
     choice = " OR ".join(["(name = ? AND place = ?)"] * len(models))
     sql = (
         "UPDATE read_models SET position = ?, trouble = NULL "  # noqa: S608 -- made of marks
-        f"WHERE position = ? AND ({choice}) RETURNING name, place"
+        f"WHERE position = ? AND serving = ? AND ({choice}) RETURNING name, place"
     )
-    return set(
-        await transaction.fetch(sql, [new, old, *(part for each in models for part in each)])
-    )
+    chosen = (part for each in models for part in each)
+    return set(await transaction.fetch(sql, [new, old, serving, *chosen]))
 
 
 async def tell_trouble(transaction: Transaction, name: str, trouble: str) -> None:

@@ -21,7 +21,7 @@ from projections.task_queries import TaskQueries
 from projections.tasks import TASKS, TasksBatch, TasksProjection
 from projections.usage import UsageProjection
 from tests.histories import START, live, new_task, stored
-from tests.read_models import apply, caught_up, project, projecting, rows_of
+from tests.read_models import apply, caught_up, project, projecting, rows_of, standing
 from tests.services.stores import Backend, Store
 from tests.waiting import SECONDS, until
 from tts.application.task_list import TaskSelection
@@ -235,6 +235,25 @@ class TestRebuild:
             await caught_up(store, database)
         for projection in PROJECTIONS:
             assert (await Rebuild(store, database).verify(projection)).differences == []
+
+    async def test_whoever_moves_a_model_on_finds_the_rows_that_serve_now(
+        self, store, database, monkeypatch
+    ):
+        """At once, while the old ones are still readable: perhaps nothing comes later."""
+        await fill(store, 5, seed=30)
+        await apply(store, database)
+        group = await standing(store, database, TasksProjection())
+        monkeypatch.setattr(rebuild, "GRACE_SECONDS", 3600)
+        rebuilding = asyncio.create_task(Rebuild(store, database).replace([TasksProjection()]))
+
+        async def is_new() -> bool:
+            return (await registry.serving(database))["tasks"].place == 2
+
+        await until(is_new, "the new rows serve")
+        await fill(store, 1, seed=31)
+        with pytest.raises(Moved):
+            await group.apply(await store.read(group.position, 100))
+        rebuilding.cancel()
 
     @EVERY
     async def test_happens_by_itself_when_the_version_is_another(
