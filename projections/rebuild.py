@@ -138,6 +138,7 @@ class Rebuild:
             yield batch
         finally:
             reading.cancel()
+            await asyncio.gather(reading, return_exceptions=True)
 
     async def _switch(self, group: Group) -> None:
         """Have the new rows serve, one read model after the other, and remove the old ones."""

@@ -9,6 +9,7 @@ from contextlib import AsyncExitStack, ExitStack
 from typing import Any
 from uuid import UUID, uuid4
 
+import orjson
 import pytest
 from eventsourcing.persistence import StoredEvent
 
@@ -347,6 +348,20 @@ async def test_who_follows_everything_is_told_and_does_not_read(backend, monkeyp
         await writer.append([StoredEvent(uuid4(), 1, "tts.task.requested", long)])
         seen += await take(following, 1)
         assert seen == await here.read(0, 1000)
+
+
+async def test_nobody_tells_of_events_who_cannot_read_the_secret(postgres_backend):
+    """Every role may notify, one that only reads as well: what it says is not in any stream."""
+    async with postgres_backend.store() as store:
+        following = store.follow(0)
+        end = await store.append(some(uuid4(), 1))
+        await take(following, 1)
+        forged = [end + 1, str(uuid4()), 1, "tts.task.succeeded", "{}"]
+        told = orjson.dumps([store.epochs.newest.number, end, [forged]]).decode()
+        for payload in (told, "no news"):
+            postgres_backend.sql(f"SELECT pg_notify('stored_events', '{payload}')::text")
+        await store.append(some(uuid4(), 1))
+        assert await take(following, 1) == await store.read(end, 10)
 
 
 @pytest.mark.usefixtures("no_poll")

@@ -30,7 +30,6 @@ from tts.store.postgres_leadership import SessionLeadership, session_leadership
 from tts.store.postgres_server import PostgresServer
 from tts.store.tailer import Bell, Stretch, follow
 
-EVERYTHING = "stored_events"  # the channel that every append notifies
 SCHEMA = Schema(
     part="log",
     version=3,
@@ -88,6 +87,7 @@ _INSERT_KEY = (
     "INSERT INTO secrets SELECT 'tasks', %s, coalesce(max(notification_id), 0) FROM stored_events "
     "ON CONFLICT DO NOTHING RETURNING 1"
 )
+_NEWS = "SELECT tts_news(%s)"
 _TIME = "SELECT extract(epoch FROM clock_timestamp())::float8"
 _CHECKPOINT = "SELECT position FROM checkpoints WHERE name = %s"
 _SAVE_CHECKPOINT = "SELECT tts_save_checkpoint(%s, %s, %s)"
@@ -117,12 +117,14 @@ class PostgresStore:
         self._clock: asyncio.Task[None] | None = None
         self._listening: asyncio.Task[None] | None = None
         self._channels: frozenset[str] = frozenset()
+        self._news = ""  # the channel that tells of every append
 
     async def open(self) -> None:
         """Make the tables if need be, and connect."""
         await self.server.open(SCHEMA)
         await self.position()
-        await self.secret()  # so that it is as old as the log
+        secret = await self.secret()  # so that it is as old as the log
+        ((self._news,),) = await self.server.query(_NEWS, (secret.key,))
         await self.clock.look(self._time)
         if self._clock is None:
             self._clock = asyncio.create_task(self.clock.keep(self._time))
@@ -218,7 +220,7 @@ class PostgresStore:
         self, after: int, *, batch: int = 500, topics: Collection[str] = ()
     ) -> AsyncIterator[list[Recorded]]:
         """See :class:`tts.ports.log.Log`."""
-        self._listen_to(topics or (EVERYTHING,))
+        self._listen_to(topics or (self._news,))
         return follow(self._stretch, self.position, self._bell, after, batch, topics)
 
     # --- Coordination
@@ -297,7 +299,7 @@ class PostgresStore:
         await outage.wait_out(listen)
 
     def _hear(self, notice: Notify) -> None:
-        if notice.channel == EVERYTHING and notice.payload:
+        if notice.channel == self._news and notice.payload:
             epoch, before, events = _told(notice.payload)
             known = self.epochs.newest
             if events and known is not None and known.number == epoch:

@@ -149,6 +149,11 @@ BEGIN
 END;
 $body$;
 
+-- The channel on which appends are told, for the log's secret.
+CREATE OR REPLACE FUNCTION tts_news(key bytea) RETURNS text LANGUAGE sql IMMUTABLE AS $body$
+    SELECT 'tts_news_' || left(encode(sha256('news'::bytea || key), 'hex'), 40)
+$body$;
+
 -- Appends a batch in one round trip and one transaction. `events` is an array of objects, one an event,
 -- numbered by the append that it belongs to. An append fits if its task's newest version is the one
 -- before its first. One row per append comes back: the position of its last event, which may have been
@@ -157,9 +162,10 @@ $body$;
 -- The lock makes positions become visible in their order: a position is drawn only while it is held,
 -- and it is let go after the commit is visible. Without it a tailer could see 2, go on, and never see
 -- the 1 that committed later. It is a function, and no longer transaction of the client's, so that a
--- client that stops half-way cannot hold the lock. On eventsourcing's own channel it tells what was appended, if
--- that is short enough: [epoch, position before, [[position, task, version, topic, state], …]], so that nobody
--- has to read it. Another channel for each topic is for a follower of few. It takes JSON because
+-- client that stops half-way cannot hold the lock. On a channel that only those know who can read the log's
+-- secret (every role may notify, and listen) it tells what was appended, if that is short enough: [epoch,
+-- position before, [[position, task, version, topic, state], …]], so that nobody has to read it. Another channel
+-- for each topic is for a follower of few; eventsourcing has its own. It takes JSON because
 -- the client makes that ten times faster than arrays of parameters. Planning takes longer than a small
 -- batch, so the plan is kept: it must not be one for the empty table that the session may begin with.
 CREATE OR REPLACE FUNCTION tts_append(events json)
@@ -169,12 +175,14 @@ DECLARE
     result record;
     epoch bigint;
     before bigint;
+    news text := (SELECT tts_news(key) FROM secrets WHERE name = 'tasks');
     told text := '';
     short bool := octet_length(events::text) < 7000;
 BEGIN
     PERFORM pg_advisory_xact_lock(7721001);
     epoch := tts_epoch();
     SELECT coalesce(max(notification_id), 0) INTO before FROM stored_events;
+    NOTIFY stored_events;
     FOR result IN
         WITH given AS (
             SELECT * FROM ROWS FROM (json_to_recordset(events) AS (
@@ -222,7 +230,7 @@ BEGIN
         RETURN NEXT;
     END LOOP;
     told := format('[%s,%s,[%s]]', epoch, before, told);
-    PERFORM pg_notify('stored_events', CASE WHEN short AND octet_length(told) < 8000 THEN told ELSE '' END);
+    PERFORM pg_notify(news, CASE WHEN short AND octet_length(told) < 8000 THEN told ELSE '' END);
 END;
 $body$;
 
