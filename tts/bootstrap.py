@@ -44,6 +44,7 @@ from tts.processor.forgotten_predictions import ForgottenPredictions
 from tts.processor.kept_audio import KeptAudio
 from tts.processor.prediction_owners import PredictionOwners
 from tts.processor.processor import Processor
+from tts.processor.recorded_predictions import RecordedPredictions
 from tts.processor.resources import Resources
 from tts.processor.workplace import Workplace
 from tts.queue.memory import MemoryQueue
@@ -287,6 +288,7 @@ class Composition:
             segment_concurrency=settings.segment_concurrency,
             prediction_owners=PredictionOwners(self.documents),
             forgotten_predictions=self._closing(ForgottenPredictions(predictions, self.now)),
+            recorded_predictions=RecordedPredictions(self.store),
             observe=observe_step,
             witnesses=partial(witness, tracing=self.tracing),
             tracing=self.tracing,

@@ -43,7 +43,10 @@ def read_texts(url: str) -> dict[str, str]:
 
 
 def read_journal(path: Path) -> dict[str, dict[str, Any]]:
-    """Every prediction that was paid for, by id; ``canceled`` says that somebody stopped it."""
+    """Every prediction that was paid for, by id; ``canceled`` says that somebody stopped it.
+
+    The sandbox writes over what a prediction was to say an hour after its end: see ``read_inputs``.
+    """
     found: dict[str, dict[str, Any]] = {}
     for line in path.read_text().splitlines():
         record = json.loads(line)
@@ -52,6 +55,11 @@ def read_journal(path: Path) -> dict[str, dict[str, Any]]:
         else:
             found[record["id"]] = {**record, "canceled": False}
     return found
+
+
+def read_inputs(path: Path) -> dict[str, dict[str, Any]]:
+    """What the predictions were to say, by id, as far as it is not forgotten."""
+    return {key: r["input"] for key, r in read_journal(path).items() if r["input"]}
 
 
 def _rows(url: str, sql: str) -> list[tuple[Any, ...]]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import orjson
 
@@ -23,6 +24,7 @@ from tests.services.clock import Clock
 from tests.waiting import wait_until
 
 EACH = 2
+NOTING_SECONDS = 600.0  # well within the hour for which the sandbox knows what was to be said
 HEALING_SECONDS = 120.0  # without news, until what is not over counts as stuck
 KEPT = {"tts_dead_letter_queue", "tts_health_queue"}  # nobody reads them
 OVER = {"succeeded", "canceled"}
@@ -86,6 +88,7 @@ class Chaos:
         self._clocks = {str(n): Clock() for n in range(1, EACH + 1)} if clocks else {}
         self._random = Random(seed)
         self._counts: Counter[str] = Counter()
+        self._inputs: dict[str, dict[str, Any]] = {}  # of predictions, by id
 
     async def run(self, *, seconds: float, tasks: int) -> Report:
         """Do it, and say what was found."""
@@ -113,6 +116,7 @@ class Chaos:
             async with App(deployment.gateways, deployment.replicate) as app:
                 breaker = Breaker(app, deployment, self._harms)
                 reading = [asyncio.create_task(reader.run()) for reader in readers.values()]
+                reading.append(asyncio.create_task(self._note_inputs(deployment.journal)))
                 try:
                     await self._trouble(app, breaker, readers["steady"], seconds, tasks)
                     await self._peace(app, breaker, deployment, readers["steady"], report)
@@ -191,6 +195,12 @@ class Chaos:
                     self._counts[f"retry: {answer}"] += 1
             await asyncio.sleep(0.2)
 
+    async def _note_inputs(self, journal: Path) -> None:
+        """In a long run the sandbox forgets what the first predictions were to say."""
+        while True:
+            await asyncio.sleep(NOTING_SECONDS)
+            self._inputs |= await asyncio.to_thread(evidence.read_inputs, journal)
+
     # --- peace
 
     async def _peace(
@@ -237,6 +247,8 @@ class Chaos:
             await reader.caught_up(log[-1].position)
         texts = evidence.read_texts(url)
         journal = evidence.read_journal(deployment.journal)
+        for prediction, record in journal.items():
+            record["input"] = record["input"] or self._inputs[prediction]
         tasks = checker.by_task(log)
         found += checker.nothing_lost_or_invented(tasks, app.accepted, texts)
         wanted = {task_id: {"succeeded", "canceled"} for task_id in tasks}

@@ -14,32 +14,30 @@ from tts.processor.prediction_owners import Owner
 
 TOPICS = frozenset({Task.ProcessingStarted.TOPIC, Task.PredictionCreated.TOPIC})
 BATCH = 1000
+EARLIER_POSITIONS = 20_000  # read as well, for those who ask next and were asked for before
+REACH_POSITIONS = 200_000  # some 20,000 tasks: behind it, what was read is begun anew, not kept
 
 
-class RecordedPredictions:
-    """The ``ids`` of those from a position on; every look after the first reads what is new."""
+class PredictionsSince:
+    """The ``ids`` of those from the position ``start`` on."""
 
     def __init__(self, log: Log, start: int) -> None:
+        self.start = start
         self.ids: set[str] = set()
         self._log = log
-        self._start = self._position = start
+        self._position = start
         self._intents: dict[Owner, datetime] = {}
-        self._turn = asyncio.Lock()
-
-    async def look(self) -> None:
-        """Bring it up to date with the log, whatever that has lost."""
-        async with self._turn:
-            try:
-                await self._read()
-            except WentBack:
-                self.ids, self._intents, self._position = set(), {}, self._start
-                await self._read()
 
     def unsettled(self, since: datetime) -> set[Owner]:
         """Who decided on a creation, not before that time, and has no prediction in the log."""
         return {owner for owner, decided_at in self._intents.items() if decided_at > since}
 
-    async def _read(self) -> None:
+    async def read(self) -> None:
+        """Read what is new in the log.
+
+        Raises:
+            WentBack: some of what was read may be gone; this can go no further.
+        """
         end = await self._log.position()
         while events := await self._log.read(self._position, BATCH, TOPICS):
             for event in events:
@@ -56,3 +54,37 @@ class RecordedPredictions:
         else:
             decided_at = datetime.fromisoformat(state["timestamp"])
             self._intents |= {(event.task_id, index): decided_at for index in state["segments"]}
+
+
+class RecordedPredictions:
+    """One for each process: all who are in doubt share what has been read.
+
+    After a failover a whole backlog is, and would otherwise read the log once for each task.
+    """
+
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._shared: PredictionsSince | None = None
+        self._turn = asyncio.Lock()
+
+    async def since(self, position: int) -> PredictionsSince:
+        """Those from a position on, or from an earlier one, as the log has them now."""
+        async with self._turn:
+            shared = self._shared
+            if shared is None or not self._reaches(shared, position):
+                shared = self._begin(position)
+            try:
+                await shared.read()
+            except WentBack:
+                shared = self._begin(position)
+                await shared.read()
+            return shared
+
+    def _reaches(self, shared: PredictionsSince, position: int) -> bool:
+        span = self._log.epochs.span(shared.start, position)
+        return shared.start <= position and span < REACH_POSITIONS
+
+    def _begin(self, position: int) -> PredictionsSince:
+        start = self._log.epochs.before(position, EARLIER_POSITIONS)
+        self._shared = PredictionsSince(self._log, start)
+        return self._shared

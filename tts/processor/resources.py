@@ -17,6 +17,7 @@ from tts.ports.tracing import NO_TRACING, Tracing
 from tts.processor.forgotten_predictions import ForgottenPredictions
 from tts.processor.kept_audio import KeptAudio
 from tts.processor.prediction_owners import PredictionOwners
+from tts.processor.recorded_predictions import RecordedPredictions
 from tts.processor.wakeups import Wakeups
 from tts.processor.workplace import Workplace
 
@@ -69,6 +70,7 @@ class Resources:
     observe: Callable[[StepOutcome], None]
     prediction_owners: PredictionOwners
     forgotten_predictions: ForgottenPredictions
+    recorded_predictions: RecordedPredictions
     witnesses: Witnesses = nobody
     tracing: Tracing = NO_TRACING
     wakeups: Wakeups = field(default_factory=Wakeups)

@@ -25,7 +25,7 @@ from tts.domain.values import Segment
 from tts.ports.epochs import Epoch
 from tts.ports.speech import Listed, Speech
 from tts.processor.prediction_owners import Owner
-from tts.processor.recorded_predictions import RecordedPredictions
+from tts.processor.recorded_predictions import PredictionsSince
 from tts.processor.resources import Resources
 from tts.processor.script import words
 
@@ -55,7 +55,6 @@ class Settlement:
         self._task_id = task.id
         self._template_id = task.template_id
         self._asked_at = task.created_on
-        self._surveys: dict[int, RecordedPredictions] = {}
         # So long after an intent its creation is over, and the list would show the prediction.
         self._window = INTENT_FRESH + LIST_LAG + timedelta(seconds=resources.create_timeout)
 
@@ -140,7 +139,7 @@ class Settlement:
                 return Look(prediction.id, certain=True)
         return Look(None, certain)
 
-    async def _recorded(self, owner: Owner, *, whole: bool) -> RecordedPredictions:
+    async def _recorded(self, owner: Owner, *, whole: bool) -> PredictionsSince:
         """The predictions that the log has, and who may be about to get one of which it has none.
 
         From well before the last intent of the segment in doubt, or for the ``whole`` of its task.
@@ -155,10 +154,7 @@ class Settlement:
         ]
         start = events[0].position if whole else intents[-1]
         position = self._resources.log.epochs.before(start, LOOKBACK_POSITIONS)
-        if position not in self._surveys:  # one, unless the intent is a new one
-            self._surveys[position] = RecordedPredictions(self._resources.log, position)
-        await self._surveys[position].look()
-        return self._surveys[position]
+        return await self._resources.recorded_predictions.since(position)
 
     async def _rivals(self, unsettled: Iterable[Owner], speech: Speech) -> AsyncIterator[datetime]:
         """When others decided on creations for the same speech that may be under way now.
