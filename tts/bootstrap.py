@@ -227,7 +227,7 @@ class Composition:
         if is_shared(self.store):
             from tts.store.signals import PostgresSignals  # noqa: PLC0415 -- with psycopg
 
-            return PostgresSignals(self.store.server)
+            return PostgresSignals(self.store.server, self.store.listening)
         if self._alone:
             return LocalSignals()
         logger.warning("Webhooks are off: separate processes need PostgreSQL for them, not SQLite")

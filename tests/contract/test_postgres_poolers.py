@@ -130,9 +130,14 @@ async def leads(store: PostgresStore, name: str) -> bool:
 
 async def until_heard(one: PostgresStore, other: PostgresStore) -> None:
     """A word of the one reaches the other."""
-    async with PostgresSignals(other.server).listen() as words:
-        await PostgresSignals(one.server).send("word")
-        assert await anext(words) == "word"
+    words: asyncio.Queue[str] = asyncio.Queue()
+    signals = PostgresSignals(other.server, other.listening)
+    listening = asyncio.create_task(signals.listen(words.put_nowait, lambda: None))
+    while words.empty():
+        await PostgresSignals(one.server, one.listening).send("word")
+        await asyncio.sleep(0.05)
+    assert await words.get() == "word"
+    listening.cancel()
 
 
 class TestTransactionMode:

@@ -117,7 +117,7 @@ async def test_a_follower_without_wake_ups_polls(backend):
     """A lost wake-up costs about a second, not the event."""
     async with backend.store() as writer, backend.store() as reader:
         batches = reader.follow(0)
-        deaf = reader._watching if backend.is_sqlite else reader._listening
+        deaf = reader._watching if backend.is_sqlite else reader.listening._task
         deaf.cancel()
         await asyncio.wait([deaf])
         waiting = asyncio.create_task(take(batches, 1))

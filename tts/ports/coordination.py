@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol, TypeVar
 
@@ -52,11 +52,11 @@ class Signals(Protocol):
         """
         ...
 
-    def listen(self) -> AbstractAsyncContextManager[AsyncIterator[str]]:
-        """Every word that is sent while the context is open, by whichever process.
+    async def listen(self, hear: Callable[[str], None], begun: Callable[[], None]) -> None:
+        """Hear every word, whoever sends it, until canceled; outages are waited out.
 
-        Raises:
-            Unavailable: at the start or while waiting: words may have been missed.
+        ``begun`` is called when the listening begins, and begins again: words from before may have
+        been missed.
         """
         ...
 

@@ -141,25 +141,29 @@ class ClaimedTask:
         await self._load()
 
     async def _load(self) -> None:
-        await self._restore()
-        self.task, _ = await self._application.load(self.task.id)
+        history = await self._history()
+        if await self._restore(history):
+            history = await self._history()
+        self.task = self._application.replay(history)
         self._ahead = False
         self.reloads += 1
 
-    async def _restore(self) -> None:
-        """Append again what the log has lost of what this worker had appended."""
+    async def _history(self) -> list[Recorded]:
         try:
-            history = await self._application.history(self.task.id)
+            return await self._application.history(self.task.id)
         except TaskNotFound as error:
             raise HistoryLost(self.task.id) from error
+
+    async def _restore(self, history: Sequence[Recorded]) -> bool:
+        """Append again what the log has lost of what this worker had appended; whether it had."""
         if not self._appended:
-            return
+            return False
         last = self._appended[-1]
         for event in history:
             if event.version == last.originator_version:
                 if (event.topic, event.state) != (last.topic, last.state):
                     raise HistoryLost(self.task.id)
-                return
+                return False
         newest = history[-1]
         lost = [event for event in self._appended if event.originator_version > newest.version]
         before = [e for e in self._appended if e.originator_version == newest.version]
@@ -172,6 +176,7 @@ class ClaimedTask:
             await self._persist(lost)
         except Conflict as error:
             raise HistoryLost(self.task.id) from error
+        return True
 
     async def pause(self, seconds: float, wake: asyncio.Event | None = None) -> None:
         """Wait, at most until the log has news of the task or ``wake`` is set."""

@@ -121,10 +121,10 @@ class Settlement:
         whole: bool = False,
     ) -> Look:
         """Whether one of those that are listed, newest first, is surely nobody else's."""
-        if not listed:
-            return Look(None, certain=not self._owners.under_way(speech))
         owner = (self._task_id, segment)
-        recorded = await self._recorded(owner, whole=whole)
+        recorded = await self._recorded(owner, whole=whole) if listed else None
+        if recorded is None or recorded.ids.issuperset(each.id for each in listed):
+            return Look(None, certain=not self._owners.under_way(speech))
         unsettled = recorded.unsettled(self._application.now() - self._window)
         rivals = [intent async for intent in self._rivals(unsettled - {owner}, speech)]
         if self._owners.under_way(speech):

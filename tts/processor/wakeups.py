@@ -10,7 +10,6 @@ import contextlib
 import time
 from collections.abc import Callable, Iterator
 
-from tts.patience import Outage
 from tts.ports.coordination import Signals
 
 REMEMBERED_SECONDS = 60.0  # a webhook can be faster than the reply to the creation
@@ -54,20 +53,11 @@ class Wakeups:
             event.set()
 
     async def run(self, signals: Signals) -> None:
-        """Wake whom the signals name, until canceled; outages are waited out.
+        """Wake whom the signals name, until canceled.
 
         Whoever waits when the listening begins (again) is woken: his signal may have been lost.
         """
-        outage = Outage("No webhook is heard of")
-
-        async def listen() -> None:
-            async with signals.listen() as prediction_ids:
-                outage.over()
-                self._wake_all()
-                async for prediction_id in prediction_ids:
-                    self.wake(prediction_id)
-
-        await outage.wait_out(listen)
+        await signals.listen(self.wake, self._wake_all)
 
     def _wake_all(self) -> None:
         for events in self._waiting.values():

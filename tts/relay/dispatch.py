@@ -23,6 +23,7 @@ from tts.relay.pace import Pace
 from tts.relay.unfinished import ROUNDS, Unfinished
 
 STALL_SECONDS = 1.0  # after which it is asked why nobody takes what was published
+MARK_SECONDS = 0.02  # until what was published is marked, unless a processor took it
 
 
 class Dispatch:
@@ -52,6 +53,8 @@ class Dispatch:
         self._publish = publish
         self._window = window
         self._changed = asyncio.Event()
+        self._unmarked: list[Round] = []
+        self._sent = asyncio.Event()
 
     async def recall(self, tasks: Mapping[UUID, Unfinished], followed: int) -> None:
         """Take over what an earlier leadership left; what comes after ``followed`` is accounted."""
@@ -107,6 +110,20 @@ class Dispatch:
             except TimeoutError:
                 await self._look_for_held()
 
+    async def mark(self) -> None:
+        """Mark what waits with the broker as queued, until canceled.
+
+        A processor that is free has it at once, and its claim says that it was queued: who marked
+        it at the same time would only be in its way.
+        """
+        while True:
+            await self._sent.wait()
+            self._sent.clear()
+            await asyncio.sleep(MARK_SECONDS)
+            unmarked, self._unmarked = self._unmarked, []
+            waiting = (each for each in unmarked if each.task_id in self.published)
+            await asyncio.gather(*map(self._mark, waiting))
+
     async def _look_for_held(self) -> None:
         """Find out which rounds have left the queue although nobody has taken them."""
         with contextlib.suppress(Unavailable):
@@ -137,6 +154,10 @@ class Dispatch:
 
     async def _send(self, item: Round) -> None:
         await self._publish(work(item.task_id, item.position))
+        self._unmarked.append(item)
+        self._sent.set()
+
+    async def _mark(self, item: Round) -> None:
         place = next((n for n, each in enumerate(self.waiting(), 1) if each == item.position), None)
         await self._application.mark_queued(
             item.task_id,

@@ -160,6 +160,7 @@ class Relay:
                 self._look_after(rescue),
                 self._follow(dispatch, rescue),
                 dispatch.run(),
+                dispatch.mark(),
             )
         finally:
             with contextlib.suppress(Unavailable, WentBack):  # what it costs is a few duplicates

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import TypeVar
 
 T = TypeVar("T")
-
-BUFFERED = 10_000  # words that a slow listener may be behind; older ones are lost on him
 
 
 class MemoryDocuments:
@@ -30,26 +27,18 @@ class LocalSignals:
     """Implements Signals of :mod:`tts.ports.coordination` for those who share this object."""
 
     def __init__(self) -> None:
-        self._listeners: set[asyncio.Queue[str]] = set()
+        self._listeners: list[Callable[[str], None]] = []
 
     async def send(self, word: str) -> None:
         """See :class:`tts.ports.coordination.Signals`."""
-        for queue in self._listeners:
-            if queue.full():
-                queue.get_nowait()
-            queue.put_nowait(word)
+        for hear in self._listeners:
+            hear(word)
 
-    @contextlib.asynccontextmanager
-    async def listen(self) -> AsyncIterator[AsyncIterator[str]]:
+    async def listen(self, hear: Callable[[str], None], begun: Callable[[], None]) -> None:
         """See :class:`tts.ports.coordination.Signals`."""
-        queue: asyncio.Queue[str] = asyncio.Queue(BUFFERED)
-        self._listeners.add(queue)
+        self._listeners.append(hear)
         try:
-            yield _all(queue)
+            begun()
+            await asyncio.Event().wait()
         finally:
-            self._listeners.discard(queue)
-
-
-async def _all(queue: asyncio.Queue[str]) -> AsyncIterator[str]:
-    while True:
-        yield await queue.get()
+            self._listeners.remove(hear)

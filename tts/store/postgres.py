@@ -14,7 +14,6 @@ import orjson
 import psycopg
 from eventsourcing.persistence import StoredEvent
 from psycopg import AsyncConnection, Notify
-from psycopg.sql import SQL, Identifier
 
 from tts.patience import Outage
 from tts.ports.epochs import Epoch, Epochs, WentBack
@@ -23,10 +22,11 @@ from tts.ports.schema import Schema
 from tts.store.group_commit import Append, GroupCommit, ObserveCommit, nobody
 from tts.store.losses import Losses, ObserveLoss
 from tts.store.postgres_archive import PostgresArchive
-from tts.store.postgres_bounds import PATIENCE_SECONDS, bounded, notices
+from tts.store.postgres_bounds import PATIENCE_SECONDS, bounded
 from tts.store.postgres_clock import ObserveSkew, ServerClock
 from tts.store.postgres_errors import translated
 from tts.store.postgres_leadership import SessionLeadership, session_leadership
+from tts.store.postgres_listening import Listener, Listening
 from tts.store.postgres_server import PostgresServer
 from tts.store.tailer import Bell, Stretch, follow
 
@@ -115,8 +115,8 @@ class PostgresStore:
         self._bell = Bell()
         self.clock = ServerClock(observe_skew)
         self._clock: asyncio.Task[None] | None = None
-        self._listening: asyncio.Task[None] | None = None
-        self._channels: frozenset[str] = frozenset()
+        self.listening = Listening(self.server)
+        self._channels: frozenset[str] = frozenset()  # those that ring the bell
         self._news = ""  # the channel that tells of every append
 
     async def open(self) -> None:
@@ -132,10 +132,10 @@ class PostgresStore:
     async def aclose(self) -> None:
         """Settle what was asked for and disconnect."""
         await self._group.flush()
-        for task in (self._clock, self._listening):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait([task])
+        await self.listening.aclose()
+        if self._clock is not None:
+            self._clock.cancel()
+            await asyncio.wait([self._clock])
         if self._writer is not None:
             await self._writer.close()
         await self.server.aclose()
@@ -275,28 +275,10 @@ class PostgresStore:
                 return [row[0] for row in await cursor.fetchall()]
 
     def _listen_to(self, channels: Collection[str]) -> None:
-        if not self._channels.issuperset(channels):
-            self._channels = self._channels.union(channels)
-            if self._listening is not None:
-                self._listening.cancel()
-            self._listening = asyncio.create_task(self._listen())
-
-    async def _listen(self) -> None:
-        outage = Outage("LISTEN is interrupted")
-
-        async def listen() -> None:
-            with translated():
-                async with await self.server.connect_directly() as connection:
-                    async with bounded(connection):
-                        for channel in self._channels:
-                            await connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
-                    outage.over()
-                    # What was committed before the LISTEN was announced to nobody.
-                    self._bell.kick()
-                    async for notice in notices(connection):
-                        self._hear(notice)
-
-        await outage.wait_out(listen)
+        new = frozenset(channels) - self._channels
+        if new:
+            self._channels |= new
+            self.listening.add(Listener(new, self._hear, self._bell.kick))
 
     def _hear(self, notice: Notify) -> None:
         if notice.channel == self._news and notice.payload:
