@@ -11,6 +11,7 @@ from collections.abc import Callable
 from tests.bench import (
     accept,
     append,
+    archive,
     capacity,
     conditions,
     cost,
@@ -35,6 +36,7 @@ MEASUREMENTS: dict[str, Callable[[], object]] = {
     "footprint": footprint.main,
     "rebuild": rebuild.main,
     "soak": soak.main,
+    "archive": archive.main,
     "capacity": capacity.main,
     "cost": cost.main,
     "fairness": fairness.main,

@@ -14,6 +14,7 @@ from tests.histories import new_task, stored
 from tests.read_models import projecting
 from tests.services.stores import Backend, Store
 from tests.waiting import until
+from tts.callbacks import callbacks
 from tts.domain.task import Task
 from tts.domain.values import Status
 from tts.ports.log import Payload
@@ -29,7 +30,7 @@ TEXT = "你好，欢迎使用语音合成服务。今天天气很好，我们一
 async def fill(backend: Backend, events: int) -> int:
     """Write at least so many events and bring the read models up to date; how many tasks it were.
 
-    Relay and read models have seen it all, as in a service that has run for long.
+    Relay, callbacks and read models have seen it all, as in a service that has run for long.
     """
     random, tasks = Random(events), 0
     async with backend.store() as store:
@@ -37,7 +38,7 @@ async def fill(backend: Backend, events: int) -> int:
             batch = [_life(random, tasks + n) for n in range(AT_ONCE)]
             await asyncio.gather(*(_append(store, life) for life in batch))
             tasks += len(batch)
-        for name in (relay.NAME, rescue.UNFINISHED):
+        for name in (relay.NAME, rescue.UNFINISHED, callbacks.NAME):
             await store.save_checkpoint(name, end)
         async with open_database(backend.url) as database, projecting(store, database) as projector:
             await until(lambda: projector.position >= end, "the read models are there", SECONDS)
