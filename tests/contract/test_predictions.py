@@ -503,9 +503,19 @@ async def test_pages_that_are_too_large_are_asked_for_in_shorter_times(server, p
     assert times[-1]["created_before"] < ["2026-05-01T12:00:09"]
 
 
-async def test_pages_that_are_too_large_for_any_time_prove_nothing(server, predictions):
+async def test_the_shortest_time_may_have_a_large_page(server, predictions):
+    """One output, or a moment with many, must not hide all other predictions for an hour."""
+    huge = answer({"next": None, "results": [listed("x", logs="x" * 9_000_000), listed("ours")]})
+    server.on(LIST, huge)
+    assert "ours" in ids(await predictions.find(SPEECH, since=SINCE, until=UNTIL))
+
+
+async def test_pages_that_are_too_large_for_any_time_prove_nothing(
+    server, predictions, monkeypatch
+):
     """The doubt stays, and the search ends."""
-    server.on(LIST, Reply(body=b" " * 5_000_001))
+    monkeypatch.setattr("tts.replicate.predictions.NARROWEST_BYTES", 6_000_000)
+    server.on(LIST, Reply(body=b" " * 6_000_001))
     error = await failure(predictions.find(SPEECH, since=SINCE, until=UNTIL))
     assert error.treatment is Treatment.AMBIGUOUS
     assert len(server.requests) < 10

@@ -21,7 +21,7 @@ import orjson
 
 from tts.http.errors import FetchError, TooLarge
 from tts.http.reach import Reach
-from tts.http.transport import Transport
+from tts.http.transport import MAX_BYTES, Transport
 from tts.ports.speech import Listed, Prediction, Speech, Survey
 from tts.replicate.documents import (
     created_at,
@@ -45,6 +45,7 @@ CONNECT_SECONDS = 5.0
 CANCEL_AFTER_SECONDS = (5, 24 * 3600)  # what the header may say
 PAGES = 1000  # of 100 predictions each: more than an account makes in any window
 NARROWEST = timedelta(seconds=1)  # of a list's window; Replicate's times may be no finer
+NARROWEST_BYTES = 100_000_000  # of a page of such a window; such pages are read one at a time
 OVERLAP = timedelta(milliseconds=1)  # whether a window has its ends, Replicate does not say
 OVER = frozenset({400, 404, 409, 410, 422})  # to a cancellation: nothing runs
 
@@ -105,6 +106,7 @@ class ReplicatePredictions:
         self._token = token
         self._base_url = base_url
         self._transport = _NoHiddenRetries(trust=trust)
+        self._narrowest = asyncio.Lock()
         reach = Reach(frozenset(output_hosts), own=httpx.URL(base_url))
         self._outputs = Outputs(
             max_bytes=max_bytes, timeout=download_timeout, reach=reach, trust=trust
@@ -191,10 +193,11 @@ class ReplicatePredictions:
                 and since <= (moment := created_at(result, since))
             ]
         except TooLarge as error:
-            # Others' inputs may be large files: of a shorter time there are fewer.
+            # Inputs and outputs may be whole files: of a shorter time there are fewer.
             span = until - since
             if span < 2 * NARROWEST:
-                raise unreadable("find", "a page of the list is too large") from error
+                reason = f"the list of a second has a page of over {NARROWEST_BYTES:,} bytes"
+                raise unreadable("find", reason) from error
         middle = since + span / 2
         newer = await self._listed(kind, middle, until)
         return newer + await self._listed(kind, since, middle + OVERLAP)
@@ -203,8 +206,9 @@ class ReplicatePredictions:
         """Every entry of the list, page after page."""
         query = urlencode({"created_after": since.isoformat(), "created_before": until.isoformat()})
         seen = {query}
+        is_narrow = until - since < 2 * NARROWEST
         while True:
-            page = await self._call("find", "GET", f"/v1/predictions?{query}")
+            page = await self._page(f"/v1/predictions?{query}", is_narrow=is_narrow)
             results = page.get("results")
             if not isinstance(results, list):
                 raise unreadable("find", "the list has no results")
@@ -218,6 +222,12 @@ class ReplicatePredictions:
             if query in seen or len(seen) >= PAGES:
                 raise unreadable("find", f"it goes round in circles, or has over {PAGES} pages")
             seen.add(query)
+
+    async def _page(self, url: str, *, is_narrow: bool) -> dict[str, Any]:
+        if not is_narrow:
+            return await self._call("find", "GET", url)
+        async with self._narrowest:
+            return await self._call("find", "GET", url, extensions={MAX_BYTES: NARROWEST_BYTES})
 
     async def cancel(self, prediction_id: str) -> None:
         """Stop it if it still runs; one that is over or gone is left alone."""
