@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -133,6 +134,8 @@ async def test_an_update_says_which_place_it_was(tmp_path: Path):
     async with waiting_at(tmp_path, window=2) as site:
         first, second, third = await site.ask(3)
         await until(lambda: _waits(site.relay, 3), "they wait")
+        for task_id in (first, second):
+            await until(partial(_queued, site, task_id), "it is with the broker")
         await brought(site.its.application, first, Status.DEQUEUED)
         await until(lambda: _queued(site, third), "the third one's turn has come")
         for _ in range(2):
