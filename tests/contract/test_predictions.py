@@ -677,6 +677,17 @@ async def test_what_is_not_whole_is_downloaded_again_before_anything_is_paid(
     assert await predictions.download(f"{server.url}/o.wav") == b"RIFF" * 200
 
 
+async def test_an_output_within_its_limit_may_be_in_the_document_itself(server):
+    """It was paid for, and minutes of speech in base64 are more than any other document."""
+    sound = "data:audio/wav;base64," + "UklG" * 1_500_000
+    server.on(GET, answer(prediction("succeeded", output=sound)))
+    async with adapter(server.url, max_bytes=4_500_000) as predictions:
+        assert (await predictions.get(ID)).output_url == sound
+    async with adapter(server.url, max_bytes=500_000) as predictions:
+        error = await failure(predictions.get(ID))
+    assert outcome(error) == ("poll", *UNREADABLE)
+
+
 async def test_the_parts_of_an_output_become_one_in_their_order(server):
     """None is dropped."""
     for name, pitch in (("1", 440), ("2", 880)):

@@ -21,7 +21,7 @@ import orjson
 
 from tts.http.errors import FetchError, TooLarge
 from tts.http.reach import Reach
-from tts.http.transport import MAX_BYTES, Transport
+from tts.http.transport import JSON_BYTES, MAX_BYTES, Transport
 from tts.ports.speech import Listed, Prediction, Speech, Survey
 from tts.replicate.documents import (
     created_at,
@@ -107,6 +107,7 @@ class ReplicatePredictions:
         self._base_url = base_url
         self._transport = _NoHiddenRetries(trust=trust)
         self._narrowest = asyncio.Lock()
+        self._longest = JSON_BYTES + max_bytes * 4 // 3  # its output may be in it, in base64
         reach = Reach(frozenset(output_hosts), own=httpx.URL(base_url))
         self._outputs = Outputs(
             max_bytes=max_bytes, timeout=download_timeout, reach=reach, trust=trust
@@ -140,7 +141,7 @@ class ReplicatePredictions:
             StepError: at step ``poll``: it cannot be read now, or it failed, is lost or expired.
         """
         path = f"/v1/predictions/{quote(prediction_id, safe='')}"
-        document = await self._call("poll", "GET", path)
+        document = await self._call("poll", "GET", path, extensions={MAX_BYTES: self._longest})
         return read(document, prediction_id, self._version)
 
     async def find(self, speech: Speech, *, since: datetime, until: datetime) -> list[Listed]:
