@@ -24,13 +24,15 @@ class Gathering:
     def pause(self, events: int, began: float, ended: float) -> float:
         """How long to wait after some events were handed out, from ``began`` to ``ended``.
 
-        Where events are gathered, handing out takes half of the time: requests are served, too.
+        Where events are gathered, at least half of the time is left for requests; the further the
+        streams are behind, the more events they wait for.
         """
         passed = max(began - self._at, 1e-6)
         self._at = began
-        weight = 1 - math.exp(-passed / MEMORY_SECONDS)
-        self._rate += weight * (events / passed - self._rate)
+        forgotten = math.exp(-passed / MEMORY_SECONDS - events / MEMORY_EVENTS)
+        self._rate += (1 - forgotten) * (events / passed - self._rate)
         self._cost += (1 - math.exp(-events / MEMORY_EVENTS)) * (ended - began - self._cost)
-        if self._rate * self._cost <= SHARE_MAX:
+        excess = self._rate * self._cost - SHARE_MAX
+        if excess <= 0:
             return 0.0
-        return min(ended - began, PAUSE_MAX_SECONDS)
+        return min(max(ended - began, excess * PAUSE_MAX_SECONDS), PAUSE_MAX_SECONDS)

@@ -270,7 +270,8 @@ WAYS: Mapping[str, Way] = {
     "tts projections rebuild tasks --archive /archive": ARCHIVE,
     "tts archive restore /archive": ARCHIVE,
     "make ops": made,
-    **{f'make bench BENCH="--record {name}"': made for name in ("cost", "fanout", "peers", "soak")},
+    "make bench BENCH=archive": made,
+    **{f'make bench BENCH="--record {name}"': made for name in ("peers", "soak")},
     "python -m tests.bench capacity": elsewhere("tests/bench/__main__.py", "capacity.main"),
     "pip install --force-reinstall --only-binary soundfile soundfile": untried(
         "it changes the environment that the tests run in"
