@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from psycopg import Notify
@@ -56,11 +56,8 @@ class Listening:
         self._task = asyncio.create_task(self._listen())
 
     @contextlib.contextmanager
-    def added(
-        self, channels: Collection[str], hear: Callable[[Notify], None], begun: Callable[[], None]
-    ) -> Iterator[None]:
+    def added(self, listener: Listener) -> Iterator[None]:
         """Listen for one more while the context is open."""
-        listener = Listener(frozenset(channels), hear, begun)
         self.add(listener)
         try:
             yield
@@ -77,7 +74,6 @@ class Listening:
         outage = Outage("LISTEN is interrupted")
 
         async def listen() -> None:
-            self._is_up = False
             with translated():
                 async with await self._server.connect_directly() as connection:
                     async with bounded(connection):
@@ -85,11 +81,15 @@ class Listening:
                             await connection.execute(SQL("LISTEN {}").format(Identifier(channel)))
                     outage.over()
                     self._is_up = True
-                    for listener in self._listeners:
-                        listener.begun()
-                    async for notice in notices(connection):
+                    try:
                         for listener in self._listeners:
-                            if notice.channel in listener.channels:
-                                listener.hear(notice)
+                            listener.begun()
+                        async for notice in notices(connection):
+                            for listener in self._listeners:
+                                if notice.channel in listener.channels:
+                                    listener.hear(notice)
+                    finally:
+                        if self._task is asyncio.current_task():  # else another has taken its place
+                            self._is_up = False
 
         await outage.wait_out(listen)

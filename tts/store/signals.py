@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from tts.store.postgres_listening import Listening
+from tts.store.postgres_listening import Listener, Listening
 from tts.store.postgres_server import PostgresServer
 
 CHANNEL = "tts_signals"
@@ -24,5 +24,6 @@ class PostgresSignals:
 
     async def listen(self, hear: Callable[[str], None], begun: Callable[[], None]) -> None:
         """See :class:`tts.ports.coordination.Signals`."""
-        with self._listening.added([CHANNEL], lambda notice: hear(notice.payload), begun):
+        listener = Listener(frozenset([CHANNEL]), lambda notice: hear(notice.payload), begun)
+        with self._listening.added(listener):
             await asyncio.Event().wait()
