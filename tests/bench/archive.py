@@ -30,7 +30,6 @@ from tests.services.stores import Backend
 
 EVENTS = int(os.environ.get("ARCHIVE_EVENTS", "200000"))
 PAUSE_SECONDS, ALONE_SECONDS = 0.02, 15.0
-TABLE = "pg_total_relation_size('stored_events')"
 
 
 def main(events: int = EVENTS) -> dict[str, float]:
@@ -68,12 +67,15 @@ def _beside(name: str, folder: Path, postgres: Postgres | None, events: int) -> 
             with subprocess.Popen(command, env={**os.environ, **env}) as archiving:
                 beside = _posts(client, lambda: archiving.poll() is None)
             seconds = time.monotonic() - began
+    if archiving.returncode != 0:
+        raise RuntimeError(f"{command} ended with {archiving.returncode}")
+    moved = backend.sql("SELECT count(*) FROM archived_tasks")[0][0]
     after = _size(backend)
     if not backend.is_sqlite:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("VACUUM stored_events")
     ratio = _p99(beside) / _p99(alone)
-    _say(f"{name}: half of {tasks} tasks archived in {seconds:.1f} s")
+    _say(f"{name}: {moved} of {tasks} tasks archived in {seconds:.1f} s")
     _say(f"  log {before:.0f} MB, then {after:.0f} MB, {_size(backend):.0f} MB after VACUUM")
     _say(f"  POST alone:  {_shown(alone)}")
     _say(f"  POST beside: {_shown(beside)}, p99 {ratio:.2f} × as long")
@@ -97,7 +99,7 @@ def _size(backend: Backend) -> float:
     """Megabytes of the log, with its indexes."""
     if backend.is_sqlite:
         return backend.path.stat().st_size / 1e6
-    return float(backend.sql(f"SELECT {TABLE}")[0][0]) / 1e6
+    return float(backend.sql("SELECT pg_total_relation_size('stored_events')")[0][0]) / 1e6
 
 
 def _shown(milliseconds: list[float]) -> str:

@@ -48,7 +48,7 @@ def read_journal(path: Path) -> dict[str, dict[str, Any]]:
     The sandbox writes over what a prediction was to say an hour after its end: see ``read_inputs``.
     """
     found: dict[str, dict[str, Any]] = {}
-    for line in path.read_text().splitlines():
+    for line in path.read_text().split("\n")[:-1]:  # the last one may be being written
         record = json.loads(line)
         if "canceled" in record:
             found[record["canceled"]]["canceled"] = True
