@@ -94,7 +94,7 @@ class HttpTemplates:
         self._cache_size = cache_size
         self._cache: OrderedDict[str, _Known | _Refused] = OrderedDict()
         self._under_way: dict[str, asyncio.Task[Template]] = {}
-        self._client = httpx.AsyncClient(transport=Transport(trust=trust), timeout=timeout)
+        self._transport = Transport(timeout=timeout, trust=trust)
 
     async def fetch(self, template_id: str) -> Template:
         """The template; those who ask for one at the same time share one look at it.
@@ -125,7 +125,7 @@ class HttpTemplates:
         for look in looks:
             look.cancel()
         await asyncio.gather(*looks, return_exceptions=True)
-        await self._client.aclose()
+        await self._transport.aclose()
 
     async def _look(self, template_id: str, stale: _Known | None) -> Template:
         now = asyncio.get_running_loop().time()
@@ -202,7 +202,7 @@ class HttpTemplates:
         name = url.rsplit("/", 1)[1]
         try:
             reply = await fetch(
-                self._client, url, limit=limit, headers=headers, head_only=head_only
+                self._transport, url, limit=limit, headers=headers, head_only=head_only
             )
         except (ForeignRedirect, OutOfReach) as error:
             raise _refusal("template_redirect", f"{name}: {error}") from error

@@ -16,7 +16,6 @@ from tts.ports.callbacks import Reply, Undelivered
 
 CONNECT_SECONDS = 5.0
 ANSWER_SECONDS = 15.0
-REPLY_MAX_BYTES = 64 * 1024  # which are read to keep the connection, and not looked at
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,22 +53,19 @@ class HttpCallbackSender:
     """Implements CallbackSender of :mod:`tts.ports.callbacks`; ``reach`` says where it may go."""
 
     def __init__(self, reach: Reach, *, trust: ssl.SSLContext | None = None) -> None:
-        self._client = httpx.AsyncClient(
-            transport=Transport(max_bytes=REPLY_MAX_BYTES, reach=reach, trust=trust),
-            timeout=httpx.Timeout(ANSWER_SECONDS, connect=CONNECT_SECONDS),
-            headers={"User-Agent": "tts-backend"},
-            trust_env=False,
+        self._transport = Transport(
+            timeout=ANSWER_SECONDS, connect_timeout=CONNECT_SECONDS, reach=reach, trust=trust
         )
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._transport.aclose()
 
     async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Reply:
         """See :class:`tts.ports.callbacks.CallbackSender`."""
         try:
-            async with self._client.stream("POST", url, headers=headers, content=body) as response:
-                return Reply(response.status_code, retry_after(response.headers))
+            async with self._transport.ask("POST", url, headers=headers, body=body) as answer:
+                return Reply(answer.status, retry_after(answer.headers))
         except FetchError as error:
             raise Undelivered(f"not sent: {error}") from error
         except httpx.TimeoutException as error:

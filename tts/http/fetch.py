@@ -11,10 +11,17 @@ from http import HTTPStatus
 import httpx
 
 from tts.http.errors import ForeignRedirect, OutOfReach
-from tts.http.transport import MAX_BYTES
+from tts.http.transport import NOTHING, Transport
 
 REDIRECTS = 3
 _WITH_BODY = {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT}
+_REDIRECTS = {
+    HTTPStatus.MOVED_PERMANENTLY,
+    HTTPStatus.FOUND,
+    HTTPStatus.SEE_OTHER,
+    HTTPStatus.TEMPORARY_REDIRECT,
+    HTTPStatus.PERMANENT_REDIRECT,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,43 +29,42 @@ class Fetched:
     """A reply; the body of one that is no 200 or 206 is left unread."""
 
     status: int
-    headers: httpx.Headers
+    headers: Mapping[str, str]
     body: bytes
 
 
 async def fetch(
-    client: httpx.AsyncClient,
+    transport: Transport,
     url: str,
     *,
     limit: int,
-    headers: Mapping[str, str] | None = None,
+    headers: Mapping[str, str] = NOTHING,
     head_only: bool = False,
     elsewhere: bool = False,
 ) -> Fetched:
     """GET ``url``; ``head_only`` reads about ``limit`` bytes and leaves the rest.
 
-    A redirect is followed on its own host, and with ``elsewhere`` wherever the client reaches.
+    A redirect is followed on its own host, and with ``elsewhere`` wherever the transport reaches.
 
     Raises:
         FetchError: too large, compressed, or led to where nothing is fetched.
         httpx.HTTPError, httpx.InvalidURL: as httpx does; a body cut short is one of them.
     """
     target = httpx.URL(url)
-    extensions = {MAX_BYTES: None if head_only else limit}
     for _ in range(REDIRECTS + 1):
-        if target.userinfo:  # httpx would make a header of it
+        if target.userinfo:  # it would be sent along
             raise OutOfReach("its address carries credentials")
-        async with client.stream("GET", target, headers=headers, extensions=extensions) as response:
-            if response.has_redirect_location:
-                onward = target.join(response.headers["location"])
+        async with transport.ask("GET", target, headers=headers) as answer:
+            if answer.status in _REDIRECTS and "location" in answer.headers:
+                onward = target.join(answer.headers["location"])
                 if not (elsewhere or _stays(target, onward)):
                     raise ForeignRedirect("a redirect leads to another host")
                 target = onward
                 continue
             body = b""
-            if response.status_code in _WITH_BODY:
-                body = await (_head(response, limit) if head_only else _whole(response))
-            return Fetched(response.status_code, response.headers, body)
+            if answer.status in _WITH_BODY:
+                body = await (answer.head(limit) if head_only else answer.whole(limit))
+            return Fetched(answer.status, answer.headers, body)
     raise ForeignRedirect("it is redirected again and again")
 
 
@@ -86,17 +92,3 @@ def _stays(origin: httpx.URL, target: httpx.URL) -> bool:
         "http",
         "https",
     ) and target.port == origin.port is None
-
-
-async def _whole(response: httpx.Response) -> bytes:
-    # The response and its stream know each other: what httpx reads stays until the collector comes.
-    return b"".join([part async for part in response.aiter_bytes()])
-
-
-async def _head(response: httpx.Response, limit: int) -> bytes:
-    head = b""
-    async for part in response.aiter_bytes():
-        head += part
-        if len(head) >= limit:
-            break
-    return head

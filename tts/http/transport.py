@@ -1,4 +1,4 @@
-"""What sends the requests of our httpx clients: aiohttp, which is loaded for the first of them.
+"""What sends our requests: aiohttp, which is loaded for the first of them.
 
 It takes a tenth of a second and 8 MB, and a process that has nothing to ask for has no use for it.
 """
@@ -6,8 +6,10 @@ It takes a tenth of a second and 8 MB, and a process that has nothing to ask for
 from __future__ import annotations
 
 import ssl
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import httpx
 
@@ -17,34 +19,74 @@ if TYPE_CHECKING:
     from tts.http.aiohttp_transport import AiohttpTransport
 
 JSON_BYTES = 5_000_000  # the longest document that is read
-MAX_BYTES = "max_bytes"  # the request's extension with a limit of its own; None for no limit
+CONNECT_SECONDS = 5.0
+NOTHING: Mapping[str, str] = {}
 
 
-class Transport(httpx.AsyncBaseTransport):
+class Answer(Protocol):
+    """A reply whose body has not been read yet; the names of ``headers`` are in any case."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    async def whole(self, limit: int | None = None) -> bytes:
+        """The body, of at most ``limit`` bytes, or those that its transport allows.
+
+        Raises:
+            FetchError: it is longer, or compressed.
+            httpx.HTTPError: it was cut short.
+        """
+        ...
+
+    async def head(self, size: int) -> bytes:
+        """About the first ``size`` bytes; the rest is given up.
+
+        Raises:
+            FetchError, httpx.HTTPError: as :meth:`whole`.
+        """
+        ...
+
+
+class Transport:
     """For one event loop; proxies come from the environment, but none stands before this machine.
 
-    ``max_bytes`` bounds each body whose request has no limit of its own. With ``reach``, nothing
-    is connected to that it does not admit. ``trust`` says who vouches for servers; without one the
-    machine does.
-
-    Raises httpx's errors: ``ConnectError`` and ``ConnectTimeout`` only when nothing was sent; and
-    :class:`FetchError` for what must not be fetched or read.
+    ``timeout`` in seconds is how long a silence may last, ``connect_timeout`` what a connection may
+    take of it. ``max_bytes`` bounds each body that is read without a limit of its own. With
+    ``reach``, nothing is connected to that it does not admit. ``trust`` says who vouches for
+    servers; without one the machine does.
     """
 
     def __init__(
         self,
         *,
+        timeout: float,
+        connect_timeout: float = CONNECT_SECONDS,
         max_bytes: int = JSON_BYTES,
         reach: Reach | None = None,
         trust: ssl.SSLContext | None = None,
     ) -> None:
+        self._timeout = timeout
+        self._connect_timeout = min(timeout, connect_timeout)
         self._max_bytes = max_bytes
         self._reach = reach
         self._trust = trust
 
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Send the request; the body of the response is read as it is asked for."""
-        return await self._connections.handle_async_request(request)
+    def ask(
+        self,
+        method: str,
+        url: httpx.URL | str,
+        *,
+        headers: Mapping[str, str] = NOTHING,
+        body: bytes = b"",
+    ) -> AbstractAsyncContextManager[Answer]:
+        """Send a request; its answer can be read inside the context. No redirect is followed.
+
+        Raises:
+            httpx.HTTPError, httpx.InvalidURL: ``ConnectError`` and ``ConnectTimeout`` only when
+                nothing was sent.
+            FetchError: it leads to where nothing may be fetched.
+        """
+        return self._connections.ask(method, httpx.URL(url), headers, body)
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -55,4 +97,10 @@ class Transport(httpx.AsyncBaseTransport):
     def _connections(self) -> AiohttpTransport:
         from tts.http.aiohttp_transport import AiohttpTransport  # noqa: PLC0415 -- see above
 
-        return AiohttpTransport(max_bytes=self._max_bytes, reach=self._reach, trust=self._trust)
+        return AiohttpTransport(
+            timeout=self._timeout,
+            connect_timeout=self._connect_timeout,
+            max_bytes=self._max_bytes,
+            reach=self._reach,
+            trust=self._trust,
+        )

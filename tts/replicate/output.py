@@ -45,10 +45,7 @@ class Outputs:
         self._max_bytes = max_bytes
         self._timeout = timeout
         self._listed = bool(reach.hosts)
-        self._client = httpx.AsyncClient(
-            transport=Transport(max_bytes=max_bytes, reach=reach, trust=trust),
-            timeout=httpx.Timeout(timeout, connect=min(timeout, 5.0)),
-        )
+        self._transport = Transport(timeout=timeout, reach=reach, trust=trust)
 
     async def download(self, address: str) -> bytes:
         """The whole output; of several addresses, with a blank between them, the parts in one.
@@ -67,7 +64,7 @@ class Outputs:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._transport.aclose()
 
     async def _part(self, url: str, limit: int) -> bytes:
         try:
@@ -91,7 +88,7 @@ class Outputs:
     async def _fetched(self, url: str, limit: int) -> bytes:
         try:
             async with asyncio.timeout(self._timeout):
-                reply = await fetch(self._client, url, limit=limit, elsewhere=self._listed)
+                reply = await fetch(self._transport, url, limit=limit, elsewhere=self._listed)
         except (httpx.InvalidURL, httpx.UnsupportedProtocol, httpx.LocalProtocolError) as error:
             raise _unusable("its address is no http(s) URL") from error
         except (httpx.HTTPError, TimeoutError) as error:

@@ -1,8 +1,8 @@
-"""Replicate, through its own Python client, whose traps are closed off here.
+"""Replicate, with what its own Python client knows, whose traps are closed off here.
 
-Of that client (1.0.7) come the address, the token and the headers; its model of a prediction is
-passed by, because it refuses the status ``aborted`` and drops ``data_removed``, and so are its
-``run``, ``wait`` and ``FileOutput``.
+Of that client (1.0.7) come the address and the headers with the token. All else is passed by: it
+asks again behind our back, takes four times the CPU for a call, refuses the status ``aborted`` and
+drops ``data_removed``.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Collection, Iterable
+from collections.abc import AsyncIterator, Callable, Collection, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote, urlencode, urlsplit
 
 import httpx
@@ -21,7 +21,7 @@ import orjson
 
 from tts.http.errors import FetchError, TooLarge
 from tts.http.reach import Reach
-from tts.http.transport import JSON_BYTES, MAX_BYTES, Transport
+from tts.http.transport import JSON_BYTES, NOTHING, Answer, Transport
 from tts.ports.speech import Listed, Prediction, Speech, Survey
 from tts.replicate.documents import (
     created_at,
@@ -36,41 +36,15 @@ from tts.replicate.errors import refused, unreached, unreadable
 from tts.replicate.output import Outputs
 from tts.replicate.remote_clock import RemoteClock, utc_now
 
-if TYPE_CHECKING:
-    from replicate.client import Client
-
 T = TypeVar("T")
 
-CONNECT_SECONDS = 5.0
 CANCEL_AFTER_SECONDS = (5, 24 * 3600)  # what the header may say
 PAGES = 1000  # of 100 predictions each: more than an account makes in any window
 NARROWEST = timedelta(seconds=1)  # of a list's window; Replicate's times may be no finer
 NARROWEST_BYTES = 100_000_000  # of a page of such a window; such pages are read one at a time
 OVERLAP = timedelta(milliseconds=1)  # whether a window has its ends, Replicate does not say
+SUCCESSES = range(200, 300)
 OVER = frozenset({400, 404, 409, 410, 422})  # to a cancellation: nothing runs
-
-
-class _Refusal(Exception):
-    def __init__(self, response: httpx.Response, body: bytes) -> None:
-        super().__init__(response.status_code)
-        self.response = response
-        self.body = body
-
-
-class _NoHiddenRetries(Transport):
-    """Raises what the client would repeat ten times behind our back or strip of its headers."""
-
-    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        response = await super().handle_async_request(request)
-        if response.is_success:
-            return response
-        try:
-            body = await response.aread()
-        except FetchError:
-            body = b""  # the status says enough
-        finally:
-            await response.aclose()
-        raise _Refusal(response, body)
 
 
 class ReplicatePredictions:
@@ -105,7 +79,7 @@ class ReplicatePredictions:
         )
         self._token = token
         self._base_url = base_url
-        self._transport = _NoHiddenRetries(trust=trust)
+        self._transport = Transport(timeout=timeout, trust=trust)
         self._narrowest = asyncio.Lock()
         self._longest = JSON_BYTES + max_bytes * 4 // 3  # its output may be in it, in base64
         reach = Reach(frozenset(output_hosts), own=httpx.URL(base_url))
@@ -122,12 +96,10 @@ class ReplicatePredictions:
             "POST",
             "/v1/predictions",
             said=(speech.text, speech.instruction),
-            json={
-                "version": self._version,
-                "input": speech_input(speech),
-                **self._webhook,
-            },
-            headers={"Cancel-After": f"{seconds}s"},
+            body=orjson.dumps(
+                {"version": self._version, "input": speech_input(speech), **self._webhook}
+            ),
+            headers={"Cancel-After": f"{seconds}s", "Content-Type": "application/json"},
         )
         prediction_id = document.get("id")
         if not isinstance(prediction_id, str) or not prediction_id:
@@ -141,7 +113,7 @@ class ReplicatePredictions:
             StepError: at step ``poll``: it cannot be read now, or it failed, is lost or expired.
         """
         path = f"/v1/predictions/{quote(prediction_id, safe='')}"
-        document = await self._call("poll", "GET", path, extensions={MAX_BYTES: self._longest})
+        document = await self._call("poll", "GET", path, limit=self._longest)
         return read(document, prediction_id, self._version)
 
     async def find(self, speech: Speech, *, since: datetime, until: datetime) -> list[Listed]:
@@ -228,7 +200,7 @@ class ReplicatePredictions:
         if not is_narrow:
             return await self._call("find", "GET", url)
         async with self._narrowest:
-            return await self._call("find", "GET", url, extensions={MAX_BYTES: NARROWEST_BYTES})
+            return await self._call("find", "GET", url, limit=NARROWEST_BYTES)
 
     async def cancel(self, prediction_id: str) -> None:
         """Stop it if it still runs; one that is over or gone is left alone."""
@@ -249,41 +221,50 @@ class ReplicatePredictions:
         await self._outputs.aclose()
 
     @cached_property
-    def _client(self) -> Client:
+    def _client(self) -> httpx.AsyncClient:
         # It is loaded with the first call: a service that only starts need not wait for it.
         from replicate.client import Client  # noqa: PLC0415
 
-        return Client(
-            api_token=self._token,
-            base_url=self._base_url,
-            timeout=httpx.Timeout(self._timeout, connect=min(self._timeout, CONNECT_SECONDS)),
-            transport=self._transport,
-        )
+        # Its own transport would take a moment to be made, and is of no use.
+        idle = httpx.AsyncBaseTransport()
+        client = Client(api_token=self._token, base_url=self._base_url, transport=idle)
+        return client._async_client  # noqa: SLF001 -- nothing public tells what it sends
+
+    @cached_property
+    def _root(self) -> str:
+        return str(self._client.base_url).rstrip("/")
+
+    @cached_property
+    def _headers(self) -> dict[str, str]:
+        return {name: self._client.headers[name] for name in ("Authorization", "User-Agent")}
 
     async def _call(
         self,
         step: str,
         method: str,
-        url: str,
+        path: str,
         *,
         said: Iterable[str] = (),
         fine: Collection[int] = (),
-        **request: Any,
+        headers: Mapping[str, str] = NOTHING,
+        body: bytes = b"",
+        limit: int | None = None,
     ) -> dict[str, Any]:
         """The answer, empty for a refusal that is ``fine``; no error quotes what was ``said``."""
         try:
             asked = self._clock.now()
-            async with asyncio.timeout(self._timeout):
-                # The public methods lose what is needed (see above), and create() has no limit.
-                response = await self._client._async_request(method, url, **request)  # noqa: SLF001
-            document = orjson.loads(response.content)
-        except _Refusal as refusal:
-            response = refusal.response
-            if response.status_code in fine:
-                return {}
-            raise refused(
-                step, response.status_code, response.headers, refusal.body, said
-            ) from None
+            async with (
+                asyncio.timeout(self._timeout),
+                self._transport.ask(
+                    method, self._root + path, headers={**self._headers, **headers}, body=body
+                ) as answer,
+            ):
+                if answer.status not in SUCCESSES:
+                    if answer.status in fine:
+                        return {}
+                    reason = await _reason(answer)
+                    raise refused(step, answer.status, answer.headers, reason, said)
+                document = orjson.loads(await answer.whole(limit))
         except (httpx.HTTPError, TimeoutError) as error:
             raise unreached(step, error) from error
         except TooLarge as error:
@@ -296,5 +277,12 @@ class ReplicatePredictions:
             raise unreadable(step, "it is not JSON") from error
         if not isinstance(document, dict):
             raise unreadable(step, "it is no JSON object")
-        self._clock.heard(response.headers.get("date"), asked=asked)
+        self._clock.heard(answer.headers.get("date"), asked=asked)
         return document
+
+
+async def _reason(answer: Answer) -> bytes:
+    try:
+        return await answer.whole()
+    except FetchError:
+        return b""  # the status says enough

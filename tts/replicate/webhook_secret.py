@@ -7,6 +7,7 @@ import logging
 import ssl
 import time
 from collections.abc import Callable
+from http import HTTPStatus
 
 import httpx
 import orjson
@@ -52,12 +53,9 @@ class AccountSecret:
     ) -> None:
         self._timeout = timeout
         self._clock = clock
-        self._client = httpx.AsyncClient(
-            base_url=base_url,
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=httpx.Timeout(timeout),
-            transport=Transport(max_bytes=SECRET_BYTES, trust=trust),
-        )
+        self._url = base_url.rstrip("/") + PATH
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self._transport = Transport(timeout=timeout, trust=trust)
         self._asking = asyncio.Lock()
         self._key: bytes | None = None
         self._ask_at = clock()
@@ -78,16 +76,18 @@ class AccountSecret:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._client.aclose()
+        await self._transport.aclose()
 
     async def _ask(self) -> None:
         try:
-            async with asyncio.timeout(self._timeout):
-                response = await self._client.get(PATH)
-            response.raise_for_status()
-            self._key = signing_key(orjson.loads(response.content)["key"])
-        except httpx.HTTPStatusError as error:
-            self._failed(f"Replicate answered {error.response.status_code}")
+            async with (
+                asyncio.timeout(self._timeout),
+                self._transport.ask("GET", self._url, headers=self._headers) as answer,
+            ):
+                if answer.status != HTTPStatus.OK:
+                    self._failed(f"Replicate answered {answer.status}")
+                    return
+                self._key = signing_key(orjson.loads(await answer.whole(SECRET_BYTES))["key"])
         except (httpx.HTTPError, TimeoutError) as error:
             self._failed(f"Replicate did not answer: {type(error).__name__}")
         except (FetchError, ValueError, LookupError, TypeError):

@@ -140,18 +140,18 @@ async def look_at_templates(settings: Settings) -> Iterable[Finding]:
     """Whether the host answers; which templates there are, it does not say."""
     if settings.sandboxed and "template_base_url" not in settings.chosen:
         return [ok("TEMPLATE_BASE_URL", "not set: the sandbox has templates of its own")]
-    url, transport = settings.template_base_url, Transport(trust=trust_of(settings))
+    url = settings.template_base_url
+    transport = Transport(timeout=TEMPLATE_SECONDS, trust=trust_of(settings))
     try:
-        async with (
-            httpx.AsyncClient(transport=transport, timeout=TEMPLATE_SECONDS) as client,
-            client.stream("GET", f"{url}/") as answer,
-        ):
-            status = answer.status_code
+        async with transport.ask("GET", f"{url}/") as answer:
+            status = answer.status
     except httpx.HTTPError as error:
         reason = (
             f"{url} does not answer ({type(error).__name__}): is it right, and is there a way out?"
         )
         return [wrong("TEMPLATE_BASE_URL", reason)]
+    finally:
+        await transport.aclose()
     if status >= httpx.codes.INTERNAL_SERVER_ERROR:
         return [wrong("TEMPLATE_BASE_URL", f"{url} answers {status}")]
     return [ok("TEMPLATE_BASE_URL", f"{url} answers")]
