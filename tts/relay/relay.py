@@ -184,12 +184,11 @@ class Relay:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(RECALL_SECONDS):
                 await self._recalled.wait()
-        async for batch in self._log.follow(self._followed, batch=200):
-            events = [event for event in batch if event.topic in FOLLOWED]
+        async for events in self._log.follow(self._followed, batch=200, topics=FOLLOWED):
             async with self._turn:
                 for event in events:
                     await dispatch.account(event)
-                self._followed = batch[-1].position
+                self._followed = events[-1].position
             urgent = [
                 message
                 for event in events
@@ -198,7 +197,7 @@ class Relay:
                 and (message := order(event, now=None))
             ]
             await asyncio.gather(*map(self._publish, urgent))
-            self._published = batch[-1].position
+            self._published = events[-1].position
             if self._recalled.is_set():
                 self.position = self._published
 

@@ -93,6 +93,10 @@ _CHECKPOINT = "SELECT position FROM checkpoints WHERE name = %s"
 _SAVE_CHECKPOINT = "SELECT tts_save_checkpoint(%s, %s, %s)"
 
 
+# Who follows more is told of everything, and picks: else it would read the log for each event.
+FEW_TOPICS = 2
+
+
 class PostgresStore:
     """Implements EventStore, Log and Coordination of :mod:`tts.ports` on one database."""
 
@@ -220,7 +224,7 @@ class PostgresStore:
         self, after: int, *, batch: int = 500, topics: Collection[str] = ()
     ) -> AsyncIterator[list[Recorded]]:
         """See :class:`tts.ports.log.Log`."""
-        self._listen_to(topics or (self._news,))
+        self._listen_to(topics if 0 < len(topics) <= FEW_TOPICS else (self._news,))
         return follow(self._stretch, self.position, self._bell, after, batch, topics)
 
     # --- Coordination

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from typing import NoReturn
 
 import psycopg
 from psycopg import AsyncConnection, Notify
@@ -53,16 +54,48 @@ async def bounded(
         timer.cancel()
 
 
-async def notices(connection: AsyncConnection) -> AsyncIterator[Notify]:
-    """What the connection is notified of, for ever; a silence is looked into.
+async def heed(connection: AsyncConnection, hear: Callable[[Notify], None]) -> NoReturn:
+    """Pass on what the connection is notified of, for ever; a silence is looked into.
+
+    psycopg's own ``notifies()`` makes a future and two timers for each notice, of which a task has
+    half a dozen in every process.
 
     Raises:
         Unavailable, psycopg.Error: the connection is gone.
     """
+    loop = asyncio.get_running_loop()
+    over, failures = asyncio.Event(), list[Exception]()
+    heard_at = loop.time()
+
+    def note(notice: Notify) -> None:
+        nonlocal heard_at
+        heard_at = loop.time()
+        hear(notice)
+
+    def read() -> None:
+        server = connection.pgconn
+        try:
+            server.consume_input()
+            while (notice := server.notifies()) is not None and server.notify_handler:
+                server.notify_handler(notice)
+        except Exception as error:  # noqa: BLE001 -- raised below
+            failures.append(error)
+            over.set()
+
+    connection.add_notify_handler(note)
     while True:
-        async for notice in connection.notifies(timeout=PATIENCE_SECONDS):
-            yield notice
+        loop.add_reader(connection.fileno(), read)
+        try:
+            while not over.is_set() and (left := heard_at + PATIENCE_SECONDS - loop.time()) > 0:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(left):
+                        await over.wait()
+        finally:
+            loop.remove_reader(connection.fileno())
+        if failures:
+            raise failures[0]
         await hear_from(connection)
+        heard_at = loop.time()
 
 
 async def hear_from(connection: AsyncConnection) -> None:

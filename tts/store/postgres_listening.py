@@ -11,7 +11,7 @@ from psycopg import Notify
 from psycopg.sql import SQL, Identifier
 
 from tts.patience import Outage
-from tts.store.postgres_bounds import bounded, notices
+from tts.store.postgres_bounds import bounded, heed
 from tts.store.postgres_errors import translated
 from tts.store.postgres_server import PostgresServer
 
@@ -84,12 +84,14 @@ class Listening:
                     try:
                         for listener in self._listeners:
                             listener.begun()
-                        async for notice in notices(connection):
-                            for listener in self._listeners:
-                                if notice.channel in listener.channels:
-                                    listener.hear(notice)
+                        await heed(connection, self._hear)
                     finally:
                         if self._task is asyncio.current_task():  # else another has taken its place
                             self._is_up = False
 
         await outage.wait_out(listen)
+
+    def _hear(self, notice: Notify) -> None:
+        for listener in self._listeners:
+            if notice.channel in listener.channels:
+                listener.hear(notice)

@@ -1,7 +1,8 @@
 """Following the log: news is a hint, the positions are the truth.
 
 Most news tells the events themselves. A follower takes those that stand right behind what it has;
-whenever anything is missing or unclear, and once in a while anyway, it reads the log.
+whenever anything is missing or unclear, it reads the log. Once in a while somebody asks, for all
+followers of the process, how far the log has come.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from functools import partial
 from typing import NamedTuple, Self
 
 from tts.patience import Outage
+from tts.ports.errors import Unavailable
 from tts.ports.log import Recorded
 
-SAFETY_POLL_SECONDS = 1.0  # news can be lost; the log is read this often all the same
+SAFETY_POLL_SECONDS = 1.0  # news can be lost; the log is asked this often all the same
 TOLD_MAX = 500  # events: who is further behind reads them
 
 
@@ -36,15 +38,36 @@ class Stretch(NamedTuple):
         return cls(events, last if len(events) == limit else max(last, newest))
 
 
+class Told(NamedTuple):
+    """What stands between two positions, as far as it concerns the follower."""
+
+    before: int
+    end: int
+    events: list[Recorded]
+
+
 class News:
-    """What one follower has been told since it last looked; ``topics`` are those it follows."""
+    """What one follower has been told since it last looked; ``topics`` are those it follows.
+
+    ``seen`` is how far it has come by itself.
+    """
 
     def __init__(self, topics: Collection[str]) -> None:
         self.woken = asyncio.Event()
+        self.seen = 0
         self._topics = frozenset(topics)
-        self._told: list[tuple[int, list[Recorded]]] = []
+        self._told: list[Told] = []
         self._size = 0
         self._is_vague = False  # there may be more than what was told
+
+    @property
+    def known(self) -> int:
+        """How far the follower has come, or will when it takes what it was told."""
+        end = self.seen
+        for each in self._told:
+            if each.before == end:
+                end = each.end
+        return end
 
     def concerns(self, topics: Collection[str]) -> bool:
         """Whether a kick for those, or for none in particular, is for this follower."""
@@ -56,12 +79,23 @@ class News:
         self.woken.set()
 
     def tell(self, before: int, events: list[Recorded]) -> None:
-        """There is something new: these events, right behind the position ``before``."""
-        self._size += len(events)
-        if self._is_vague or self._size > TOLD_MAX:
+        """There is something new: these events, right behind the position ``before``.
+
+        Those of other topics wake nobody, and are nothing that has to be read.
+        """
+        if self._is_vague:
+            return
+        found = [e for e in events if not self._topics or e.topic in self._topics]
+        self._size += len(found)
+        if self._size > TOLD_MAX or (self._told and self._told[-1].end != before):
             self.kick()
+            return
+        end = events[-1].position
+        if self._told and not (found or self._told[-1].events):
+            self._told[-1] = self._told[-1]._replace(end=end)
         else:
-            self._told.append((before, events))
+            self._told.append(Told(before, end, found))
+        if found:
             self.woken.set()
 
     def take(self, after: int) -> Stretch | None:
@@ -71,13 +105,13 @@ class News:
         if is_vague or not told:
             return None
         end, found = after, list[Recorded]()
-        for before, events in told:
-            if events[-1].position <= after:
+        for each in told:
+            if each.end <= after:
                 continue  # it was in the last read
-            if before != end:
+            if each.before != end:
                 return None
-            found += [e for e in events if not self._topics or e.topic in self._topics]
-            end = events[-1].position
+            found += each.events
+            end = each.end
         return Stretch(found, end)
 
 
@@ -86,6 +120,7 @@ class Bell:
 
     def __init__(self) -> None:
         self._news: set[News] = set()
+        self._asking: asyncio.Task[None] | None = None
 
     def __bool__(self) -> bool:
         return bool(self._news)
@@ -98,10 +133,8 @@ class Bell:
 
     def tell(self, before: int, events: list[Recorded]) -> None:
         """These events stand right behind the position ``before``; call it on the event loop."""
-        topics = {event.topic for event in events}
         for news in self._news:
-            if news.concerns(topics):
-                news.tell(before, events)
+            news.tell(before, events)
 
     @contextlib.contextmanager
     def listener(self, topics: Collection[str]) -> Iterator[News]:
@@ -112,6 +145,32 @@ class Bell:
             yield news
         finally:
             self._news.discard(news)
+
+    @contextlib.contextmanager
+    def asked(self, position: Callable[[int], Awaitable[int]]) -> Iterator[None]:
+        """Have somebody look after all listeners, as long as there are any."""
+        if self._asking is None:
+            self._asking = asyncio.create_task(self._ask(position))
+        try:
+            yield
+        finally:
+            if not self._news:
+                self._asking.cancel()
+                self._asking = None
+
+    async def _ask(self, position: Callable[[int], Awaitable[int]]) -> None:
+        """Have those read the log who do not know how far it has come."""
+        while True:
+            await asyncio.sleep(SAFETY_POLL_SECONDS)
+            known = {news: news.known for news in self._news}
+            try:
+                newest = await position(0)
+            except Unavailable:
+                self.kick()  # they find out by themselves, and say so
+                continue
+            for news, before in known.items():
+                if not before <= newest <= news.known:
+                    news.kick()
 
 
 async def follow(
@@ -129,23 +188,21 @@ async def follow(
     that has gone on since is noticed by the read.
     """
     outage = Outage("The log cannot be read")
-    now = asyncio.get_running_loop().time
-    to_be_read_at = now()
-    with bell.listener(topics) as news:
+    with bell.asked(position), bell.listener(topics) as news:
+        news.kick()
         while True:
             # Cleared before the look: what commits during it sets it again.
             news.woken.clear()
-            stretch = news.take(after) if now() < to_be_read_at else None
+            stretch = news.take(after)
             if stretch is None:
-                to_be_read_at = now() + SAFETY_POLL_SECONDS
                 stretch = await outage.wait_out(partial(read, after, batch, topics))
             if stretch.end < after:
                 await outage.wait_out(partial(position, after))
+                news.kick()
                 continue
-            after = stretch.end
+            after = news.seen = stretch.end
             if stretch.events:
                 yield stretch.events
-            if len(stretch.events) < batch:
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(SAFETY_POLL_SECONDS):
-                        await news.woken.wait()
+            if len(stretch.events) == batch:
+                news.kick()  # there may be more
+            await news.woken.wait()

@@ -10,6 +10,7 @@ from uuid import UUID
 import pytest
 
 from tests.waiting import until
+from tts.ports.errors import Unavailable
 from tts.ports.log import Recorded
 from tts.store import tailer
 from tts.store.tailer import TOLD_MAX, Bell, News, Stretch, follow
@@ -25,6 +26,8 @@ class Log:
     def __init__(self) -> None:
         self.events: list[Recorded] = []
         self.reads = 0
+        self.asked = 0
+        self.is_away = False
         self.bell = Bell()
         self.seen: list[int] = []
 
@@ -41,8 +44,12 @@ class Log:
         return Stretch.of(found, limit, self.events[-1].position if self.events else 0)
 
     async def position(self, seen: int) -> int:
-        """Nobody asks."""
-        raise NotImplementedError(seen)
+        """How far it has come."""
+        del seen
+        self.asked += 1
+        if self.is_away:
+            raise Unavailable("away")
+        return self.events[-1].position if self.events else 0
 
     async def _follow(self) -> None:
         async for batch in follow(self.read, self.position, self.bell, 0, 500, ()):
@@ -109,12 +116,31 @@ async def test_a_mere_hint_has_the_log_read(log):
     assert log.reads == 2
 
 
-async def test_the_log_is_read_now_and_then_whatever_is_told(monkeypatch):
-    """Else nobody would notice that it is another log."""
+async def test_somebody_asks_now_and_then_whether_all_was_told(monkeypatch):
+    """One for all followers of the process; only who misses something reads."""
+    monkeypatch.setattr(tailer, "SAFETY_POLL_SECONDS", 0)
+    log = Log()
+    async with log.followed(), log.followed():
+        await until(lambda: log.reads == 2, "both have looked")
+        log.bell.tell(0, log.append(1))
+        await until(lambda: log.seen == [1, 1], "both are told")
+        reads, asked = log.reads, log.asked
+        await until(lambda: log.asked > asked + 10, "it is asked again and again")
+        assert log.reads == reads
+        log.append(2)
+        await until(lambda: log.seen == [1, 1, 2, 2], "nobody said so, and both have seen it")
+    asked = log.asked
+    await asyncio.sleep(0.01)
+    assert log.asked == asked
+
+
+async def test_who_follows_a_log_that_is_away_finds_out(monkeypatch):
+    """And says so, as nobody else does."""
     monkeypatch.setattr(tailer, "SAFETY_POLL_SECONDS", 0)
     log = Log()
     async with log.followed():
-        await until(lambda: log.reads > 3, "it is read again and again")
+        log.is_away, before = True, log.reads
+        await until(lambda: log.reads > before, "it is read")
 
 
 def test_who_is_far_behind_is_told_no_more():
@@ -136,6 +162,26 @@ def test_who_follows_some_topics_gets_those_and_comes_as_far():
         bell.tell(1, [*events(2), *events(3, topic="failed"), *events(4)])
         assert news.woken.is_set()
         assert news.take(1) == Stretch(events(3, topic="failed"), 4)
+
+
+def test_what_concerns_nobody_is_no_reason_to_read():
+    """However many events of other topics come, who takes what is told comes as far."""
+    news = News(["failed"])
+    for position in range(1, TOLD_MAX + 5):
+        news.tell(position - 1, events(position))
+    assert not news.woken.is_set()
+    assert news.known == TOLD_MAX + 4
+    news.tell(TOLD_MAX + 4, events(TOLD_MAX + 5, topic="failed"))
+    assert news.take(0) == Stretch(events(TOLD_MAX + 5, topic="failed"), TOLD_MAX + 5)
+
+
+def test_a_gap_is_a_reason_to_read_whatever_was_told():
+    """What lies in it may concern the follower."""
+    news = News(["failed"])
+    news.tell(0, events(1))
+    news.tell(2, events(3))
+    assert news.woken.is_set()
+    assert news.take(0) is None
 
 
 def test_who_listens_no_more_is_told_nothing():
