@@ -144,11 +144,11 @@ class Session:
         archived = await self._history.archived(tasks, self._access.scope)
         last, begin = _text(subscription.last_event_id), _text(subscription.begin)
         start = await self._history.start(tasks, self._access.scope, last, begin, archived)
-        # From here to the end of history everything live waits, whatever it belongs to. The hub
-        # sends what comes after this position, and nothing else does.
+        # What is due up to this position is sent before the history; the hub sends what comes after
+        # it, and nothing else does. That waits for the end of history, whatever it belongs to.
         socket, until = self._socket, self._hub.position
-        socket.hold()
         self._hub.sockets.change(socket, together)
+        socket.hold()
         answer: Subscribed = {"taskIds": subscription.task_ids, "position": start.cursor}
         head = ws_messages.ack(request_id, answer)
         if start.reason:

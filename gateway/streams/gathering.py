@@ -1,7 +1,8 @@
 """How long the streams wait for more events before they are served: not at all while they keep up.
 
 To serve every stream costs about the same for one event as for several, since each takes one write.
-So where events come faster than they can be handed out one by one, they are gathered.
+What comes during a hand-out goes out together anyway; where that is far from enough, more is
+gathered.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import math
 
 PAUSE_MAX_SECONDS = 0.05
-SHARE_MAX = 0.8  # of the time that may go into handing out events one by one
+LOAD_MAX = 1.5  # events that come while one is handed out
 MEMORY_SECONDS, MEMORY_EVENTS = 0.5, 8
 
 
@@ -32,7 +33,7 @@ class Gathering:
         forgotten = math.exp(-passed / MEMORY_SECONDS - events / MEMORY_EVENTS)
         self._rate += (1 - forgotten) * (events / passed - self._rate)
         self._cost += (1 - math.exp(-events / MEMORY_EVENTS)) * (ended - began - self._cost)
-        excess = self._rate * self._cost - SHARE_MAX
+        excess = self._rate * self._cost - LOAD_MAX
         if excess <= 0:
             return 0.0
         return min(max(ended - began, excess * PAUSE_MAX_SECONDS), PAUSE_MAX_SECONDS)

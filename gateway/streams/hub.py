@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import logging
 import random
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from datetime import datetime
 from functools import partial
@@ -34,7 +35,9 @@ logger = logging.getLogger(__name__)
 FINAL_TOPICS = frozenset(
     topic for topic, (status, _) in UPDATES.items() if status in FINAL or topic == Task.Erased.TOPIC
 )
-STREAMS_AT_ONCE = 500  # streams served in one turn of the loop: a few milliseconds
+STREAMS_AT_ONCE = 100  # served before others have their turn: less than a millisecond
+TURNS_MAX = 6  # of the loop, for others, before the next streams are served
+QUIET_SECONDS = 60e-6  # a turn that is shorter had nothing to do
 RETURN_WITHIN_SECONDS = 5.0  # a closing gateway spreads its clients' return over this time
 
 
@@ -53,7 +56,7 @@ class Hub:
         heartbeat_seconds: float,
         now: Callable[[], datetime] = utc_now,
     ) -> None:
-        self.position = 0  # of the last event handed out; only true while following
+        self.position = 0  # up to which all is sent or due; only true while following
         self.streams = Subscribers(self.frame, sse.heartbeat, CHUNKED)
         self.plain_streams = Subscribers(self.frame, sse.heartbeat)  # of those who read HTTP/1.0
         self.sockets = Subscribers(self.message, ws_messages.heartbeat)
@@ -182,21 +185,21 @@ class Hub:
     # --- inside
 
     async def _follow(self) -> None:
-        now = asyncio.get_running_loop().time
-        gathering = Gathering(now())
+        gathering = Gathering(time.perf_counter())
         try:
             async for events in self._log.follow(self.position):
-                started = now()
                 owners: Mapping[UUID, str] = {}
                 if any(self.readers):
                     owners = await self._outage.wait_out(partial(self.owners.of, events))
                 # No stream of one owner can have come since, unless the owners are known.
-                self._hand_out(events, owners)
+                self._prepare(events, owners)
                 self._arrived(events)
+                began = time.perf_counter()
+                await self._send_due()
+                ended = time.perf_counter()
                 if any(self.readers):
                     self._observe_delay(events[0])
-                await asyncio.sleep(0)  # the loop writes at the end of its turn: that counts, too
-                await asyncio.sleep(gathering.pause(len(events), started, now()))
+                await asyncio.sleep(gathering.pause(len(events), began, ended))
         except WentBack:
             # The store has said so. Who has seen what is gone comes back with a cursor from there,
             # and is told to start over; whoever has not goes on.
@@ -208,17 +211,29 @@ class Hub:
             self._stop()
             self._send_away()
 
-    def _hand_out(self, events: list[Recorded], owners: Mapping[UUID, str]) -> None:
-        """Send everything on its way; whom an event concerns that cannot be shown is sent away."""
+    def _prepare(self, events: list[Recorded], owners: Mapping[UUID, str]) -> None:
+        """Make everything due; whom an event concerns that cannot be shown is sent away."""
         known = readable(events)
         for readers in self.readers:
-            readers.hand_out(known, owners)
+            readers.prepare(known, owners)
         if len(known) < len(events):
             event = events[len(known)]
             for readers in self.readers:
                 for stream in readers.concerned(event, owners):
+                    readers.settle(stream)
                     self.end_before(event.topic, stream)
-            self._hand_out(events[len(known) + 1 :], owners)
+            self._prepare(events[len(known) + 1 :], owners)
+
+    async def _send_due(self) -> None:
+        """Send what is due, some streams at a time.
+
+        Events that come meanwhile go out together, in the next round: so the streams keep up with
+        what comes faster than it can be handed out one by one.
+        """
+        for readers in self.readers:
+            while readers.send_due(STREAMS_AT_ONCE):
+                await _others()
+        await _others()
 
     def _arrived(self, events: list[Recorded]) -> None:
         for event in events:
@@ -251,11 +266,14 @@ class Hub:
                         frame = readers.heartbeat(self.position)
                     if stream not in readers:  # any more
                         continue
+                    readers.settle(stream)
                     stream.beat(frame)
 
     def _send_away(self) -> None:
-        for stream in chain(*self.readers):
-            stream.finish(_return_after())
+        for readers in self.readers:
+            for stream in readers:
+                readers.settle(stream)
+                stream.finish(_return_after())
         for waiting in self._final.values():
             for end in waiting:
                 if not end.done():
@@ -269,6 +287,15 @@ class Hub:
         for task in running:
             task.cancel()
         return running
+
+
+async def _others() -> None:
+    """Let requests go first; one takes several turns of the loop, none of which is to wait."""
+    for _ in range(TURNS_MAX):
+        began = time.perf_counter()
+        await asyncio.sleep(0)
+        if time.perf_counter() - began < QUIET_SECONDS:
+            return
 
 
 def _return_after() -> float:

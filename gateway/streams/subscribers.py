@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import NamedTuple, Protocol, TypeVar
 from uuid import UUID
@@ -64,8 +65,9 @@ class Subscriber(Protocol):
 
 
 class Subscribers:
-    """Streams of one kind, indexed by task. A stream must not leave while something is sent.
+    """Streams of one kind, indexed by task.
 
+    What each is to have of some events is *due* until it is sent, to some streams after the other.
     ``frame_of`` makes an event and ``heartbeat_at`` a position into a frame as these streams have
     it, and their ``coding`` into bytes as they carry it.
     """
@@ -79,6 +81,7 @@ class Subscribers:
         self.coding = coding
         self._frame_of = frame_of
         self._heartbeat_at = heartbeat_at
+        self._due: deque[tuple[set[Subscriber], bytes]] = deque()  # to whom what is still to go
         self._all: set[Subscriber] = set()
         self._of_everything: set[Subscriber] = set()
         self._of_owner: dict[str, set[Subscriber]] = {}
@@ -106,11 +109,14 @@ class Subscribers:
     def discard(self, stream: Subscriber) -> None:
         """Take it out."""
         self._all.remove(stream)
+        for waiting, _ in self._due:
+            waiting.discard(stream)
         self._forget(stream)
         OPEN_STREAMS.dec()
 
     def change(self, stream: Subscriber, tasks: frozenset[UUID] | None) -> None:
         """From now on it is about ``tasks``."""
+        self.settle(stream)
         self._forget(stream)
         stream.tasks = tasks
         self._index(stream)
@@ -130,31 +136,48 @@ class Subscribers:
         for task_id in stream.tasks or ():
             _remove(self._of_task, task_id, stream)
 
-    def hand_out(self, events: list[Recorded], owners: Mapping[UUID, str]) -> None:
-        """Send each event to whom it concerns, encoded once, and not at all if nobody cares.
+    def prepare(self, events: list[Recorded], owners: Mapping[UUID, str]) -> None:
+        """Make each event due to whom it concerns, encoded once, and not at all if nobody cares.
 
         ``owners`` tells whose each task is; it may be empty while nobody's streams are ``owned``.
         """
         everyone = self._of_everything
         for_everyone = []
         for_owner: dict[str, list[bytes]] = {}
-        sent = 0
         for event in events:
             subscribers: Collection[Subscriber] = self._of_task.get(event.task_id, ())
             owner = owners[event.task_id] if owners else None
             if subscribers or everyone or owner in self._of_owner:
                 frame = self._frame_of(event)
-                sent += self._send(subscribers, [frame])
+                self._owe(subscribers, [frame])
                 for_everyone.append(frame)
                 if owner in self._of_owner:
                     for_owner.setdefault(owner, []).append(frame)
-        sent += self._send(everyone, for_everyone)
+        self._owe(everyone, for_everyone)
         for owner, frames in for_owner.items():
-            sent += self._send(self._of_owner[owner], frames)
-        FRAMES.inc(sent)
+            self._owe(self._of_owner[owner], frames)
+
+    def send_due(self, streams: int) -> bool:
+        """Send so many streams what is due to them; whether there are more."""
+        due = self._due
+        while due and streams:
+            waiting, frames = due[0]
+            while waiting and streams:
+                waiting.pop().send(frames)
+                streams -= 1
+            if not waiting:
+                due.popleft()
+        return bool(due)
+
+    def settle(self, stream: Subscriber) -> None:
+        """Send a stream what is due to it: now it has everything up to the hub's position."""
+        for waiting, frames in self._due:
+            if stream in waiting:
+                waiting.discard(stream)
+                stream.send(frames)
 
     def concerned(self, event: Recorded, owners: Mapping[UUID, str]) -> set[Subscriber]:
-        """Those whom the event would be sent to; ``owners`` as for :meth:`hand_out`."""
+        """Those whom the event would be sent to; ``owners`` as for :meth:`prepare`."""
         owner = owners.get(event.task_id, "")
         return {
             *self._of_everything,
@@ -162,13 +185,11 @@ class Subscribers:
             *self._of_owner.get(owner, ()),
         }
 
-    def _send(self, streams: Collection[Subscriber], frames: list[bytes]) -> int:
-        """One write a stream, which is most of what an event costs; how many frames that were."""
+    def _owe(self, streams: Collection[Subscriber], frames: list[bytes]) -> None:
+        """One write a stream, which is most of what an event costs."""
         if streams and frames:
-            together = self.coding.wrap(b"".join(frames))
-            for stream in streams:
-                stream.send(together)
-        return len(streams) * len(frames)
+            self._due.append((set(streams), self.coding.wrap(b"".join(frames))))
+            FRAMES.inc(len(streams) * len(frames))
 
 
 def _remove(index: dict[K, set[Subscriber]], key: K, stream: Subscriber) -> None:

@@ -2,25 +2,25 @@
 
 The events are posted over connections of their own, first all at once, so that each server takes
 them as fast as it can, and then each after the answer to the one before. For ours an answer means a
-durable append. One generator on another core drives all three.
+durable append. Who posts and who reads are processes of their own, on the other core.
 """
 
 from __future__ import annotations
 
 import contextlib
 import json
+import os
 import resource
-import socket
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.bench.installed import javascript
+from tests.bench.poster import AT_ONCE, IN_TURN
 from tests.bench.processes import pin, resident_megabytes, running, wait_for
 from tests.bench.records import Goal, Record, Row
 from tests.bench.subscribers import Subscribers
@@ -31,8 +31,8 @@ ROUNDS = 5
 SUBSCRIBERS = 1000
 EVENTS = 200
 IDLE = 9000
-RATE, PER_CPU = "deliveries/s", "per CPU second"
-TIMES_NCHAN = {"at once": 10, "in turn": 5}
+RATE, PER_CPU, READER = "deliveries/s", "per CPU second", "reader's CPU %"
+TIMES_NCHAN = {AT_ONCE: 10, IN_TURN: 5}
 NCHAN_MODULE = Path("/usr/lib/nginx/modules/ngx_nchan_module.so")
 TEMPLATE = "Z" + "x" * 63  # the mark once, and frames of about 300 bytes
 NGINX = """
@@ -81,19 +81,16 @@ class Served:
         return head.encode() + self.body
 
 
-Post = Callable[[Served, int], None]
-
-
 def main(rounds: int = ROUNDS) -> Record:
     """All three by turns, for each way to post; then the memory of streams."""
-    sys.setswitchinterval(0.0002)  # the thread that posts is not to wait for the one that reads
+    pin(os.getpid(), 1)
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     rows, goals = [], []
     with tempfile.TemporaryDirectory(prefix="tts-bench-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         servers = [stack.enter_context(start(folder)) for start in (_ours, _nchan, _express)]
-        for how, post in (("at once", _post_at_once), ("in turn", _post_in_turn)):
-            found = _compare(servers, post, how, rounds)
+        for how in (AT_ONCE, IN_TURN):
+            found = _compare(servers, how, rounds)
             rows += found.values()
             ratio = found["tts"].median(RATE) / found["nchan"].median(RATE)
             goals.append(Goal(f"ours / nchan, posted {how}", ratio, TIMES_NCHAN[how]))
@@ -104,66 +101,55 @@ def main(rounds: int = ROUNDS) -> Record:
     return Record("fanout", title, rows, goals)
 
 
-def _compare(servers: Sequence[Served], post: Post, how: str, rounds: int) -> dict[str, Row]:
+def _compare(servers: Sequence[Served], how: str, rounds: int) -> dict[str, Row]:
     """The row of each server, for events that are posted that way."""
-    rates: dict[str, list[tuple[float, float]]] = {}
+    cells: dict[str, dict[str, list[float]]] = {}
     for _ in range(rounds):
         for each in servers:
-            rates.setdefault(each.name, []).append(_measure(each, post))
+            for column, value in _measure(each, how).items():
+                cells.setdefault(each.name, {}).setdefault(column, []).append(value)
+    return {server: Row(f"{server}, posted {how}", found) for server, found in cells.items()}
+
+
+def _measure(server: Served, how: str) -> dict[str, float]:
+    """Deliveries per second of wall time and of the server's CPU time, and who was busy."""
+    subscribers = Subscribers(server.port, server.path, SUBSCRIBERS)
+    try:
+        with _poster(server, IN_TURN, 1) as posts:
+            posts()
+            subscribers.wait_for(SUBSCRIBERS)
+        with _poster(server, how, EVENTS) as posts:
+            before, read_before = cpu_seconds(server.worker), time.process_time()
+            started = time.perf_counter()
+            posts()
+            subscribers.wait_for(SUBSCRIBERS * (EVENTS + 1))
+            wall = time.perf_counter() - started
+            used, read = cpu_seconds(server.worker) - before, time.process_time() - read_before
+    finally:
+        subscribers.close()
+    deliveries = SUBSCRIBERS * EVENTS
     return {
-        server: Row(
-            f"{server}, posted {how}",
-            {RATE: [wall for wall, _ in found], PER_CPU: [cpu for _, cpu in found]},
-        )
-        for server, found in rates.items()
+        RATE: deliveries / wall,
+        PER_CPU: deliveries / max(used, 0.01),
+        READER: 100 * read / wall,
     }
 
 
-def _measure(server: Served, post: Post) -> tuple[float, float]:
-    """Deliveries per second of wall time, and of the server's CPU time."""
-    subscribers = Subscribers(server.port, server.path, SUBSCRIBERS)
-    try:
-        _post_in_turn(server, 1)
-        subscribers.wait_for(SUBSCRIBERS)
-        before = cpu_seconds(server.worker)
-        started = time.perf_counter()
-        posting = threading.Thread(target=post, args=(server, EVENTS))
-        posting.start()
-        subscribers.wait_for(SUBSCRIBERS * (EVENTS + 1))
-        wall = time.perf_counter() - started
-        posting.join()
-        used = cpu_seconds(server.worker) - before
-    finally:
-        subscribers.close()
-    return SUBSCRIBERS * EVENTS / wall, SUBSCRIBERS * EVENTS / max(used, 0.01)
-
-
-def _post_at_once(server: Served, count: int) -> None:
-    """Send so many events, each over a connection that stands already."""
-    posts = [_connect(server) for _ in range(count)]
-    for post in posts:
-        post.sendall(server.request)
-    for post in posts:
-        _accepted(post)
-
-
-def _post_in_turn(server: Served, count: int) -> None:
-    """The same, but each event waits for the answer to the one before."""
-    posts = [_connect(server) for _ in range(count)]
-    for post in posts:
-        post.sendall(server.request)
-        _accepted(post)
-
-
-def _connect(server: Served) -> socket.socket:
-    return socket.create_connection(("127.0.0.1", server.port))
-
-
-def _accepted(post: socket.socket) -> None:
-    answer = post.recv(4096)
-    if not answer.startswith((b"HTTP/1.1 20",)):
-        raise ServiceError(f"a post was refused: {answer[:200]!r}")
-    post.close()
+@contextlib.contextmanager
+def _poster(server: Served, how: str, count: int) -> Iterator[Callable[[], None]]:
+    """Connections that stand already; what is yielded begins to post over them."""
+    request = server.request.decode("latin-1")
+    command = [sys.executable, "-m", "tests.bench.poster", str(server.port), how, str(count)]
+    with subprocess.Popen(
+        [*command, request], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        if process.stdout.readline() != b"ready\n":
+            raise ServiceError(f"the poster could not connect to {server.name}")
+        yield process.stdin.close  # the end of its input is the sign
+    if process.returncode:
+        raise ServiceError(f"{server.name} refused a post")
 
 
 def _idle(server: Served) -> float:

@@ -15,6 +15,7 @@ from websockets.exceptions import InvalidStatus
 from gateway.session import KINDS
 from gateway.streams import pace
 from gateway.streams import stream as stream_module
+from gateway.streams.hub import Hub
 from tests.histories import STATUSES_OF_SPEECH
 from tests.integration.gateway.gateway_under_test import (
     BODY,
@@ -141,6 +142,27 @@ class TestNoGapNoDuplicate:
 
         async with asyncio.timeout(2 * SECONDS):
             await asyncio.gather(*(life() for _ in range(40)), *(read(n) for n in range(24)))
+
+    async def test_for_who_subscribes_anew(self, its: Running, monkeypatch: pytest.MonkeyPatch):
+        """What was due before its subscription comes before it, and not again after its history."""
+        gate, send = asyncio.Event(), Hub._send_due
+
+        async def send_late(hub: Hub) -> None:
+            await gate.wait()
+            await send(hub)
+
+        monkeypatch.setattr(Hub, "_send_due", send_late)
+        async with client_of(its) as client:
+            await client.ask("subscribe")
+            await its.post()
+            await until(lambda: its.gateway.hub.position == 1, "the event is due")
+            await client.connection.send(json.dumps({"type": "subscribe", "id": 9, "from": "start"}))
+            came = [await client.next() for _ in range(3)]
+            assert [each["type"] for each in came] == ["task_update", "ack", "task_update"]
+            assert [came[n]["data"]["position"] for n in (0, 2)] == [1, 1]
+            gate.set()
+            await its.post()
+            assert (await client.updates(1))[0]["position"] == 2
 
 
 class TestCommands:

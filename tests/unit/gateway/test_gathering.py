@@ -42,11 +42,11 @@ def test_events_that_come_too_fast_are_gathered(rate, cost):
 
 @pytest.mark.parametrize("cost", [0.005, 0.02])
 def test_events_that_wait_for_the_streams_are_gathered_all_the_same(cost):
-    """Each is posted after the answer to the one before, for which a busy loop has no time."""
+    """Each is posted after the answer to the one before, which comes also during hand-outs."""
     gathering, now, handed_out = Gathering(0.0), 0.0, []
     for _ in range(60):
         pause = gathering.pause(handed_out[-1] if handed_out else 1, now, now + cost)
-        handed_out.append(1 + int(pause / 0.002))
+        handed_out.append(1 + int((cost + pause) / 0.002))
         now += cost + max(pause, 0.001)
     assert min(handed_out[30:]) >= 0.9 * PAUSE_MAX_SECONDS / 0.002
 
