@@ -156,7 +156,8 @@ class TestNoGapNoDuplicate:
             await client.ask("subscribe")
             await its.post()
             await until(lambda: its.gateway.hub.position == 1, "the event is due")
-            await client.connection.send(json.dumps({"type": "subscribe", "id": 9, "from": "start"}))
+            anew = {"type": "subscribe", "id": 9, "from": "start"}
+            await client.connection.send(json.dumps(anew))
             came = [await client.next() for _ in range(3)]
             assert [each["type"] for each in came] == ["task_update", "ack", "task_update"]
             assert [came[n]["data"]["position"] for n in (0, 2)] == [1, 1]
