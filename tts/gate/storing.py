@@ -95,6 +95,8 @@ class Storing:
         False when ``changed`` was set or ``until`` passed first.
         """
         await self._look_if_silent()
+        if self._is_trusted():
+            return True
         async with self._among_waiting():
             return await self._wait(self._is_trusted, until, changed)
 

@@ -52,7 +52,10 @@ class PredictionState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Prediction:
-    """A prediction as last seen; ``predict_time`` is in seconds, ``output_url`` set on success.
+    """A prediction as last seen; ``output_url`` is set on success.
+
+    ``predict_time`` is how many seconds the model took, ``total_time`` how many there were from its
+    creation to its end.
 
     An output in several parts has their addresses there in order, with a blank between them.
     A failed one is raised as a :class:`StepError`, never returned.
@@ -63,6 +66,7 @@ class Prediction:
     model_version: str
     output_url: str | None = None
     predict_time: float | None = None
+    total_time: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

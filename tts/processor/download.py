@@ -129,6 +129,8 @@ class SegmentDownload:
         return await storing.store(put, until=until, changed=changed)
 
     async def _encoded(self, recording: Recording, audio_format: AudioFormat) -> bytes:
+        if audio_format is AudioFormat.WAV:
+            return recording.data  # it is one, and no thread has to say so
         try:
             return await computed(encoded, recording, audio_format)
         except StepError:

@@ -39,7 +39,9 @@ async def _until_over(
     claimed = segment.claimed
     prediction = segment.take_seen()
     failures = 0
-    pause = resources.poll_interval if prediction is not None else 0.0
+    pause = 0.0
+    if prediction is not None:  # it was created just now
+        pause = max(resources.poll_interval, resources.durations.shortest)
     while prediction is None or prediction.state is PredictionState.RUNNING:
         await claimed.pause(pause, woken)
         if claimed.interrupted or claimed.now() >= claimed.task.deadline_at:
@@ -57,4 +59,6 @@ async def _until_over(
                 raise
             pause = min(FIRST_POLL_PAUSE_SECONDS * 2**failures, POLL_PAUSE_CAP_SECONDS)
             pause = max(pause, failure.retry_after or 0.0)
+    if prediction.total_time is not None:
+        resources.durations.add(prediction.total_time)
     return prediction

@@ -14,6 +14,7 @@ from tts.ports.audio import AudioStore
 from tts.ports.log import Log, Recorded
 from tts.ports.speech import Predictions, Templates
 from tts.ports.tracing import NO_TRACING, Tracing
+from tts.processor.durations import Durations
 from tts.processor.forgotten_predictions import ForgottenPredictions
 from tts.processor.kept_audio import KeptAudio
 from tts.processor.prediction_owners import PredictionOwners
@@ -47,10 +48,11 @@ def nobody(_history: Sequence[Recorded]) -> Witness:
 class Resources:
     """The parts that a run needs, and how patient it is with them; times in seconds.
 
-    Whoever waits for a prediction looks at it each ``poll_interval``, or when ``wakeups`` says that
-    its webhook came. The model speaks at most ``segment_max_chars`` characters at a time;
-    ``segment_concurrency`` bounds the predictions of one task that are under way together;
-    ``observe`` learns how each step went, and ``witnesses`` what becomes of each task.
+    Whoever waits for a prediction looks at it each ``poll_interval``, but not before ``durations``
+    says that it may be over, or when ``wakeups`` says that its webhook came. The model speaks at
+    most ``segment_max_chars`` characters at a time; ``segment_concurrency`` bounds the predictions
+    of one task that are under way together; ``observe`` learns how each step went, and
+    ``witnesses`` what becomes of each task.
     """
 
     log: Log
@@ -74,3 +76,4 @@ class Resources:
     witnesses: Witnesses = nobody
     tracing: Tracing = NO_TRACING
     wakeups: Wakeups = field(default_factory=Wakeups)
+    durations: Durations = field(default_factory=Durations)

@@ -103,7 +103,12 @@ def read(document: Mapping[str, Any], prediction_id: str, version: str) -> Predi
     addresses = _addresses(document.get("output"))
     if not addresses:
         raise lost(data_removed=bool(document.get("data_removed")))
-    return replace(seen, output_url=" ".join(addresses), predict_time=_predict_time(document))
+    return replace(
+        seen,
+        output_url=" ".join(addresses),
+        predict_time=_metric(document, "predict_time"),
+        total_time=_metric(document, "total_time"),
+    )
 
 
 def _addresses(output: object, depth: int = 0) -> list[str]:
@@ -129,7 +134,7 @@ def _said(document: Mapping[str, Any]) -> list[str] | None:
     return [given["tts_text"], str(given.get("instruction") or "")]
 
 
-def _predict_time(document: Mapping[str, Any]) -> float | None:
+def _metric(document: Mapping[str, Any], name: str) -> float | None:
     metrics = document.get("metrics")
-    seconds = metrics.get("predict_time") if isinstance(metrics, dict) else None
+    seconds = metrics.get(name) if isinstance(metrics, dict) else None
     return float(seconds) if isinstance(seconds, int | float) else None
