@@ -27,7 +27,7 @@ FOLDER = OPS / "minio"
 BUCKET = Settings.model_fields["minio_bucket"].default
 RIGHTS = {"s3:GetObject", "s3:PutObject", "s3:DeleteObject", "s3:GetLifecycleConfiguration"}
 # What the service calls on the client: for objects, and to make a bucket that is not there.
-OBJECTS = {"get_object", "put_object", "remove_object"}
+OBJECTS = {"get_object", "presigned_put_object", "put_object", "remove_object"}
 MAKING = {"make_bucket", "set_bucket_policy", "get_bucket_lifecycle", "set_bucket_lifecycle"}
 
 

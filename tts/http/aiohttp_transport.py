@@ -58,13 +58,15 @@ class AiohttpTransport:
         max_bytes: int,
         reach: Reach | None,
         trust: ssl.SSLContext | None,
+        proxies: bool,
     ) -> None:
         self._timeout = aiohttp.ClientTimeout(sock_connect=connect_timeout, sock_read=timeout)
         self._max_bytes = max_bytes
         self._reach = reach
         self._trust = trust
         self._session: aiohttp.ClientSession | None = None
-        self._proxies = bool(getproxies())  # else the environment is read at every request
+        # Else the environment is read at every request.
+        self._proxies = proxies and bool(getproxies())
 
     @contextlib.asynccontextmanager
     async def ask(

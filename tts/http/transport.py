@@ -50,6 +50,7 @@ class Answer(Protocol):
 class Transport:
     """For one event loop; proxies come from the environment, but none stands before this machine.
 
+    Without ``proxies`` none stands before anything.
     ``timeout`` in seconds is how long a silence may last, ``connect_timeout`` what a connection may
     take of it. ``max_bytes`` bounds each body that is read without a limit of its own. With
     ``reach``, nothing is connected to that it does not admit. ``trust`` says who vouches for
@@ -64,12 +65,14 @@ class Transport:
         max_bytes: int = JSON_BYTES,
         reach: Reach | None = None,
         trust: ssl.SSLContext | None = None,
+        proxies: bool = True,
     ) -> None:
         self._timeout = timeout
         self._connect_timeout = min(timeout, connect_timeout)
         self._max_bytes = max_bytes
         self._reach = reach
         self._trust = trust
+        self._proxies = proxies
 
     def ask(
         self,
@@ -103,4 +106,5 @@ class Transport:
             max_bytes=self._max_bytes,
             reach=self._reach,
             trust=self._trust,
+            proxies=self._proxies,
         )
