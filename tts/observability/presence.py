@@ -39,6 +39,7 @@ class Presence:
         self._probes = probes
         self._parts = parts
         self._started = _now()
+        self._version = version("tts-backend")  # it is read from a file each time
         self._needs: dict[str, str] = {}
         self._away_since: dict[str, str] = {}
         self._probed = asyncio.Event()
@@ -66,7 +67,7 @@ class Presence:
 
     async def _notices(self) -> Sequence[Notice]:
         common = {
-            "version": version("tts-backend"),
+            "version": self._version,
             "startedAt": self._started,
             "needs": self._needs,
             "awaySince": self._away_since,

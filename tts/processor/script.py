@@ -28,6 +28,7 @@ class Script:
         self._task = task
         self._template: Template | None = None
         self._payload: Payload | None = None
+        self._speeches: dict[int, Speech] = {}
 
     async def speech(self, segment: int) -> Speech:
         """What the segment's prediction is to speak.
@@ -35,15 +36,18 @@ class Script:
         Raises:
             StepError: the template is not to be had, or the text was erased.
         """
+        if (made := self._speeches.get(segment)) is not None:
+            return made
         template = await self.template()
         payload = await self.payload()
         piece = self._task.segments[segment]
-        return Speech(
+        speech = self._speeches[segment] = Speech(
             text=words(self._task, piece, payload.text, self._resources.segment_max_chars),
             transcript=template.transcript,
             audio_url=template.audio_url,
             instruction=payload.instruction,
         )
+        return speech
 
     async def template(self) -> Template:
         """The reference voice."""

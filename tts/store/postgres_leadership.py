@@ -20,7 +20,8 @@ from tts.store.postgres_bounds import bounded
 from tts.store.postgres_errors import translated
 from tts.store.postgres_server import PostgresServer
 
-CHECK_SECONDS = 1.0  # between two looks at the lock, and at the session that holds it
+CHECK_SECONDS = 1.0  # between two looks at the lock
+LOOK_SECONDS = 2.0  # between two looks at the session that holds it
 LEASE_SECONDS = 8
 
 # Servers before version 14 have no such setting; they hear of a dead machine by TCP alone.
@@ -42,7 +43,7 @@ class SessionLeadership:
             while True:
                 async with bounded(self._connection):
                     await self._connection.execute("SELECT 1")
-                await asyncio.sleep(CHECK_SECONDS)
+                await asyncio.sleep(LOOK_SECONDS)
 
 
 @contextlib.asynccontextmanager
