@@ -70,13 +70,15 @@ def json_of(request: Request) -> bytes:
     Raises:
         UnsupportedMediaType: it is said to be something else, or compressed.
     """
-    declared = request.headers.get("content-type")
+    headers = request.headers
+    declared = headers.get("content-type")
     if declared is not None and not JSON_TYPES.match(declared):
         raise UnsupportedMediaType(f"Content-Type: must be application/json, not {declared!r}")
-    if declared is None and "origin" in request.headers:
+    if declared is None and "origin" in headers:
         # Any site can make a browser send this without asking; with a type it has to ask (CORS).
         raise UnsupportedMediaType("Content-Type: must be application/json")
-    coding = request.headers.get("content-encoding", "identity")
-    if coding.strip().lower() != "identity":
-        raise UnsupportedMediaType(f"Content-Encoding: must be left out, not {coding[:40]!r}")
+    if "content-encoding" in headers:
+        coding = headers["content-encoding"]
+        if coding.strip().lower() != "identity":
+            raise UnsupportedMediaType(f"Content-Encoding: must be left out, not {coding[:40]!r}")
     return request.body.removeprefix(BOM_UTF8)

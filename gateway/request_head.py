@@ -41,12 +41,14 @@ class Head(NamedTuple):
 
     raw: bytes
     method: str
-    target: str
+    target: bytes
     version: str
     fields: Header
     authority: str | None  # in the target
     length: int | None
     keep_alive: bool
+    expectation: str | None  # if a body is to come
+    to_websocket: bool
 
     def hosts(self) -> list[str]:
         """The names that it calls us by, of which HTTP/1.0 may do without any.
@@ -81,15 +83,18 @@ def read_head(raw: bytes) -> Head:
     fields = Header([_field(each) for each in lines])
     version = line[-len("1.1") :]
     connection = fields.get("connection")
+    authority, length = _authority_in(method, target), _length(fields, version)
     return Head(
         raw=raw,
         method=method,
-        target=target,
+        target=match[2],
         version=version,
         fields=fields,
-        authority=_authority_in(method, target),
-        length=_length(fields, version),
+        authority=authority,
+        length=length,
         keep_alive=version == "1.1" if connection is None else connection.lower() == "keep-alive",
+        expectation=None if length == 0 else fields.get("expect"),
+        to_websocket=fields.get("upgrade", "").lower() == "websocket",
     )
 
 

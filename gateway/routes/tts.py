@@ -63,14 +63,15 @@ class Tts:
 
     async def request(self, request: Request) -> HTTPResponse:
         """Accept a text. When the answer leaves, its event is on disk."""
+        header = request.headers.get
         order = parse_body(self._commands.speech_request, endpoint.json_of(request))
         receipt, position = await self._commands.generate(
             order,
             request.ctx.access,
-            idempotency_key=request.headers.get("idempotency-key"),
-            traceparent=request.headers.get("traceparent"),
+            idempotency_key=header("idempotency-key"),
+            traceparent=header("traceparent"),
         )
-        prefer = request.headers.get("prefer")
+        prefer = header("prefer")
         if prefer is not None and (wait := PREFER_WAIT.search(prefer)):
             seconds = min(int(wait[1]), self._services.settings.wait_max_seconds)
             if (end := await self._services.hub.wait_final(receipt.id, seconds)) is not None:

@@ -41,6 +41,10 @@ NAMES = [
     (HttpProtocol, "abort", SLOW),
     (HttpProtocol, "close_if_idle", DRAIN),
     (HttpProtocol, "send", ANSWERS),
+    (HttpProtocol, "_can_write", ANSWERS),
+    (HttpProtocol, "_time", ANSWERS),
+    (HttpProtocol, "receive_more", HEADS),
+    (HttpProtocol, "data_received", HEADS),
     (Http, "keep_alive", ANSWERS),
     (Http, "stage", ANSWERS),
     (Http, "protocol", ANSWERS),
@@ -52,7 +56,6 @@ NAMES = [
     (Http, "http1_request_header", HEADS),
     (Http, "recv_buffer", HEADS),
     (Http, "request", HEADS),
-    (Http, "url", HEADS),
     (Http, "upgrade_websocket", HEADS),
     (Http, "request_bytes", HEADS),
     (HttpProtocol, "request_class", HEADS),
@@ -62,7 +65,6 @@ NAMES = [
     (Http, "init_for_request", "one connection keeps all others waiting"),
     (Http, "HEADER_MAX_SIZE", HEADS),
     (Http, "_receive_more", HEADS),
-    (Http, "create_empty_request", HEADS),
     (Http, "read", "chunks are not held against RFC 9112"),
     (Http, "request_bytes_left", "chunks are not held against RFC 9112"),
     (Http, "expecting_continue", "chunks are not held against RFC 9112"),
@@ -229,6 +231,34 @@ async def test_a_body_is_the_same_at_once_and_in_pieces(pieces: int):
             await asyncio.sleep(0.01)
         await reader.readuntil(b"\r\n\r\nabcdef")
         await reader.readuntil(b"\r\n\r\nghijkl")
+        writer.close()
+
+
+async def test_a_body_larger_than_the_buffer_comes_whole():
+    """Reading stops while the buffer is full, and goes on."""
+    async with asyncio.timeout(PATIENCE_SECONDS), serving("large") as small:
+        reader, writer = await small.connect()
+        body = bytes(range(256)) * 4096
+        writer.write(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: %d\r\n\r\n" % len(body))
+        writer.write(body)
+        await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readexactly(len(body)) == body
+        writer.close()
+
+
+async def test_an_answer_waits_for_a_client_that_reads_slowly():
+    """It leaves when the transport takes more."""
+    async with asyncio.timeout(PATIENCE_SECONDS), serving("slow") as small:
+        reader, writer = await small.connect()
+        connection = await small.connection()
+        connection.pause_writing()
+        writer.write(b"GET / HTTP/1.1\r\nhost: x\r\n\r\n")
+        while connection.http.stage is not Stage.HANDLER:
+            await asyncio.sleep(0.01)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.read(1), 0.05)
+        connection.resume_writing()
+        await reader.readuntil(b"hi")
         writer.close()
 
 
