@@ -9,6 +9,7 @@ The ``…Facts`` beside an event are what its command is told; the task adds the
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NotRequired, Self, TypedDict
 
@@ -100,7 +101,7 @@ class Requested(Created):
         )
 
     @classmethod
-    def of(cls, **fields: Any) -> Self:
+    def of(cls, fields: Mapping[str, Any]) -> Self:
         """One with these fields, taken at once; the library would set each by itself."""
         event = cls.__new__(cls)
         vars(event).update(fields)
@@ -450,9 +451,10 @@ class Erased(Event):
 
 def _leave_out(event: Event | Created, **defaults: Any) -> None:
     """Leave out younger fields that say nothing: an event from before is stored as it was."""
+    fields = vars(event)
     for name, default in defaults.items():
-        if event.__dict__.get(name, default) == default:
-            event.__dict__.pop(name, None)
+        if fields.get(name, default) == default:
+            fields.pop(name, None)
 
 
 def _claim(task: Task, worker: str, lease: int) -> None:

@@ -138,11 +138,13 @@ class Task(Aggregate):
     ) -> events.Requested:
         """The event that begins a task: all that is needed to accept one."""
         return cls.Requested.of(
-            originator_id=id,
-            originator_version=cls.INITIAL_VERSION,
-            timestamp=now,
-            originator_topic=cls.TOPIC,
-            **facts,
+            {
+                "originator_id": id,
+                "originator_version": cls.INITIAL_VERSION,
+                "timestamp": now,
+                "originator_topic": cls.TOPIC,
+                **facts,
+            }
         )
 
     @classmethod

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, Self
 from uuid import UUID
 
 from eventsourcing.persistence import StoredEvent
@@ -23,6 +23,13 @@ class Recorded:
     version: int
     topic: str
     state: bytes
+
+    @classmethod
+    def of(cls, position: int, event: StoredEvent) -> Self:
+        """The event, now that it stands there."""
+        task_id = event.originator_id
+        assert isinstance(task_id, UUID)  # noqa: S101 -- a text id would be a programming error
+        return cls(position, task_id, event.originator_version, event.topic, event.state)
 
 
 @dataclass(frozen=True, slots=True)

@@ -265,12 +265,12 @@ class SQLiteStore:
     async def _commit(self, batch: list[Append]) -> list[int | None]:
         async with self._connections.transaction() as writer:
             before = sqlite_epochs.last_given(writer)
-            positions, events = _insert_all(writer, batch, before)
+            positions, placed = _insert_all(writer, batch, before)
         if before != self._announced:  # somebody else has written, too
             self._bell.kick()
-        elif events:
-            self._bell.tell(before, events)
-        self._announced = before + len(events)
+        elif placed and self._bell:
+            self._bell.tell(before, [Recorded.of(*each) for each in placed])
+        self._announced = before + len(placed)
         return positions
 
     async def _begin_epoch(self, seen: int) -> None:
@@ -329,9 +329,13 @@ def _recorded(rows: sqlite3.Cursor) -> list[Recorded]:
 
 def _insert_all(
     writer: sqlite3.Connection, batch: list[Append], last: int
-) -> tuple[list[int | None], list[Recorded]]:
-    """Write what fits behind ``last``; for each append its last position, or None for no fit."""
-    events: list[Recorded] = []
+) -> tuple[list[int | None], list[tuple[int, StoredEvent]]]:
+    """Write what fits behind ``last``, and return where it stands.
+
+    First comes for each append its last position, or None for no fit.
+    """
+    placed: list[tuple[int, StoredEvent]] = []
+    rows: list[tuple[object, ...]] = []
     payloads: list[tuple[object, ...]] = []
     positions: list[int | None] = []
     task_ids = [append.task_id.hex for append in batch]
@@ -342,16 +346,14 @@ def _insert_all(
             continue
         for event in append.events:
             last += 1
-            events.append(
-                Recorded(last, append.task_id, event.originator_version, event.topic, event.state)
-            )
+            placed.append((last, event))
+            rows.append((last, task_id, event.originator_version, event.topic, event.state))
         positions.append(last)
         if (payload := append.payload) is not None:
             payloads.append((task_id, payload.text, payload.instruction, payload.salt))
-    rows = ((e.position, e.task_id.hex, e.version, e.topic, e.state) for e in events)
     writer.executemany(_INSERT, rows)
     writer.executemany(_INSERT_PAYLOAD, payloads)
-    return positions, events
+    return positions, placed
 
 
 def _same(writer: sqlite3.Connection, append: Append) -> int | None:
