@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from uuid import UUID
 
 import orjson
@@ -14,6 +15,7 @@ from tts.domain.task import Task
 from tts.ports.log import Recorded
 from tts.wire import UPDATES
 
+EVENTS_AT_ONCE = 200  # folded before others have their turn: a few milliseconds
 STORIES_MAX = 100_000  # tasks that are remembered while they go on: some 100 MB at most
 ENDS = frozenset({Task.Succeeded.TOPIC, Task.Failed.TOPIC, Task.Canceled.TOPIC, Task.Erased.TOPIC})
 
@@ -34,6 +36,13 @@ class Unreadable(Exception):
         )
         self.event = event
         self.index = index
+
+
+class Changes(NamedTuple):
+    """What some events change in each read model, up to a position."""
+
+    batches: Sequence[Any]
+    position: int
 
 
 def decoded(events: Sequence[Recorded]) -> list[State]:
@@ -91,37 +100,52 @@ class Group:
             Moved: nothing was written, and this group is of no use any more.
             Unavailable: it is not known whether anything was.
         """
-        states = decoded(events)
         try:
-            await self._write(events, states)
+            await self.write(await self.fold(events))
         except BaseException:
             self._stories.clear()  # they may be ahead of the rows
             raise
-        self.position = events[-1].position
-        self._forget(events)
 
-    async def _write(self, events: Sequence[Recorded], states: Sequence[State]) -> None:
+    async def fold(self, events: Sequence[Recorded]) -> Changes:
+        """What the events change; those before them are folded, and perhaps not written yet.
+
+        Raises:
+            Unreadable, Unavailable: the group cannot go on.
+        """
+        states = decoded(events)
         await self._recall(events)
         batches = [projection.batch() for projection, _ in self.models]
-        self._fold(batches, events, states)
+        await self._fold(batches, events, states)
+        self._forget(events)
+        return Changes(batches, events[-1].position)
+
+    async def write(self, changes: Changes) -> None:
+        """Write what was folded, and stand behind its last event.
+
+        Raises:
+            Moved, Unavailable: the group cannot go on.
+        """
         async with self._database.transaction() as transaction:
             moved = await registry.move(
                 transaction,
                 self._names,
                 self.position,
-                events[-1].position,
+                changes.position,
                 serving=self._serving,
             )
             if moved != self._names:
                 raise Moved
-            for batch, (_, place) in zip(batches, self.models, strict=True):
+            for batch, (_, place) in zip(changes.batches, self.models, strict=True):
                 await batch.write(transaction, place)
+        self.position = changes.position
 
-    def _fold(
+    async def _fold(
         self, batches: Sequence[Any], events: Sequence[Recorded], states: Sequence[State]
     ) -> None:
         stories = self._stories
-        for event, state in zip(events, states, strict=True):
+        for index, (event, state) in enumerate(zip(events, states, strict=True)):
+            if index % EVENTS_AT_ONCE == EVENTS_AT_ONCE - 1:
+                await asyncio.sleep(0)
             told = stories.get(event.task_id.int)
             if told is None:
                 if event.version != 1:  # the log has lost its request: it is no task any more
@@ -144,7 +168,7 @@ class Group:
         for first in unknown:
             earlier = [e for e in await self._events(first.task_id) if e.version < first.version]
             discarded = [projection.batch() for projection, _ in self.models]
-            self._fold(discarded, earlier, decoded(earlier))
+            await self._fold(discarded, earlier, decoded(earlier))
 
     def _forget(self, events: Collection[Recorded]) -> None:
         for event in events:

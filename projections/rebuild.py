@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from projections import registry
-from projections.advance import Group
+from projections.advance import Changes, Group
 from projections.ports import Database, Projection, Transaction
 from projections.table import Table
 from tts.ports.coordination import Coordination
@@ -118,15 +118,29 @@ class Rebuild:
         return Group(self._database, self._source.events, models, position, serving=False)
 
     async def _catch_up(self, group: Group, until: int | None = None) -> None:
-        """Apply what is in the log, up to a position or all."""
-        async with contextlib.aclosing(self._batches(group.position)) as batches:
-            async for batch in batches:
-                events = [e for e in batch if e.position <= until] if until is not None else batch
-                if events:
-                    await group.apply(events)
-                    self._observe(group.position)
-                if len(events) < BATCH:
-                    return
+        """Apply what is in the log, up to a position or all.
+
+        A batch is folded while the one before is written.
+        """
+        written = asyncio.create_task(asyncio.sleep(0))
+        try:
+            async with contextlib.aclosing(self._batches(group.position)) as batches:
+                async for batch in batches:
+                    events = batch if until is None else [e for e in batch if e.position <= until]
+                    if events:
+                        changes = await group.fold(events)
+                        await written
+                        written = asyncio.create_task(self._write(group, changes))
+                    if len(events) < BATCH:
+                        break
+            await written
+        finally:
+            written.cancel()
+            await asyncio.gather(written, return_exceptions=True)
+
+    async def _write(self, group: Group, changes: Changes) -> None:
+        await group.write(changes)
+        self._observe(group.position)
 
     async def _batches(self, after: int) -> AsyncGenerator[list[Recorded], None]:
         """What is in the log, up to a batch that is not full; each is read ahead."""

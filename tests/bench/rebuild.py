@@ -5,6 +5,7 @@ By turns. Another model alone takes less: ``tasks`` has the most rows and indexe
 
 from __future__ import annotations
 
+import gc
 import tempfile
 import time
 from collections.abc import Sequence
@@ -22,6 +23,7 @@ from tests.bench.growth_log import fill
 from tests.bench.records import Goal, Record, Row
 from tests.services.postgres import Postgres
 from tests.services.stores import Backend, Store
+from tts.cli.commands import COLLECT_AFTER_OBJECTS
 
 ROUNDS, EVENTS, BATCH = 3, 20_000, 500
 LIMIT = 3
@@ -30,6 +32,7 @@ GOALS = {"SQLite": 60_000, "PostgreSQL": 25_000}  # events/s of one model
 
 def main(rounds: int = ROUNDS, events: int = EVENTS) -> Record:
     """Both stores."""
+    gc.set_threshold(COLLECT_AFTER_OBJECTS)  # as in every process of the service
     rows, goals = [], []
     with tempfile.TemporaryDirectory(prefix="tts-bench-") as folder:
         postgres = Postgres(fsync=True)

@@ -10,7 +10,7 @@ import orjson
 import pytest
 from eventsourcing.persistence import StoredEvent
 
-from projections import rebuild, registry, runner
+from projections import advance, rebuild, registry, runner
 from projections.advance import Group, Moved, Unreadable
 from projections.all_models import PROJECTIONS
 from projections.database import open_database
@@ -170,8 +170,10 @@ class _GrumpyBatch(TasksBatch):
 
 class TestRebuild:
     @EVERY
-    async def test_gives_what_there_was(self, store, database, projection: Projection):
-        """And verifying finds no difference, before and after."""
+    async def test_gives_what_there_was(self, store, database, projection: Projection, monkeypatch):
+        """And verifying finds no difference, before and after; of many batches, too."""
+        monkeypatch.setattr(rebuild, "BATCH", 7)
+        monkeypatch.setattr(advance, "EVENTS_AT_ONCE", 2)
         await fill(store, 30, seed=6)
         await project(store, database)
         before = await rows_of(database, projection)
@@ -185,6 +187,17 @@ class TestRebuild:
         standings = await registry.standings(database)
         there = [(each.place, each.serving) for each in standings if each.name == projection.name]
         assert there == [(2, True)]
+
+    async def test_that_fails_changes_nothing(self, store, database, monkeypatch):
+        """Not even with what was being written at that time."""
+        await fill(store, 10, seed=32)
+        await project(store, database)
+        before = await rows_of(database, TasksProjection())
+        monkeypatch.setattr(rebuild, "BATCH", 7)
+        monkeypatch.setattr(TasksProjection, "batch", _GrumpyBatch)
+        with pytest.raises(KeyError):
+            await Rebuild(store, database).replace([TasksProjection()])
+        assert await rows_of(database, TasksProjection()) == before
 
     async def test_finds_what_is_wrong(self, store, database):
         """A row that says something else, one that is missing, and one too many."""
