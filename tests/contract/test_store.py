@@ -195,6 +195,19 @@ async def test_the_payload_goes_with_the_first_event(store):
     assert await store.payload(uuid4()) is None
 
 
+async def test_a_task_is_read_whole_at_once(store):
+    """What was said has gone when it was erased; of no task there is nothing."""
+    task, silent = uuid4(), uuid4()
+    await store.append(some(task, 1), SAID)
+    await store.append(some(task, 2, 3))
+    await store.append(some(silent, 1))
+    assert await store.whole(task) == (await store.events(task), SAID)
+    assert await store.whole(silent) == (await store.events(silent), None)
+    assert await store.whole(uuid4()) == ([], None)
+    await store.erase(task)
+    assert await store.whole(task) == (await store.events(task), None)
+
+
 async def test_a_conflicting_request_changes_nothing_that_was_said(store):
     """The second use of an idempotency key must not overwrite the first one's text."""
     task = uuid4()

@@ -97,6 +97,10 @@ class EventStore(Protocol):
         """What was said, or None if it was erased or never there."""
         ...
 
+    async def whole(self, task_id: UUID) -> tuple[list[Recorded], Payload | None]:
+        """Both at once: :meth:`events` and :meth:`payload`."""
+        ...
+
     async def containing(self, text: str, task_ids: Sequence[UUID]) -> set[UUID]:
         """Those of the tasks whose text contains that; the case of A to Z does not matter."""
         ...

@@ -205,7 +205,7 @@ class Processor:
     async def _work(self, delivery: Delivery, busy: Busy) -> float | None:
         """Bring the task forward as far as it goes, or return the seconds until it may begin."""
         task_id = delivery.message.task_id
-        events = await self._application.store.events(task_id)
+        events, said = await self._application.store.whole(task_id)
         if not events or events[0].version != 1:
             # The log has lost it, or the message is somebody else's.
             logger.error("A message names a task that does not exist", extra=_about(delivery))
@@ -228,6 +228,7 @@ class Processor:
             worker=self._worker,
             changed=busy.changed,
             history=events,
+            said=said,
         )
         tracing, caller = self._resources.tracing, task.traceparent
         with tracing.span("process", task_id=task_id, caller=caller, kind="consumer"):

@@ -20,10 +20,13 @@ def words(task: Task, segment: Segment, text: str, limit: int | None) -> str:
 
 
 class Script:
-    """The template and the payload of one task."""
+    """The template and the payload of one task; ``said`` is the latter if it has been read."""
 
-    def __init__(self, store: EventStore, resources: Resources, task: Task) -> None:
+    def __init__(
+        self, store: EventStore, resources: Resources, task: Task, said: Payload | None = None
+    ) -> None:
         self._store = store
+        self._said = said
         self._resources = resources
         self._task = task
         self._template: Template | None = None
@@ -58,7 +61,7 @@ class Script:
     async def payload(self) -> Payload:
         """What was said, verified against the fingerprint in the log."""
         if self._payload is None:
-            payload = await self._store.payload(self._task.id)
+            payload = self._said or await self._store.payload(self._task.id)
             if payload is None:
                 raise StepError("payload_erased", "request", "the text was erased")
             fingerprint = hash_payload(payload.text, payload.instruction, payload.salt)

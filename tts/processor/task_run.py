@@ -23,7 +23,7 @@ from tts.domain.steps import (
     next_step,
 )
 from tts.domain.task import Task
-from tts.ports.log import Recorded
+from tts.ports.log import Payload, Recorded
 from tts.processor.assembly import Assembly
 from tts.processor.claimed_task import ClaimedTask
 from tts.processor.concurrently import concurrently
@@ -49,12 +49,13 @@ class TaskRun:
         worker: str,
         changed: asyncio.Event,
         history: Sequence[Recorded] = (),
+        said: Payload | None = None,
     ) -> None:
         self._claimed = ClaimedTask(
             application, resources, task, worker=worker, changed=changed, history=history
         )
         self._resources = resources
-        self._script = Script(application.store, resources, task)
+        self._script = Script(application.store, resources, task, said)
         self._settlement = Settlement(application, resources, task)
         self._segment_runs: dict[int, SegmentRun] = {}
         self._assembly = Assembly(self._claimed, resources, self._script, self._segment_run)

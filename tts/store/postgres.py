@@ -76,6 +76,11 @@ _EVENTS = (
     f"SELECT {_COLUMNS} FROM stored_events "  # noqa: S608 -- made of the names above
     "WHERE originator_id = %s ORDER BY originator_version"
 )
+_WHOLE = (
+    f"SELECT p.task_id, p.text, p.instruction, p.salt, {_COLUMNS} FROM stored_events "  # noqa: S608
+    "LEFT JOIN payloads AS p ON originator_version = 1 AND p.task_id = originator_id "
+    "WHERE originator_id = %s ORDER BY originator_version"
+)
 _PAYLOAD = "SELECT text, instruction, salt FROM payloads WHERE task_id = %s"
 # By bytes, as SQLite does: languages have their own ideas of the case of other letters.
 _CONTAINING = (
@@ -181,6 +186,12 @@ class PostgresStore:
         """See :class:`tts.ports.log.EventStore`."""
         rows = await self.server.query(_PAYLOAD, (task_id,))
         return Payload(*rows[0]) if rows else None
+
+    async def whole(self, task_id: UUID) -> tuple[list[Recorded], Payload | None]:
+        """See :class:`tts.ports.log.EventStore`."""
+        rows = await self.server.query(_WHOLE, (task_id,))
+        said = Payload(*rows[0][1:4]) if rows and rows[0][0] is not None else None
+        return [Recorded(*row[4:]) for row in rows], said
 
     async def containing(self, text: str, task_ids: Sequence[UUID]) -> set[UUID]:
         """See :class:`tts.ports.log.EventStore`."""

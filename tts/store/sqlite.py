@@ -179,6 +179,16 @@ class SQLiteStore:
         row = await self._connections.read_one(_PAYLOAD, (task_id.hex,))
         return Payload(*row) if row else None
 
+    async def whole(self, task_id: UUID) -> tuple[list[Recorded], Payload | None]:
+        """See :class:`tts.ports.log.EventStore`."""
+
+        def work(reader: sqlite3.Connection) -> tuple[list[Recorded], Payload | None]:
+            row = reader.execute(_PAYLOAD, (task_id.hex,)).fetchone()
+            events = _recorded(reader.execute(_EVENTS, (task_id.hex,)))
+            return events, Payload(*row) if row else None
+
+        return await self._connections.read(work)
+
     async def containing(self, text: str, task_ids: Sequence[UUID]) -> set[UUID]:
         """See :class:`tts.ports.log.EventStore`."""
         sql = _CONTAINING.format(marks=_marks(task_ids))

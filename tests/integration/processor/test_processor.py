@@ -24,6 +24,21 @@ async def test_a_text_goes_the_whole_way(world):
     assert task.predictions == await world.creations() == 1
 
 
+async def test_a_task_that_goes_well_is_read_once(world, monkeypatch):
+    """With what was said; all else of it the processor writes itself."""
+    whole, reads = world.store.whole, []
+
+    async def counted(task_id):
+        reads.append(task_id)
+        return await whole(task_id)
+
+    monkeypatch.setattr(world.store, "whole", counted)
+    monkeypatch.setattr(world.store, "payload", None)
+    task = await world.speak()
+    assert task.status is Status.SUCCEEDED
+    assert reads == [task.id]
+
+
 @pytest.mark.parametrize("append", range(1, 7))
 @pytest.mark.parametrize("moment", ["before", "after"])
 async def test_a_crash_around_any_append_costs_nothing(world, append, moment):
@@ -169,7 +184,7 @@ async def test_a_fault_of_the_processor_keeps_the_message(world, monkeypatch):
     """A task that cannot be read is tried again and again, and holds up no other."""
     monkeypatch.setattr("tts.processor.processor.BREATHER_SECONDS", 0.05)
     broken = await world.request()
-    events = world.store.events
+    whole = world.store.whole
     mended = asyncio.Event()
     tries = 0
 
@@ -178,10 +193,10 @@ async def test_a_fault_of_the_processor_keeps_the_message(world, monkeypatch):
         if task_id == broken.id and not mended.is_set():
             tries += 1
             raise KeyError("an event of a newer version")
-        return await events(task_id)
+        return await whole(task_id)
 
     store = CrashingStore(world.store)
-    store.events = read
+    store.whole = read
     async with world.working(store):
         other = await world.ended(await world.request("又一句。"))
         await until(lambda: tries >= 3, "it is tried again")
