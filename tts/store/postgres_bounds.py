@@ -63,7 +63,7 @@ async def heed(connection: AsyncConnection, hear: Callable[[Notify], None]) -> N
     Raises:
         Unavailable, psycopg.Error: the connection is gone.
     """
-    loop = asyncio.get_running_loop()
+    loop, number = asyncio.get_running_loop(), connection.fileno()
     over, failures = asyncio.Event(), list[Exception]()
     heard_at = loop.time()
 
@@ -79,19 +79,22 @@ async def heed(connection: AsyncConnection, hear: Callable[[Notify], None]) -> N
             while (notice := server.notifies()) is not None and server.notify_handler:
                 server.notify_handler(notice)
         except Exception as error:  # noqa: BLE001 -- raised below
+            # At once: the socket is closed already, and the next one may get its number.
+            loop.remove_reader(number)
             failures.append(error)
             over.set()
 
     connection.add_notify_handler(note)
     while True:
-        loop.add_reader(connection.fileno(), read)
+        loop.add_reader(number, read)
         try:
             while not over.is_set() and (left := heard_at + PATIENCE_SECONDS - loop.time()) > 0:
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(left):
                         await over.wait()
         finally:
-            loop.remove_reader(connection.fileno())
+            if not failures:
+                loop.remove_reader(number)
         if failures:
             raise failures[0]
         await hear_from(connection)

@@ -14,7 +14,6 @@ from functools import partial
 from typing import NamedTuple, Self
 
 from tts.patience import Outage
-from tts.ports.errors import Unavailable
 from tts.ports.log import Recorded
 
 SAFETY_POLL_SECONDS = 1.0  # news can be lost; the log is asked this often all the same
@@ -165,8 +164,8 @@ class Bell:
             known = {news: news.known for news in self._news}
             try:
                 newest = await position(0)
-            except Unavailable:
-                self.kick()  # they find out by themselves, and say so
+            except Exception:  # noqa: BLE001 -- they find out by themselves, and say so
+                self.kick()
                 continue
             for news, before in known.items():
                 if not before <= newest <= news.known:
