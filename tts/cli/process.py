@@ -26,7 +26,6 @@ logger = logging.getLogger(__name__)
 PRIVATE = 0o077  # what others may not do with the files that we make: anything
 
 FEWEST_FILES = 64
-NEW_OBJECTS = 10_000  # between two looks of the collector; a few megabytes at most
 
 Part = Callable[[], Coroutine[Any, Any, None]]
 Build = Callable[[Settings, AsyncExitStack], Awaitable[list[Part]]]
@@ -56,13 +55,11 @@ def _raise_file_limit() -> None:
 
 
 def _spare_the_collector() -> None:
-    """Have it leave alone what lives as long as the process, and look at the rest seldom.
+    """Have it leave alone what lives as long as the process.
 
-    Requests leave no circles behind, and with Python's 700 new objects between two looks for some,
-    these cost a thirtieth of accepting.
+    Requests leave no circles behind, and each look for some costs a twentieth of accepting.
     """
     gc.freeze()
-    gc.set_threshold(NEW_OBJECTS)
 
 
 async def _until_stopped(build: Build, settings: Settings, worker: Worker | None) -> None:
