@@ -17,7 +17,7 @@ from tts.processor.resources import Resources
 from tts.processor.script import Script
 from tts.sound.encoding import encoded
 from tts.sound.reading import NotAudio
-from tts.sound.recording import Recording, record
+from tts.sound.recording import Recording, is_quick, record
 from tts.sound.threads import computed
 from tts.text.segments import speakable
 from tts.text.speech_rate import too_short
@@ -96,7 +96,7 @@ class SegmentDownload:
             await self.start(prediction)
             return None
         try:
-            return await asyncio.to_thread(record, data)
+            return record(data) if is_quick(data) else await asyncio.to_thread(record, data)
         except NotAudio as error:
             message = f"The output is not audio: {error}"
             raise StepError("not_audio", "download", message) from error

@@ -10,6 +10,9 @@ import numpy as np
 from tts.sound.loudness import holds_a_voice, levels
 from tts.sound.pcm import Pcm, PcmWriter, pcm, samples_of
 from tts.sound.reading import Reading, opened
+from tts.sound.riff import is_plain
+
+QUICK_BYTES = 256 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +33,11 @@ class Recording:
     def samples(self) -> Pcm:
         """Frames by channels."""
         return samples_of(self.data, self.channels)
+
+
+def is_quick(data: bytes) -> bool:
+    """Whether to decode it takes no longer than to have another thread do it."""
+    return len(data) <= QUICK_BYTES and is_plain(data)
 
 
 def record(data: bytes) -> Recording:

@@ -8,12 +8,23 @@ import re
 UNKNOWN_BYTES = 0x7FFF0000
 _HEADER = 12  # "RIFF", a length, "WAVE"
 _CHUNK = 8  # a name, a length
+_FORMAT = _HEADER + _CHUNK
+_PLAIN = {b"\x01\0", b"\x03\0"}  # whole numbers, floats
 _NAME = re.compile(rb"[ -~]{4}")
 
 
 def is_wav(data: bytes) -> bool:
     """Whether it begins as a WAV does."""
     return data[:4] == b"RIFF" and data[8:_HEADER] == b"WAVE"
+
+
+def is_plain(data: bytes) -> bool:
+    """Whether it begins as a WAV of samples as they are: no more comes out than is in it."""
+    return (
+        is_wav(data)
+        and data[_HEADER : _HEADER + 4] == b"fmt "
+        and data[_FORMAT : _FORMAT + 2] in _PLAIN
+    )
 
 
 def samples_of(wav: bytes) -> tuple[int, int] | None:

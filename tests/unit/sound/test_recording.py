@@ -12,7 +12,7 @@ import soundfile
 
 from tests.unit.sound.files import RATE, audio, silence, sizes, tone, wav
 from tts.sound.reading import NotAudio
-from tts.sound.recording import record
+from tts.sound.recording import is_quick, record
 
 
 def samples_in(data: bytes):
@@ -192,7 +192,7 @@ def test_a_small_file_of_hours_costs_no_memory(tmp_path):
 import resource
 from pathlib import Path
 from tts.sound.reading import NotAudio
-from tts.sound.recording import record
+from tts.sound.recording import is_quick, record
 def peak():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 record(Path({str(tmp_path)!r}, "small").read_bytes())
@@ -218,3 +218,26 @@ for name in ("told", "ogg", "lies", "open", "just"):
     assert lied[0] == "refused" or float(lied[0]) < 1
     assert outcomes["ogg"][1] < 10 * 1024  # of those up to here, none was decoded
     assert outcomes["just"][1] < 50 * 1024
+
+
+@pytest.mark.parametrize(
+    ("kind", "subtype", "seconds", "quick"),
+    [
+        ("WAV", "PCM_16", 2.0, True),
+        ("WAV", "FLOAT", 2.0, True),
+        ("WAV", "FLOAT", 20.0, False),
+        ("WAV", "ULAW", 0.1, False),
+        ("WAV", "IMA_ADPCM", 0.1, False),
+        ("FLAC", None, 0.1, False),
+        ("MP3", None, 0.1, False),
+    ],
+)
+def test_only_what_is_short_and_not_packed_is_quick_to_decode(kind, subtype, seconds, quick):
+    """Out of a few bytes of anything else may come minutes, for which nobody else should wait."""
+    assert is_quick(audio(tone(seconds), kind=kind, subtype=subtype)) == quick
+
+
+@pytest.mark.parametrize("data", [b"", b"RIFF", b"RIFF\0\0\0\0WAVE", b"RIFF\0\0\0\0WAVEfmt \0\0"])
+def test_what_ends_before_it_says_what_it_is_is_not_quick(data):
+    """Nor is it audio."""
+    assert not is_quick(data)
