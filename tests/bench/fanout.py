@@ -1,4 +1,4 @@
-"""1,000 subscribers of one feed × 200 events: ours, nchan and a loop in Express, on one core each.
+"""One feed to 1,000 and to 10,000 streams: ours, nchan and a loop in Express, on one core each.
 
 The events are posted over connections of their own, first all at once, so that each server takes
 them as fast as it can, and then each after the answer to the one before. For ours an answer means a
@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 
 from tests.bench.installed import javascript
@@ -28,8 +29,7 @@ from tests.services.ports import free_port
 from tests.services.process import ServiceError, cpu_seconds
 
 ROUNDS = 5
-SUBSCRIBERS = 1000
-EVENTS = 200
+EVENTS = {1000: 200, 10_000: 40}  # by how many streams there are
 IDLE = 9000
 RATE, PER_CPU, READER = "deliveries/s", "per CPU second", "reader's CPU %"
 TIMES_NCHAN = {AT_ONCE: 10, IN_TURN: 5}
@@ -89,45 +89,50 @@ def main(rounds: int = ROUNDS) -> Record:
     with tempfile.TemporaryDirectory(prefix="tts-bench-") as name, contextlib.ExitStack() as stack:
         folder = Path(name)
         servers = [stack.enter_context(start(folder)) for start in (_ours, _nchan, _express)]
-        for how in (AT_ONCE, IN_TURN):
-            found = _compare(servers, how, rounds)
+        for streams, how in product(EVENTS, (AT_ONCE, IN_TURN)):
+            found = _compare(servers, streams, how, rounds)
             rows += found.values()
             ratio = found["tts"].median(RATE) / found["nchan"].median(RATE)
-            goals.append(Goal(f"ours / nchan, posted {how}", ratio, TIMES_NCHAN[how]))
+            text = f"{streams:,} streams: ours / nchan, posted {how}"
+            goals.append(Goal(text, ratio, TIMES_NCHAN[how]))
         with _ours(folder, "idle") as fresh:
             text = f"memory of an idle stream at {IDLE + 1000:,}"
             goals.append(Goal(text, _idle(fresh), 2, at_least=False, unit="KiB"))
-    title = f"Fan-out: {EVENTS} events to {SUBSCRIBERS:,} streams"
-    return Record("fanout", title, rows, goals)
+    sizes = " and ".join(f"{events} events to {streams:,}" for streams, events in EVENTS.items())
+    return Record("fanout", f"Fan-out: {sizes} streams", rows, goals)
 
 
-def _compare(servers: Sequence[Served], how: str, rounds: int) -> dict[str, Row]:
-    """The row of each server, for events that are posted that way."""
+def _compare(servers: Sequence[Served], streams: int, how: str, rounds: int) -> dict[str, Row]:
+    """The row of each server, for so many streams and events that are posted that way."""
     cells: dict[str, dict[str, list[float]]] = {}
     for _ in range(rounds):
         for each in servers:
-            for column, value in _measure(each, how).items():
+            for column, value in _measure(each, streams, how).items():
                 cells.setdefault(each.name, {}).setdefault(column, []).append(value)
-    return {server: Row(f"{server}, posted {how}", found) for server, found in cells.items()}
+    return {
+        server: Row(f"{server}, {streams:,} streams, posted {how}", found)
+        for server, found in cells.items()
+    }
 
 
-def _measure(server: Served, how: str) -> dict[str, float]:
+def _measure(server: Served, streams: int, how: str) -> dict[str, float]:
     """Deliveries per second of wall time and of the server's CPU time, and who was busy."""
-    subscribers = Subscribers(server.port, server.path, SUBSCRIBERS)
+    events = EVENTS[streams]
+    subscribers = Subscribers(server.port, server.path, streams)
     try:
         with _poster(server, IN_TURN, 1) as posts:
             posts()
-            subscribers.wait_for(SUBSCRIBERS)
-        with _poster(server, how, EVENTS) as posts:
+            subscribers.wait_for(streams)
+        with _poster(server, how, events) as posts:
             before, read_before = cpu_seconds(server.worker), time.process_time()
             started = time.perf_counter()
             posts()
-            subscribers.wait_for(SUBSCRIBERS * (EVENTS + 1))
+            subscribers.wait_for(streams * (events + 1))
             wall = time.perf_counter() - started
             used, read = cpu_seconds(server.worker) - before, time.process_time() - read_before
     finally:
         subscribers.close()
-    deliveries = SUBSCRIBERS * EVENTS
+    deliveries = streams * events
     return {
         RATE: deliveries / wall,
         PER_CPU: deliveries / max(used, 0.01),
