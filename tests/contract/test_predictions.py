@@ -514,7 +514,7 @@ async def test_pages_that_are_too_large_for_any_time_prove_nothing(
     server, predictions, monkeypatch
 ):
     """The doubt stays, and the search ends."""
-    monkeypatch.setattr("tts.replicate.predictions.NARROWEST_BYTES", 6_000_000)
+    monkeypatch.setattr("tts.replicate.listing.NARROWEST_BYTES", 6_000_000)
     server.on(LIST, Reply(body=b" " * 6_000_001))
     error = await failure(predictions.find(SPEECH, since=SINCE, until=UNTIL))
     assert error.treatment is Treatment.AMBIGUOUS
