@@ -653,6 +653,18 @@ async def test_a_server_can_tell_that_short_audio_was_damaged_on_its_way():
     assert "X-Amz-Expires=60" in request.target
 
 
+async def test_a_policy_against_signed_addresses_costs_one_refusal():
+    """Then nothing is sent twice any more."""
+    async with ScriptedHttp() as server:
+        server.on("PUT /some-bucket/a.wav", error(403, "AccessDenied"), Reply(200))
+        store = MinioAudio(server.url.removeprefix("http://"), **ACCOUNT, bucket="some-bucket")
+        for _ in range(3):
+            await store.put("a.wav", b"x", "audio/wav")
+        await store.aclose()
+    signed = ["X-Amz-Expires" in request.target for request in server.requests]
+    assert signed == [True, False, False, False]
+
+
 async def test_a_bucket_that_stays_missing_is_made_once(s3):
     """A server that forgets the bucket at once is not asked for ever."""
     async with ScriptedHttp() as server:

@@ -84,6 +84,7 @@ class MinioAudio:
         self.notes: tuple[str, ...] = ()
         self._bucket = bucket
         self._knows_readers = knows_readers
+        self._signs_addresses = True  # of objects that are stored
         self._refusal: StepError | None = None  # why the last object could not be stored
         self._presign = timedelta(seconds=presign_seconds)
 
@@ -120,11 +121,16 @@ class MinioAudio:
 
     async def put(self, key: str, data: bytes, content_type: str) -> None:
         """Store (or overwrite) the object, in a bucket that is made if it is missing."""
-        if len(data) > SHORT_BYTES or not await self._is_sent(key, data, content_type):
+        status = None
+        if len(data) <= SHORT_BYTES and self._signs_addresses:
+            status = await self._sent(key, data, content_type)
+        if status != HTTPStatus.OK:
             await self._call(lambda: self._put(key, BytesIO(data), len(data), content_type))
+            # Some policies refuse what is signed in its address, and nothing else.
+            self._signs_addresses &= status != HTTPStatus.FORBIDDEN
 
-    async def _is_sent(self, key: str, data: bytes, content_type: str) -> bool:
-        """Whether the object is stored the short way, which minio-py signs and needs no thread.
+    async def _sent(self, key: str, data: bytes, content_type: str) -> int | None:
+        """The answer to the object sent the short way, which minio-py signs and needs no thread.
 
         That costs a third of minio-py's own way, which is to say what is wrong if anything is.
         """
@@ -133,16 +139,16 @@ class MinioAudio:
         headers = {"Content-Type": content_type, "Content-MD5": digest}
         try:
             async with self._short_way.ask("PUT", url, headers=headers, body=data) as answer:
-                if answer.status != HTTPStatus.OK:
-                    return False
+                status = answer.status
         except httpx.TimeoutException as error:  # whom it has kept waiting needs no second wait
             message = f"The audio store does not answer: {type(error).__name__}"
             self._refusal = StepError("audio_unavailable", "audio", message)
             raise self._refusal from error
         except httpx.HTTPError:
-            return False
-        self._refusal = None
-        return True
+            return None
+        if status == HTTPStatus.OK:
+            self._refusal = None
+        return status
 
     async def put_file(self, key: str, path: Path, content_type: str) -> None:
         """Store (or overwrite) the object with the file's contents, some megabytes at a time."""
