@@ -49,7 +49,7 @@ servers:
 	@tests/install-servers
 
 # More at once than there are cores: tests wait more than they compute.
-WORKERS ?= 3
+WORKERS ?= 4
 test: setup servers ## Run all tests against real servers, which the tests start and stop
 	PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
