@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 LATELY = 20  # predictions
-LONGEST_SECONDS = (
-    2.0  # that a look is put off: one that is quicker than all of late waits no longer
-)
+LONGEST_SECONDS = 2.0  # that a look is put off, should one be quicker than all of late
 
 
 class Durations:

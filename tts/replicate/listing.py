@@ -29,7 +29,7 @@ class Listing:
         self._api = api
         self._narrowest = asyncio.Lock()
 
-    async def found(
+    async def entries(
         self, kind: Callable[[Any], T | None], since: datetime, until: datetime
     ) -> list[tuple[T, Listed]]:
         """Those of a kind that is not None, with their kind, newest first; times are ours.

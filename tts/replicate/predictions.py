@@ -109,7 +109,7 @@ class ReplicatePredictions:
                 doubt remains.
         """
         wanted = speech_input(speech)
-        found = await self._listing.found(
+        found = await self._listing.entries(
             lambda result: is_for(result, wanted) or None, since, until
         )
         return [listed for _, listed in found]
@@ -121,7 +121,7 @@ class ReplicatePredictions:
             StepError: as :meth:`find`.
         """
         by_input = defaultdict(list)
-        for digest, listed in await self._listing.found(digest_of, since, until):
+        for digest, listed in await self._listing.entries(digest_of, since, until):
             by_input[digest].append(listed)
         return lambda speech: by_input.get(input_digest(speech_input(speech)), [])
 

@@ -60,7 +60,7 @@ class News:
         self._is_vague = False  # there may be more than what was told
 
     @property
-    def known(self) -> int:
+    def end(self) -> int:
         """How far the follower has come, or will when it takes what it was told."""
         end = self.seen
         for each in self._told:
@@ -119,7 +119,7 @@ class Bell:
 
     def __init__(self) -> None:
         self._news: set[News] = set()
-        self._asking: asyncio.Task[None] | None = None
+        self._watching: asyncio.Task[None] | None = None
 
     def __bool__(self) -> bool:
         return bool(self._news)
@@ -146,29 +146,29 @@ class Bell:
             self._news.discard(news)
 
     @contextlib.contextmanager
-    def asked(self, position: Callable[[int], Awaitable[int]]) -> Iterator[None]:
-        """Have somebody look after all listeners, as long as there are any."""
-        if self._asking is None:
-            self._asking = asyncio.create_task(self._ask(position))
+    def watch(self, position: Callable[[int], Awaitable[int]]) -> Iterator[None]:
+        """Somebody looks after all listeners, as long as there are any."""
+        if self._watching is None:
+            self._watching = asyncio.create_task(self._look(position))
         try:
             yield
         finally:
             if not self._news:
-                self._asking.cancel()
-                self._asking = None
+                self._watching.cancel()
+                self._watching = None
 
-    async def _ask(self, position: Callable[[int], Awaitable[int]]) -> None:
+    async def _look(self, position: Callable[[int], Awaitable[int]]) -> None:
         """Have those read the log who do not know how far it has come."""
         while True:
             await asyncio.sleep(SAFETY_POLL_SECONDS)
-            known = {news: news.known for news in self._news}
+            ends = {news: news.end for news in self._news}
             try:
                 newest = await position(0)
             except Exception:  # noqa: BLE001 -- they find out by themselves, and say so
                 self.kick()
                 continue
-            for news, before in known.items():
-                if not before <= newest <= news.known:
+            for news, before in ends.items():
+                if not before <= newest <= news.end:
                     news.kick()
 
 
@@ -187,7 +187,7 @@ async def follow(
     that has gone on since is noticed by the read.
     """
     outage = Outage("The log cannot be read")
-    with bell.asked(position), bell.listener(topics) as news:
+    with bell.watch(position), bell.listener(topics) as news:
         news.kick()
         while True:
             # Cleared before the look: what commits during it sets it again.

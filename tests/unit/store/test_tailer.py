@@ -170,7 +170,7 @@ def test_what_concerns_nobody_is_no_reason_to_read():
     for position in range(1, TOLD_MAX + 5):
         news.tell(position - 1, events(position))
     assert not news.woken.is_set()
-    assert news.known == TOLD_MAX + 4
+    assert news.end == TOLD_MAX + 4
     news.tell(TOLD_MAX + 4, events(TOLD_MAX + 5, topic="failed"))
     assert news.take(0) == Stretch(events(TOLD_MAX + 5, topic="failed"), TOLD_MAX + 5)
 
